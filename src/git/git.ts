@@ -1,0 +1,62 @@
+/**
+ * The port of git. Everything is addressed by object id in bare stores of our own; no command of ours ever runs in a tree that an agent can write.
+ *
+ *     user's repository ──mirror──▶ mirror.git (base history only) ◀──alternates── quarantine.git ◀──bundle── attempt
+ *             ▲                                                                        │
+ *             └──────────────── land: objects, then compare-and-set of one ref ────────┘
+ *
+ * Broken git or disk is a Fault (code `git-…`); an expected "no" (conflict, unclean bundle, moved branch) is returned.
+ */
+import type { Refusal } from '../core/refusal.ts'
+
+export type Sha = string
+
+/** One registered repository and our stores of it. */
+export type RepoStores = { source: string; mirror: string; quarantine: string }
+
+export type FileChange = { path: string; status: 'added' | 'modified' | 'deleted' | 'type-changed'; mode: string }
+
+export type Candidate = { commit: Sha; tree: Sha; base: Sha; changes: FileChange[]; added: number; removed: number }
+
+export type LandingCommit = {
+  tree: Sha
+  parent: Sha
+  message: string
+  /** Epoch milliseconds, for author and committer date. */
+  at: number
+}
+
+export type Git = {
+  /** Makes the stores (idempotent) and brings base and target up to date; answers their tips. `target` is null until it exists. */
+  refresh(stores: RepoStores, base: string, target: string): Promise<{ base: Sha; target: Sha | null } | Refusal>
+  /** A file of a commit as text, or null when it is not there. */
+  readFile(stores: RepoStores, commit: Sha, path: string): Promise<string | null>
+  /** All paths of a tree. */
+  listFiles(stores: RepoStores, treeish: Sha): Promise<string[]>
+  treeOf(stores: RepoStores, commit: Sha): Promise<Sha>
+  isAncestor(stores: RepoStores, ancestor: Sha, descendant: Sha): Promise<boolean>
+  /**
+   * A private clone for an agent in `dir` (must not exist), HEAD on branch `task` at `commit`; objects come read-only from `objects`
+   * mounted at `objectsInside`. Nothing of it may be used by git on the host afterwards.
+   */
+  clone(stores: RepoStores, commit: Sha, dir: string, objectsInside: string): Promise<void>
+  /** The host folders an agent's clone borrows objects from, to be mounted read-only. */
+  objectFolders(stores: RepoStores): string[]
+  /** Files of a tree in `dir` (must not exist), without .git: for gates, reviewers and reproductions. */
+  checkout(stores: RepoStores, treeish: Sha, dir: string): Promise<void>
+  /**
+   * Takes in what an attempt left in `bundle` (O_NOFOLLOW, size cap), strictly checked, tree policy applied to what differs from `base`.
+   * Refuses `no-bundle`, `too-large`, `unclean`, `policy`. An empty diff is `no-change`.
+   */
+  intake(stores: RepoStores, bundle: string, base: Sha, name: string): Promise<Candidate | Refusal>
+  /** The tree of merging `theirs` into `ours`, without any checkout. Refuses `conflict` naming the files. */
+  mergeTree(stores: RepoStores, ours: Sha, theirs: Sha): Promise<{ tree: Sha } | Refusal>
+  /** The whole diff as reviewers see it: no textconv, no renames, binary named. */
+  diff(stores: RepoStores, from: Sha, to: Sha): Promise<string>
+  /** Writes the commit object in quarantine; no ref of the user moves. */
+  commitTree(stores: RepoStores, commit: LandingCommit): Promise<Sha>
+  /** Brings the objects into the user's repository and moves `target` from `expected` (null: create) to `commit`. Refuses `moved`, `checked-out`. */
+  land(stores: RepoStores, target: string, expected: Sha | null, commit: Sha): Promise<{ landed: true } | Refusal>
+  /** First-parent history of the target after `since`, newest first. */
+  history(stores: RepoStores, target: string, since: Sha | null): Promise<{ commit: Sha; tree: Sha; parents: Sha[]; message: string }[]>
+}

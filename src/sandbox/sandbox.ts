@@ -1,0 +1,63 @@
+/**
+ * The port of containment: one process tree, its files, its only way out. Which rung of the ladder stands behind it is said by `rung`.
+ *
+ *     namespace   bubblewrap: own pid, mount, network and user namespace, seccomp filter; nothing survives a kill
+ *     group       a process group and a scrubbed environment: files, network and daemons are NOT held; promises 3-6 are lost
+ *
+ * Never: a host path in the contained environment on the namespace rung, an inherited variable, an inherited descriptor.
+ */
+import type { Readable } from 'node:stream'
+import type { Exit } from '../host/process.ts'
+
+export type Rung = 'namespace' | 'group'
+
+/** The host folders of one attempt, all of them its own and 0700. `work` is the tree, `home` the agent's HOME, `out` where a bundle is left. */
+export type Area = { root: string; work: string; home: string; out: string; tmp: string }
+
+/** Where a contained process finds things. On the namespace rung these never change, so sessions resume and no host path leaks. */
+export type View = { work: string; home: string; out: string; tmp: string; gatewayUrl: string }
+
+export type Mount = {
+  /** Host path. */
+  from: string
+  /** Path inside. On the group rung it must equal `from`. */
+  to: string
+  mode: 'ro' | 'rw'
+}
+
+export type Box = {
+  area: Area
+  /** Paths are those of `view(area)`. */
+  argv: readonly string[]
+  env: Readonly<Record<string, string>>
+  stdin: string | null
+  mounts: readonly Mount[]
+  /** Make the tree read-only: reviewers. */
+  readOnlyWork?: boolean
+  /** The only thing reachable by network, or null for nothing at all. `socket` serves the namespace rung, `url` the group rung. */
+  gateway: { socket: string; url: string } | null
+  /** Folders that hold programs, put first in PATH; mounted read-only at the same path. */
+  toolchain?: readonly string[]
+}
+
+export type KillReport = { method: string; survivors: number; ms: number }
+
+export type Contained = {
+  /** Host pid of the outermost process. */
+  pid: number
+  /** Field 22 of /proc/PID/stat, or null where there is no /proc: with boot id and pid it names the process for ever. */
+  startTime: number | null
+  stdout: Readable
+  stderr: Readable
+  exit: Promise<Exit>
+  /** Asks politely: the signal reaches the contained program, not the container. */
+  stop(signal: 'SIGTERM' | 'SIGINT'): void
+  /** Ends everything and proves it: resolves when the tree is empty or says how many are left. May be called twice. */
+  kill(): Promise<KillReport>
+}
+
+export type Sandbox = {
+  rung: Rung
+  view(area: Area, gateway: Box['gateway']): View
+  start(box: Box): Promise<Contained>
+}

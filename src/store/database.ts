@@ -1,0 +1,172 @@
+/**
+ * The database: one SQLite file, one writing connection with a queue and group commit, one reading connection.
+ *
+ * Many callers of `write` share one `begin immediate … commit` with a real fsync (synchronous=FULL); each is answered after the commit.
+ * A caller that throws or asks for `rollback` undoes only its own part (savepoint). Nothing foreign may be awaited inside: a body settles
+ * within the microtask queue, and `write` fails loudly when a timer tick passes.
+ *
+ * Everything special to SQLite is in this file.
+ */
+import { mkdirSync, chmodSync, existsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { Fault } from '../host/fault.ts'
+import { migrate } from './migrate.ts'
+
+export type SqlValue = SQLInputValue
+type Params = Record<string, SqlValue>
+
+/** What a query needs. Async, so that another database can stand behind it; on SQLite every promise is already settled. */
+export type Reader = {
+  all<T>(sql: string, params?: Params): Promise<T[]>
+  get<T>(sql: string, params?: Params): Promise<T | undefined>
+}
+
+export type Tx = Reader & {
+  run(sql: string, params?: Params): Promise<{ changes: number }>
+  /** Called after this transaction is durable, in order; never when it was rolled back. */
+  afterCommit(listener: () => void): void
+}
+
+export type Database = {
+  path: string
+  /** One transaction. Resolves after the commit is on disk. What `body` throws undoes this caller's part alone and is rethrown here. */
+  write<T>(body: (tx: Tx) => Promise<T>): Promise<T>
+  /** One consistent snapshot. */
+  read<T>(body: (reader: Reader) => Promise<T>): Promise<T>
+  close(): void
+}
+
+type Waiting = { body: (tx: Tx) => Promise<unknown>; resolve: (value: unknown) => void; reject: (error: unknown) => void }
+type Answer = () => void
+
+/** SQLite before this version can corrupt a WAL database (WAL-reset bug, fixed 2026-03-13). */
+const oldestSqlite = [3, 51, 3] as const
+/** More callers than this in one commit gain nothing and make the first of them wait. */
+const batchSize = 256
+
+/** Opens (and makes, and migrates) the database at `path`. Faults: `sqlite-too-old`, `database-unusable`, `schema-newer`. */
+export function openDatabase(path: string, options: { busyMs?: number; readOnly?: boolean } = {}): Database {
+  const writer = connect(path, options)
+  if (!options.readOnly) migrate(writer, path)
+  const reader = options.readOnly || path === ':memory:' ? writer : connect(path, { ...options, readOnly: true })
+  const queue: Waiting[] = []
+  let draining = false
+
+  const drain = async () => {
+    while (queue.length > 0) await commitBatch(writer, queue.splice(0, batchSize))
+    draining = false
+  }
+  const query = statements(reader)
+  let reading: Promise<unknown> = Promise.resolve()
+  return {
+    path,
+    write: <T>(body: (tx: Tx) => Promise<T>) =>
+      new Promise<T>((resolve, reject) => {
+        queue.push({ body, resolve: resolve as (value: unknown) => void, reject })
+        if (draining) return
+        draining = true
+        queueMicrotask(() => void drain()) // so that everyone who calls in this turn shares the first commit
+      }),
+    read(body) {
+      if (reader === writer) return body(query) // in memory or read-only: no second connection to snapshot with
+      const mine = reading.then(() => snapshot(reader, () => body(query)))
+      reading = mine.catch(() => {})
+      return mine
+    },
+    close() {
+      if (reader !== writer) reader.close()
+      writer.close()
+    },
+  }
+}
+
+async function snapshot<T>(db: DatabaseSync, body: () => Promise<T>): Promise<T> {
+  db.exec('begin')
+  try {
+    return await body()
+  } finally {
+    db.exec('commit')
+  }
+}
+
+async function commitBatch(db: DatabaseSync, batch: Waiting[]): Promise<void> {
+  const answers: Answer[] = []
+  const listeners: (() => void)[] = []
+  let ticked = false
+  const tick = setImmediate(() => (ticked = true))
+  try {
+    db.exec('begin immediate')
+    for (const { body, resolve, reject } of batch) {
+      const heard: (() => void)[] = []
+      db.exec('savepoint caller')
+      try {
+        const value = await body({ ...statements(db), afterCommit: (listener) => heard.push(listener) })
+        if (ticked) throw new Error('a timer tick passed inside a transaction: something foreign was awaited in it')
+        db.exec('release caller')
+        listeners.push(...heard)
+        answers.push(() => resolve(value))
+      } catch (error) {
+        db.exec('rollback to caller; release caller')
+        answers.push(() => reject(error))
+      }
+    }
+    db.exec('commit')
+  } catch (error) {
+    if (db.isTransaction) db.exec('rollback')
+    for (const { reject } of batch) reject(explain(error))
+    return
+  } finally {
+    clearImmediate(tick)
+  }
+  for (const answer of answers) answer()
+  for (const listener of listeners) listener()
+}
+
+const prepared = new WeakMap<DatabaseSync, Map<string, StatementSync>>()
+
+function statements(db: DatabaseSync): Reader & Pick<Tx, 'run'> {
+  const cache = prepared.get(db) ?? new Map<string, StatementSync>()
+  prepared.set(db, cache)
+  const statement = (sql: string) => {
+    let found = cache.get(sql)
+    if (!found) cache.set(sql, (found = db.prepare(sql)))
+    return found
+  }
+  return {
+    all: async <T>(sql: string, params: Params = {}) => statement(sql).all(params) as T[],
+    get: async <T>(sql: string, params: Params = {}) => statement(sql).get(params) as T | undefined,
+    run: async (sql, params = {}) => ({ changes: Number(statement(sql).run(params).changes) }),
+  }
+}
+
+function connect(path: string, options: { busyMs?: number; readOnly?: boolean }): DatabaseSync {
+  const fresh = path !== ':memory:' && !existsSync(path)
+  if (fresh && options.readOnly) throw new Fault('database-missing', `there is no database at ${path}`, { hint: 'tri-agent init' })
+  try {
+    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    const db = new DatabaseSync(path, { timeout: options.busyMs ?? 5000, readOnly: options.readOnly ?? false })
+    if (fresh) chmodSync(path, 0o600)
+    checkVersion(db)
+    if (!options.readOnly) db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
+    db.exec('pragma foreign_keys = on; pragma trusted_schema = off')
+    return db
+  } catch (error) {
+    throw explain(error, path)
+  }
+}
+
+function checkVersion(db: DatabaseSync): void {
+  const { version } = db.prepare('select sqlite_version() as version').get() as { version: string }
+  const parts = version.split('.').map(Number)
+  const older = oldestSqlite.findIndex((least, index) => (parts[index] ?? 0) !== least)
+  if (older >= 0 && (parts[older] ?? 0) < oldestSqlite[older]!)
+    throw new Fault('sqlite-too-old', `this Node carries SQLite ${version}; 3.51.3 or newer is needed`, { hint: 'install Node 24.15 or newer' })
+}
+
+function explain(error: unknown, path?: string): unknown {
+  if (error instanceof Fault || !(error instanceof Error) || (error as { code?: string }).code !== 'ERR_SQLITE_ERROR') return error
+  const constraint = /constraint failed: (.+)/.exec(error.message)?.[1]
+  if (constraint) return error
+  return new Fault('database-unusable', `${path ? `${path}: ` : ''}${error.message}`, { cause: error })
+}
