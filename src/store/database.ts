@@ -37,7 +37,11 @@ export type Database = {
   close(): void
 }
 
-type Waiting = { body: (tx: Tx) => Promise<unknown>; resolve: (value: unknown) => void; reject: (error: unknown) => void }
+type Waiting = {
+  body: (tx: Tx) => Promise<unknown>
+  resolve: (value: unknown) => void
+  reject: (error: unknown) => void
+}
 type Answer = () => void
 
 /** SQLite before this version can corrupt a WAL database (WAL-reset bug, fixed 2026-03-13). */
@@ -142,13 +146,15 @@ function statements(db: DatabaseSync): Reader & Pick<Tx, 'run'> {
 
 function connect(path: string, options: { busyMs?: number; readOnly?: boolean }): DatabaseSync {
   const fresh = path !== ':memory:' && !existsSync(path)
-  if (fresh && options.readOnly) throw new Fault('database-missing', `there is no database at ${path}`, { hint: 'tri-agent init' })
+  if (fresh && options.readOnly)
+    throw new Fault('database-missing', `there is no database at ${path}`, { hint: 'tri-agent init' })
   try {
     if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     const db = new DatabaseSync(path, { timeout: options.busyMs ?? 5000, readOnly: options.readOnly ?? false })
     if (fresh) chmodSync(path, 0o600)
     checkVersion(db)
-    if (!options.readOnly) db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
+    if (!options.readOnly)
+      db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
     db.exec('pragma foreign_keys = on; pragma trusted_schema = off')
     return db
   } catch (error) {
@@ -161,11 +167,14 @@ function checkVersion(db: DatabaseSync): void {
   const parts = version.split('.').map(Number)
   const older = oldestSqlite.findIndex((least, index) => (parts[index] ?? 0) !== least)
   if (older >= 0 && (parts[older] ?? 0) < oldestSqlite[older]!)
-    throw new Fault('sqlite-too-old', `this Node carries SQLite ${version}; 3.51.3 or newer is needed`, { hint: 'install Node 24.15 or newer' })
+    throw new Fault('sqlite-too-old', `this Node carries SQLite ${version}; 3.51.3 or newer is needed`, {
+      hint: 'install Node 24.15 or newer',
+    })
 }
 
 function explain(error: unknown, path?: string): unknown {
-  if (error instanceof Fault || !(error instanceof Error) || (error as { code?: string }).code !== 'ERR_SQLITE_ERROR') return error
+  if (error instanceof Fault || !(error instanceof Error) || (error as { code?: string }).code !== 'ERR_SQLITE_ERROR')
+    return error
   const constraint = /constraint failed: (.+)/.exec(error.message)?.[1]
   if (constraint) return error
   return new Fault('database-unusable', `${path ? `${path}: ` : ''}${error.message}`, { cause: error })

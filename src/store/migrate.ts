@@ -38,7 +38,9 @@ function checkOwner(db: DatabaseSync, path: string): void {
   const id = version(db, 'application_id')
   const tables = db.prepare("select count(*) as n from sqlite_schema where type = 'table'").get() as { n: number }
   if (id !== applicationId && tables.n > 0)
-    throw new Fault('not-ours', `${path} is a database of another program`, { hint: 'set XDG_STATE_HOME to another folder' })
+    throw new Fault('not-ours', `${path} is a database of another program`, {
+      hint: 'set XDG_STATE_HOME to another folder',
+    })
 }
 
 const newer = (path: string, found: number, known: number): Fault =>

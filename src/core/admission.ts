@@ -1,0 +1,150 @@
+/**
+ * Admission: which attempts may start now. A pure function over a snapshot, just in time: only as many as there are free slots, so that an
+ * override, a pause or a closed budget acts at once and the engine's queue stays almost empty.
+ */
+import type { Family } from './family.ts'
+import { wantedSteps, type WantedStep } from './flow.ts'
+import { effectiveRank } from './lane.ts'
+import { route } from './routing.ts'
+import { isOver, roles, type Role, type Task } from './task.ts'
+
+export type FamilyState = {
+  family: Family
+  agent: string
+  models: { architect: string; implementer: string; reviewer: string }
+  /** Epoch ms until which nothing may start (cool-down), or null. */
+  closedUntil: number | null
+}
+
+export type Snapshot = {
+  at: number
+  /** Every task that is not over, and those they depend on. */
+  tasks: readonly Task[]
+  families: readonly FamilyState[]
+  slots: Readonly<Record<Role, number>>
+  /** How long each role's slots have been idle, ms; for lending. */
+  idleMs: Readonly<Record<Role, number>>
+  lendAfterMs: number
+  laneStepMs: number
+  /** Why nothing may start: draining, no disk, paused; null when all is well. */
+  closed: string | null
+  /** Nano-dollars left today; nothing that asks a model starts without any. */
+  leftNanoUsd: number
+}
+
+export type Admission = WantedStep & {
+  task: string
+  token: number
+  agent: string | null
+  model: string | null
+  because: string | null
+}
+
+/** The attempts to start now, in order, never more than the free slots. */
+export function admit(snapshot: Snapshot): Admission[] {
+  if (snapshot.closed !== null) return []
+  const free = freeSlots(snapshot)
+  const landing = new Set(
+    snapshot.tasks.filter((task) => task.running.some(({ step }) => step === 'land')).map(({ repo }) => repo),
+  )
+  const admitted: Admission[] = []
+  for (const task of inOrder(snapshot)) {
+    const own: Admission[] = []
+    for (const wanted of wantedSteps(task)) {
+      if (wanted.step === 'land' && landing.has(task.repo)) continue
+      const chosen = choose(snapshot, task, wanted)
+      if (!chosen) continue
+      if (!takesNoSlot(task, own, wanted) && !take(free, wanted.role, snapshot)) continue
+      if (wanted.step === 'land') landing.add(task.repo)
+      own.push({ ...wanted, ...chosen, task: task.id, token: task.token + own.length + 1 })
+    }
+    admitted.push(...own)
+  }
+  return admitted
+}
+
+/** One line a person can read: why this task does not start, or null when it could. */
+export function waitingFor(task: Task, snapshot: Snapshot): string | null {
+  if (task.phase !== 'open' || task.running.length > 0) return null
+  if (snapshot.closed !== null) return snapshot.closed
+  if (task.held !== null) return `held: ${task.held}`
+  const missing = unmet(task, snapshot)
+  if (missing.length > 0) return `waits for ${missing.join(', ')}`
+  if (task.notBefore !== null && task.notBefore > snapshot.at)
+    return `waits before trying again${task.why ? `: ${task.why}` : ''}`
+  const wanted = wantedSteps(task)
+  if (wanted.every((each) => !choose(snapshot, task, each))) return 'no usable family'
+  return 'waits for a free slot'
+}
+
+const mayStart = (task: Task, snapshot: Snapshot): boolean =>
+  !isOver(task) &&
+  task.held === null &&
+  (task.notBefore === null || task.notBefore <= snapshot.at) &&
+  unmet(task, snapshot).length === 0
+
+const unmet = (task: Task, { tasks }: Snapshot): string[] =>
+  task.after.filter((id) => tasks.find((each) => each.id === id)?.phase !== 'done')
+
+function inOrder(snapshot: Snapshot): Task[] {
+  const rank = (task: Task) => effectiveRank(task.lane, snapshot.at - task.readyAt, snapshot.laneStepMs)
+  return snapshot.tasks
+    .filter((task) => mayStart(task, snapshot))
+    .toSorted(
+      (a, b) =>
+        Number(b.override) - Number(a.override) || rank(a) - rank(b) || a.addedAt - b.addedAt || (a.id < b.id ? -1 : 1),
+    )
+}
+
+function choose(
+  snapshot: Snapshot,
+  task: Task,
+  wanted: WantedStep,
+): { family: Family | null; agent: string | null; model: string | null; because: string | null } | null {
+  if (wanted.role === 'gate') return { family: null, agent: null, model: null, because: null }
+  if (snapshot.leftNanoUsd <= 0) return null
+  const open = snapshot.families.filter(({ closedUntil }) => closedUntil === null || closedUntil <= snapshot.at)
+  const routed =
+    wanted.family === null
+      ? route(
+          task,
+          wanted.role,
+          open.map(({ family }) => family),
+        )
+      : null
+  const family = open.find((each) => each.family === (routed ? routed.family : wanted.family))
+  if (!family) return null
+  return {
+    family: family.family,
+    agent: family.agent,
+    model: family.models[wanted.role],
+    because: routed ? routed.why : 'asked by the review policy',
+  }
+}
+
+/** A review round holds one slot however many reviewers it starts. */
+const takesNoSlot = (task: Task, own: readonly Admission[], wanted: WantedStep): boolean =>
+  wanted.role === 'reviewer' &&
+  (own.some(({ role }) => role === 'reviewer') || task.running.some(({ role }) => role === 'reviewer'))
+
+function freeSlots(snapshot: Snapshot): Record<Role, number> {
+  const free = { ...snapshot.slots }
+  for (const task of snapshot.tasks)
+    for (const role of roles) {
+      const held = task.running.filter((each) => each.role === role).length
+      free[role] -= role === 'reviewer' ? Math.min(1, held) : held
+    }
+  return free
+}
+
+/** Takes a slot of the role, or one that another agent role has left idle long enough to lend. */
+function take(free: Record<Role, number>, role: Role, snapshot: Snapshot): boolean {
+  const lenders =
+    role === 'gate'
+      ? []
+      : roles.filter((each) => each !== 'gate' && each !== role && snapshot.idleMs[each] >= snapshot.lendAfterMs)
+  const from = [role, ...lenders].find((each) => free[each] > 0)
+  if (from === undefined) return false
+  free[from] -= 1
+  return true
+}

@@ -1,0 +1,147 @@
+/**
+ * The union of everything that can have happened. An event is a decision or a fact an auditor would ask for; beats, meter ticks and transcript
+ * offsets are not events. Events are never changed: a new meaning is a new type.
+ *
+ * Streams: `task/<id>` carries a task and all of its attempts, `repo/<id>` a repository, `daemon/main` the machine.
+ */
+import type { Family } from './family.ts'
+import type { GateReport } from './gate.ts'
+import type { Outcome } from './outcome.ts'
+import type { Finding, ReviewPolicy } from './review.ts'
+import type { Lane } from './lane.ts'
+import type { Kind, Plan, Role, Size, Step } from './task.ts'
+
+export type TokenCount = { input: number; cachedInput: number; cacheWrite: number; output: number }
+
+export type TaskAdded = {
+  type: 'task.added'
+  task: string
+  repo: string
+  title: string
+  text: string
+  kind: Kind
+  lane: Lane
+  size: Size
+  tags: string[]
+  /** Tasks that must be done first. */
+  after: string[]
+  acceptance: string[]
+  budgetNanoUsd: number | null
+  /** The task this one was split from, and how deep that goes. */
+  parent: string | null
+  depth: number
+  /** The task whose budget it draws on: itself, or the root it was split from. */
+  root: string
+  /** What a `review` task judges: a ref or commit of the repository. */
+  ref: string | null
+}
+
+export type AttemptAdmitted = {
+  type: 'attempt.admitted'
+  attempt: string
+  /** The fencing token: grows by one with each attempt of the task. */
+  token: number
+  step: Step
+  role: Role
+  family: Family | null
+  agent: string | null
+  model: string | null
+  /** The finding under check, for reproduce and cross-check. */
+  finding: string | null
+  /** Why this family: the routing rule that chose it. */
+  because: string | null
+}
+
+export type AttemptEnded = {
+  type: 'attempt.ended'
+  attempt: string
+  outcome: Outcome
+  reason: string
+  /** Hash of what went wrong, so that the same failure three times is seen as one. */
+  signature: string | null
+  tokens: TokenCount
+  costNanoUsd: number
+  transcript: { bytes: number; lines: number; sha256: string } | null
+  promptSha256: string | null
+  killed: { method: string; survivors: number; ms: number } | null
+}
+
+export type TaskEvent =
+  | TaskAdded
+  | { type: 'task.planned'; attempt: string; plan: Plan; family: Family }
+  | { type: 'task.split'; children: string[] }
+  | { type: 'task.joined'; children: string[] }
+  | { type: 'task.prioritized'; lane: Lane | null; override: boolean | null }
+  | { type: 'task.held'; why: string }
+  | { type: 'task.released' }
+  | { type: 'task.delayed'; until: number; why: string }
+  | { type: 'task.escalated'; why: string; evidence: string }
+  | { type: 'task.retried'; step: Step }
+  | { type: 'task.cancelled'; why: string }
+  | { type: 'task.approved'; commit: string; by: string }
+  | { type: 'task.rejected'; commit: string; by: string; why: string }
+  | { type: 'task.returned'; from: Step; feedback: string; rebase: boolean }
+  | { type: 'task.reported'; report: string }
+  | { type: 'task.landed'; commit: string; tree: string; target: string }
+  | AttemptAdmitted
+  | { type: 'attempt.started'; attempt: string; rung: string; pid: number | null }
+  | AttemptEnded
+  | {
+      type: 'candidate.taken'
+      attempt: string
+      commit: string
+      tree: string
+      base: string
+      family: Family
+      model: string
+      files: string[]
+      added: number
+      removed: number
+      message: string
+    }
+  | { type: 'gates.finished'; attempt: string; report: GateReport }
+  | { type: 'round.opened'; round: number; commit: string; base: string; author: Family; policy: ReviewPolicy }
+  | {
+      type: 'vote.cast'
+      round: number
+      attempt: string
+      commit: string
+      family: Family
+      model: string
+      summary: string
+      findings: Finding[]
+    }
+  | { type: 'advice.given'; round: number; attempt: string; family: Family; summary: string; findings: Finding[] }
+  | {
+      type: 'finding.checked'
+      round: number
+      finding: string
+      by: string
+      verdict: 'confirmed' | 'dismissed' | 'undecided'
+      evidence: string
+    }
+  | { type: 'verdict.reached'; round: number; commit: string; verdict: 'approved' | 'rejected'; why: string }
+  | { type: 'landing.intended'; attempt: string; commit: string; tree: string; parent: string | null; target: string }
+  | { type: 'landing.refused'; attempt: string; why: string }
+
+export type RepoEvent =
+  | { type: 'repo.registered'; repo: string; path: string; name: string; base: string }
+  | { type: 'repo.trusted'; repo: string; commandsSha256: string; by: string }
+
+export type DaemonEvent =
+  | { type: 'daemon.started'; epoch: number; pid: number; rung: string; version: string }
+  | { type: 'daemon.stopped'; epoch: number; why: string }
+  | { type: 'loop.failed'; loop: string; error: string }
+
+export type Event = TaskEvent | RepoEvent | DaemonEvent
+export type EventType = Event['type']
+
+/** An event with its place in the log. */
+export type LoggedEvent<E extends Event = Event> = {
+  seq: number
+  at: number
+  stream: string
+  version: number
+  actor: string
+  event: E
+}

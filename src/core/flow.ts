@@ -1,0 +1,277 @@
+/**
+ * What follows from an attempt's end, and which steps a task wants next. The rules of the road between the stages, nothing else.
+ *
+ * Pure: the delay's random part and the time are handed in. Every answer is a list of events for the task's own stream.
+ */
+import type { AttemptEnded, TaskEvent } from './event.ts'
+import type { Family } from './family.ts'
+import { blockers, gateFeedback, type Gate, type GateReport } from './gate.ts'
+import { isRetryable } from './outcome.ts'
+import { delayMs, mayRetry, type RetryPolicy } from './retry.ts'
+import { checkVote, nextChecks, reviewFeedback, reviewPolicy, verdictOf, type Finding } from './review.ts'
+import { evolve, landsNothing, type Candidate, type Plan, type Role, type Step, type Task } from './task.ts'
+
+export type FlowPolicy = {
+  unattended: boolean
+  /** Families with a working agent and credential. */
+  usable: readonly Family[]
+  gates: readonly Gate[]
+  retry: RetryPolicy
+  /** How often work may be sent back before a person decides. */
+  rounds: number
+  least?: { families?: number; person?: boolean }
+}
+
+/** What a step that passed has made. */
+export type Product =
+  | { step: 'plan'; plan: Plan; family: Family }
+  | { step: 'implement'; candidate: Omit<Candidate, 'attempt'> }
+  | { step: 'verify'; report: GateReport; protectedPaths: string[]; subject?: Omit<Candidate, 'attempt'> }
+  | { step: 'review'; family: Family; model: string; summary: string; findings: Finding[] }
+  | {
+      step: 'reproduce' | 'crosscheck'
+      finding: string
+      by: string
+      verdict: 'confirmed' | 'dismissed' | 'undecided'
+      evidence: string
+    }
+  | { step: 'land'; landed: { commit: string; tree: string; target: string } }
+
+export type Ending = {
+  ended: AttemptEnded
+  product: Product | null
+  /** For `failed`: what the implementer must be told. */
+  feedback: string | null
+  /** For `failed` at landing: the target has moved so far that the work must start over from it. */
+  rebase?: boolean
+}
+
+type Moment = { at: number; chance: number }
+
+/** A daemon that dies this often under one step is not bad luck. */
+const lostLimit = 5
+
+/** The events that follow from an attempt's end, the end itself first. */
+export function conclude(task: Task, ending: Ending, policy: FlowPolicy, moment: Moment): TaskEvent[] {
+  const { ended, product } = ending
+  const running = task.running.find(({ attempt }) => attempt === ended.attempt)
+  if (!running) throw new Error(`attempt ${ended.attempt} is not running: its end was accepted twice`)
+  const after = evolve(task, ended, moment.at)
+  if (task.phase !== 'open') return [ended]
+  if (ended.outcome === 'passed') {
+    if (!product) throw new Error(`${running.step} passed without a product`)
+    return [ended, ...passed(after, ended.attempt, product, policy, moment)]
+  }
+  return [ended, ...notPassed(after, running.step, ending, policy, moment)]
+}
+
+function notPassed(
+  task: Task,
+  step: Step,
+  { ended, feedback, rebase }: Ending,
+  policy: FlowPolicy,
+  moment: Moment,
+): TaskEvent[] {
+  if (ended.outcome === 'failed' && feedback !== null) return giveBack(task, step, feedback, rebase ?? false, policy)
+  if (ended.outcome === 'killed') return []
+  if (ended.outcome === 'lost')
+    return task.lost >= lostLimit ? [escalated(`lost ${task.lost} times in a row`, ended.reason)] : []
+  const failures = task.failures.filter((each) => each.step === step)
+  const again = isRetryable(ended.outcome) || ended.outcome === 'failed'
+  if (!again) return [escalated(`${step}: ${ended.outcome}`, ended.reason)]
+  const signatures = failures.map(({ signature }) => signature)
+  if (!mayRetry(policy.retry, signatures))
+    return [escalated(`${step} ${ended.outcome}, ${failures.length} attempts`, ended.reason)]
+  const until = moment.at + delayMs(policy.retry, failures.length, moment.chance)
+  return [{ type: 'task.delayed', until, why: `${step} ${ended.outcome}: ${ended.reason}` }]
+}
+
+function giveBack(task: Task, from: Step, feedback: string, rebase: boolean, policy: FlowPolicy): TaskEvent[] {
+  if (task.returns >= policy.rounds)
+    return [escalated(`sent back ${task.returns} times already, again by ${from}`, feedback)]
+  return [{ type: 'task.returned', from, feedback, rebase }]
+}
+
+const escalated = (why: string, evidence: string): TaskEvent => ({ type: 'task.escalated', why, evidence })
+
+function passed(task: Task, attempt: string, product: Product, policy: FlowPolicy, moment: Moment): TaskEvent[] {
+  switch (product.step) {
+    case 'plan':
+      return planned(task, attempt, product)
+    case 'implement':
+      return [{ type: 'candidate.taken', attempt, ...product.candidate }]
+    case 'verify':
+      return verified(task, attempt, product, policy, moment)
+    case 'review':
+      return reviewed(task, attempt, product, policy, moment)
+    case 'reproduce':
+    case 'crosscheck':
+      return checked(task, product, policy, moment)
+    case 'land':
+      return [{ type: 'task.landed', ...product.landed }]
+  }
+}
+
+function planned(task: Task, attempt: string, { plan, family }: Product & { step: 'plan' }): TaskEvent[] {
+  const event: TaskEvent = { type: 'task.planned', attempt, plan, family }
+  if (task.kind !== 'architect') return [event]
+  const list = (items: string[]) => items.map((item) => `- ${item}`).join('\n')
+  const parts = plan.subTasks.map(({ title, text }) => `### ${title}\n\n${text}`).join('\n\n')
+  const report = `# ${task.title}\n\n${plan.approach}\n\n## Files\n\n${list(plan.files)}\n\n## Acceptance\n\n${list(plan.acceptance)}\n${parts && `\n## Parts\n\n${parts}\n`}`
+  return [event, { type: 'task.reported', report }]
+}
+
+function verified(
+  task: Task,
+  attempt: string,
+  product: Product & { step: 'verify' },
+  policy: FlowPolicy,
+  moment: Moment,
+): TaskEvent[] {
+  const subject: TaskEvent[] = product.subject ? [{ type: 'candidate.taken', attempt, ...product.subject }] : []
+  const events: TaskEvent[] = [...subject, { type: 'gates.finished', attempt, report: product.report }]
+  const now = events.reduce((each, event) => evolve(each, event, moment.at), task)
+  const blocking = blockers(policy.gates, product.report)
+  if (blocking.length > 0 && task.kind !== 'review')
+    return [...events, ...giveBack(now, 'verify', gateFeedback(policy.gates, product.report), false, policy)]
+  const { commit, base, family } = now.candidate!
+  const round: TaskEvent = {
+    type: 'round.opened',
+    round: now.returns + 1,
+    commit,
+    base,
+    author: family,
+    policy: reviewPolicy({
+      author: family,
+      usable: policy.usable,
+      kind: task.kind,
+      protectedPaths: product.protectedPaths,
+      ...(policy.least ? { least: policy.least } : {}),
+    }),
+  }
+  return [...events, round, ...verdictEvents(evolve(now, round, moment.at), policy)]
+}
+
+function reviewed(
+  task: Task,
+  attempt: string,
+  product: Product & { step: 'review' },
+  policy: FlowPolicy,
+  moment: Moment,
+): TaskEvent[] {
+  const round = task.round
+  if (!round) throw new Error('a review ended without a round')
+  const { family, model, summary, findings } = product
+  if (family === round.author)
+    return [
+      { type: 'advice.given', round: round.number, attempt, family, summary, findings },
+      ...verdictAfter(
+        task,
+        { type: 'advice.given', round: round.number, attempt, family, summary, findings },
+        policy,
+        moment,
+      ),
+    ]
+  const refusal = checkVote(round, { family, commit: round.commit, round: round.number })
+  if (refusal) return [escalated(`vote refused: ${refusal.refused}`, refusal.why)]
+  const vote: TaskEvent = {
+    type: 'vote.cast',
+    round: round.number,
+    attempt,
+    commit: round.commit,
+    family,
+    model,
+    summary,
+    findings,
+  }
+  return [vote, ...verdictAfter(task, vote, policy, moment)]
+}
+
+function checked(
+  task: Task,
+  product: Product & { step: 'reproduce' | 'crosscheck' },
+  policy: FlowPolicy,
+  moment: Moment,
+): TaskEvent[] {
+  if (!task.round) throw new Error('a check ended without a round')
+  const { finding, by, verdict, evidence } = product
+  const event: TaskEvent = { type: 'finding.checked', round: task.round.number, finding, by, verdict, evidence }
+  return [event, ...verdictAfter(task, event, policy, moment)]
+}
+
+const verdictAfter = (task: Task, event: TaskEvent, policy: FlowPolicy, { at }: Moment): TaskEvent[] =>
+  verdictEvents(evolve(task, event, at), policy)
+
+/** The verdict once everything owed is in and nothing of the round is running any more, and what it leads to. */
+function verdictEvents(task: Task, policy: FlowPolicy): TaskEvent[] {
+  const { round } = task
+  if (!round || round.verdict || task.running.length > 0 || owesAdvice(task)) return []
+  const verdict = verdictOf(round)
+  if (!verdict) return []
+  const reached: TaskEvent = { type: 'verdict.reached', round: round.number, commit: round.commit, ...verdict }
+  if (task.kind === 'review') return [reached, { type: 'task.reported', report: reviewReport(task) }]
+  if (verdict.verdict === 'rejected')
+    return [reached, ...giveBack(task, 'review', reviewFeedback(round) || verdict.why, false, policy)]
+  if (round.policy.person || !policy.unattended) return [reached]
+  return [reached, { type: 'task.approved', commit: round.commit, by: 'unattended' }]
+}
+
+const owesAdvice = ({ round }: Task): boolean =>
+  round !== null && round.policy.advisory !== null && round.advice === null
+
+function reviewReport(task: Task): string {
+  const round = task.round!
+  const votes = round.votes.map(({ family, model, summary }) => `## ${family} (${model})\n\n${summary}`).join('\n\n')
+  const findings = round.findings
+    .map(
+      ({ severity, file, line, claim, by, state }) =>
+        `- **${severity}**, ${state}: ${file}${line === null ? '' : `:${line}`} ${claim} (${by})`,
+    )
+    .join('\n')
+  const gates = task.gates?.results.map(({ name, state }) => `${name} ${state}`).join(', ') || 'none configured'
+  return `# Review of ${round.commit}\n\nGates: ${gates}\n\n${votes}\n\n## Findings\n\n${findings || 'None.'}\n`
+}
+
+export type WantedStep = { step: Step; role: Role; family: Family | null; finding: string | null }
+
+/** The attempts a task wants now, without looking at slots, money or the clock. Empty while it waits for a person or is over. */
+export function wantedSteps(task: Task): WantedStep[] {
+  if (task.phase !== 'open') return []
+  const idle = task.running.length === 0
+  const one = (role: Role): WantedStep[] => (idle ? [{ step: task.step, role, family: null, finding: null }] : [])
+  switch (task.step) {
+    case 'plan':
+      return one('architect')
+    case 'implement':
+      return one('implementer')
+    case 'verify':
+    case 'land':
+      return one('gate')
+    case 'review':
+      return wantedReviews(task)
+    case 'reproduce':
+    case 'crosscheck':
+      throw new Error(`${task.step} is a part of review, never a task's step`)
+  }
+}
+
+function wantedReviews(task: Task): WantedStep[] {
+  const { round } = task
+  if (!round || round.verdict) return []
+  const asked = owesAdvice(task) ? [...round.policy.families, round.policy.advisory!] : round.policy.families
+  const voters = asked
+    .filter((family) => !round.votes.some((vote) => vote.family === family))
+    .filter((family) => !task.running.some((each) => each.step === 'review' && each.family === family))
+    .map((family): WantedStep => ({ step: 'review', role: 'reviewer', family, finding: null }))
+  const checks = nextChecks(round)
+    .filter(({ finding }) => !task.running.some((each) => each.finding === finding))
+    .map((check): WantedStep =>
+      check.step === 'reproduce'
+        ? { step: 'reproduce', role: 'gate', family: null, finding: check.finding }
+        : { step: 'crosscheck', role: 'reviewer', family: check.family, finding: check.finding },
+    )
+  return [...voters, ...checks]
+}
+
+/** True for kinds that end in a report. */
+export const endsInReport = (task: Task): boolean => landsNothing(task.kind)

@@ -1,0 +1,322 @@
+/**
+ * A task's way from a wish to a landed commit.
+ *
+ *     plan ─▶ implement ─▶ verify ─▶ review ─▶ (awaiting-approval) ─▶ land ─▶ done
+ *                 ▲            └────────┴──────────────────────────────┘ returned, a bounded number of times, then escalated
+ *
+ * Pure: `evolve` says what has happened; what may happen next is decided in flow.ts. A task is the fold of its stream and nothing else.
+ */
+import type { AttemptAdmitted, TaskAdded, TaskEvent, TokenCount } from './event.ts'
+import type { Family } from './family.ts'
+import type { GateReport } from './gate.ts'
+import { judged, openRound, settle, type Round } from './review.ts'
+
+export type { Lane } from './lane.ts'
+
+export const kinds = ['feature', 'fix', 'test', 'refactor', 'docs', 'security', 'review', 'architect'] as const
+export type Kind = (typeof kinds)[number]
+export const sizes = ['small', 'medium', 'large'] as const
+export type Size = (typeof sizes)[number]
+export const steps = ['plan', 'implement', 'verify', 'review', 'reproduce', 'crosscheck', 'land'] as const
+export type Step = (typeof steps)[number]
+export const roles = ['architect', 'implementer', 'reviewer', 'gate'] as const
+export type Role = (typeof roles)[number]
+
+export type SubTask = { title: string; text: string; kind: Kind; size: Size; acceptance: string[]; after: number[] }
+export type Plan = { approach: string; files: string[]; acceptance: string[]; subTasks: SubTask[] }
+
+export const phases = ['open', 'awaiting-approval', 'escalated', 'split', 'done', 'cancelled'] as const
+export type Phase = (typeof phases)[number]
+export type TaskState = 'ready' | 'running' | Exclude<Phase, 'open'>
+
+export type Candidate = {
+  attempt: string
+  commit: string
+  tree: string
+  base: string
+  family: Family
+  model: string
+  files: string[]
+  added: number
+  removed: number
+  message: string
+}
+
+export type Running = Pick<
+  AttemptAdmitted,
+  'attempt' | 'token' | 'step' | 'role' | 'family' | 'agent' | 'model' | 'finding'
+> & {
+  admittedAt: number
+}
+
+export type Task = Omit<TaskAdded, 'type' | 'task'> & {
+  id: string
+  addedAt: number
+  version: number
+  phase: Phase
+  step: Step
+  /** When it last became ready, for ageing. */
+  readyAt: number
+  notBefore: number | null
+  held: string | null
+  override: boolean
+  /** Why it waits, was escalated or cancelled; for people. */
+  why: string | null
+  evidence: string | null
+  /** The highest fencing token given out. */
+  token: number
+  running: Running[]
+  plan: Plan | null
+  children: string[]
+  candidate: Candidate | null
+  /** Gate results of the present candidate. */
+  gates: GateReport | null
+  round: Round | null
+  /** How often the work was sent back. */
+  returns: number
+  feedback: { from: Step; text: string } | null
+  /** Start over from the target's tip instead of from the last candidate. */
+  rebase: boolean
+  /** Failures of the present step since it last succeeded. */
+  failures: { step: Step; family: Family | null; signature: string | null }[]
+  lost: number
+  approval: { commit: string; by: string } | null
+  intent: { attempt: string; commit: string; tree: string; parent: string | null; target: string } | null
+  landed: { commit: string; tree: string; target: string; at: number } | null
+  report: string | null
+  tokens: TokenCount
+  costNanoUsd: number
+}
+
+export const stateOf = (task: Task): TaskState =>
+  task.phase === 'open' ? (task.running.length > 0 ? 'running' : 'ready') : task.phase
+
+export const isOver = (task: Task): boolean => task.phase === 'done' || task.phase === 'cancelled'
+
+/** Kinds whose result is a report: they land nothing. */
+export const landsNothing = (kind: Kind): boolean => kind === 'review' || kind === 'architect'
+
+const firstStep = (kind: Kind, size: Size): Step => {
+  if (kind === 'architect') return 'plan'
+  if (kind === 'review') return 'verify'
+  return size === 'small' ? 'implement' : 'plan'
+}
+
+const noTokens: TokenCount = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 }
+
+/** The task after one more event. Total: an event that cannot follow is a damaged log and throws. */
+export function evolve(task: Task | null, event: TaskEvent, at: number): Task {
+  if (event.type === 'task.added') return created(event, at)
+  if (!task) throw new Error(`${event.type} before task.added: the log is damaged`)
+  return { ...task, ...change(task, event, at), version: task.version + 1 }
+}
+
+function created({ type: _, task: id, ...wish }: TaskAdded, at: number): Task {
+  return {
+    ...wish,
+    id,
+    addedAt: at,
+    version: 1,
+    phase: 'open',
+    step: firstStep(wish.kind, wish.size),
+    readyAt: at,
+    notBefore: null,
+    held: null,
+    override: false,
+    why: null,
+    evidence: null,
+    token: 0,
+    running: [],
+    plan: null,
+    children: [],
+    candidate: null,
+    gates: null,
+    round: null,
+    returns: 0,
+    feedback: null,
+    rebase: false,
+    failures: [],
+    lost: 0,
+    approval: null,
+    intent: null,
+    landed: null,
+    report: null,
+    tokens: noTokens,
+    costNanoUsd: 0,
+  }
+}
+
+function change(task: Task, event: Exclude<TaskEvent, TaskAdded>, at: number): Partial<Task> {
+  switch (event.type) {
+    case 'task.planned':
+      return { plan: event.plan, step: 'implement', failures: [] }
+    case 'task.split':
+      return { phase: 'split', children: event.children }
+    case 'task.joined':
+      return { phase: 'done' }
+    case 'task.prioritized':
+      return { lane: event.lane ?? task.lane, override: event.override ?? task.override }
+    case 'task.held':
+      return { held: event.why }
+    case 'task.released':
+      return { held: null }
+    case 'task.delayed':
+      return { notBefore: event.until, why: event.why }
+    case 'task.escalated':
+      return { phase: 'escalated', why: event.why, evidence: event.evidence }
+    case 'task.retried':
+      return {
+        phase: 'open',
+        step: event.step,
+        readyAt: at,
+        notBefore: null,
+        why: null,
+        evidence: null,
+        failures: [],
+        lost: 0,
+        returns: 0,
+      }
+    case 'task.cancelled':
+      return { phase: 'cancelled', why: event.why }
+    case 'task.approved':
+      return { phase: 'open', step: 'land', readyAt: at, approval: { commit: event.commit, by: event.by } }
+    case 'task.rejected':
+      return sentBack(task, { from: 'review', text: `${event.by} rejected it: ${event.why}` }, false, at)
+    case 'task.returned':
+      return sentBack(task, { from: event.from, text: event.feedback }, event.rebase, at)
+    case 'task.reported':
+      return { phase: 'done', report: event.report }
+    case 'task.landed':
+      return {
+        phase: 'done',
+        intent: null,
+        landed: { commit: event.commit, tree: event.tree, target: event.target, at },
+      }
+    default:
+      return changeByAttempt(task, event, at)
+  }
+}
+
+const sentBack = (task: Task, feedback: Task['feedback'], rebase: boolean, at: number): Partial<Task> => ({
+  phase: 'open',
+  step: 'implement',
+  readyAt: at,
+  notBefore: null,
+  feedback,
+  rebase,
+  returns: task.returns + 1,
+  approval: null,
+  gates: null,
+  round: null,
+  failures: [],
+})
+
+type AttemptEvent = Extract<
+  TaskEvent,
+  { type: `attempt.${string}` | `candidate.${string}` | `gates.${string}` | `landing.${string}` }
+>
+
+function changeByAttempt(task: Task, event: Exclude<TaskEvent, { type: `task.${string}` }>, at: number): Partial<Task> {
+  switch (event.type) {
+    case 'round.opened':
+    case 'vote.cast':
+    case 'advice.given':
+    case 'finding.checked':
+    case 'verdict.reached':
+      return changeByRound(task, event, at)
+    default:
+      return changeByWork(task, event, at)
+  }
+}
+
+function changeByWork(task: Task, event: AttemptEvent, at: number): Partial<Task> {
+  switch (event.type) {
+    case 'attempt.admitted': {
+      const { type: _, because: __, ...running } = event
+      return { token: event.token, running: [...task.running, { ...running, admittedAt: at }], notBefore: null }
+    }
+    case 'attempt.started':
+      return {}
+    case 'attempt.ended': {
+      const ended = task.running.find(({ attempt }) => attempt === event.attempt)
+      const failed = event.outcome !== 'passed' && event.outcome !== 'killed' && event.outcome !== 'lost'
+      return {
+        running: task.running.filter(({ attempt }) => attempt !== event.attempt),
+        readyAt: at,
+        tokens: addTokens(task.tokens, event.tokens),
+        costNanoUsd: task.costNanoUsd + event.costNanoUsd,
+        lost: event.outcome === 'lost' ? task.lost + 1 : event.outcome === 'passed' ? 0 : task.lost,
+        failures:
+          failed && ended
+            ? [...task.failures, { step: ended.step, family: ended.family, signature: event.signature }]
+            : task.failures,
+      }
+    }
+    case 'candidate.taken': {
+      const { type: _, ...candidate } = event
+      return {
+        candidate,
+        step: 'verify',
+        gates: null,
+        round: null,
+        approval: null,
+        feedback: null,
+        rebase: false,
+        failures: [],
+      }
+    }
+    case 'gates.finished':
+      return { gates: event.report }
+    case 'landing.intended': {
+      const { type: _, ...intent } = event
+      return { intent }
+    }
+    case 'landing.refused':
+      return { intent: null, why: event.why }
+  }
+}
+
+type RoundEvent = Extract<
+  TaskEvent,
+  { type: `round.${string}` | `vote.${string}` | `advice.${string}` | `finding.${string}` | `verdict.${string}` }
+>
+
+function changeByRound(task: Task, event: RoundEvent, at: number): Partial<Task> {
+  if (event.type === 'round.opened') {
+    const { type: _, round: number, ...opened } = event
+    return { step: 'review', readyAt: at, round: openRound({ number, ...opened }), failures: [] }
+  }
+  const round = task.round
+  if (!round || round.number !== event.round)
+    throw new Error(`${event.type} for round ${event.round}, which is not open: the log is damaged`)
+  switch (event.type) {
+    case 'vote.cast': {
+      const { family, model, attempt, commit, summary } = event
+      const findings = [...round.findings, ...event.findings.map((finding) => judged(finding, family))]
+      return { round: { ...round, votes: [...round.votes, { family, model, attempt, commit, summary }], findings } }
+    }
+    case 'advice.given':
+      return { round: { ...round, advice: { family: event.family, summary: event.summary } } }
+    case 'finding.checked': {
+      const { by, verdict, evidence } = event
+      const findings = round.findings.map((each) =>
+        each.id === event.finding ? settle(round, each, { by, verdict, evidence }) : each,
+      )
+      return { round: { ...round, findings } }
+    }
+    case 'verdict.reached': {
+      const approved = event.verdict === 'approved'
+      return {
+        round: { ...round, verdict: event.verdict },
+        ...(approved ? { phase: 'awaiting-approval' as const, why: round.policy.why } : {}),
+      }
+    }
+  }
+}
+
+const addTokens = (a: TokenCount, b: TokenCount): TokenCount => ({
+  input: a.input + b.input,
+  cachedInput: a.cachedInput + b.cachedInput,
+  cacheWrite: a.cacheWrite + b.cacheWrite,
+  output: a.output + b.output,
+})

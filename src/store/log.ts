@@ -1,0 +1,58 @@
+/** The log: append and read events. Appending projects in the same transaction, so that the log and the tables cannot disagree. */
+import type { Event, LoggedEvent } from '../core/event.ts'
+import type { Reader, Tx } from './database.ts'
+import { project } from './projection.ts'
+
+export type Entry = { at: number; actor: string; stream: string; events: readonly Event[] }
+
+type Row = { seq: number; at: number; stream: string; version: number; type: string; actor: string; body: string }
+
+/** Appends events to one stream, in order. `at` is epoch milliseconds, `actor` who decided: `daemon`, `person:NAME`, `gateway`. */
+export async function append(tx: Tx, { at, actor, stream, events }: Entry): Promise<void> {
+  const last = await tx.get<{ version: number }>(
+    'select coalesce(max(version), 0) as version from event where stream = :stream',
+    { stream },
+  )
+  let version = last!.version
+  for (const event of events) {
+    version += 1
+    const { type, ...body } = event
+    const { seq } = (await tx.get<{ seq: number }>(
+      `insert into event (at, stream, version, type, actor, body)
+       values (:at, :stream, :version, :type, :actor, :body) returning seq`,
+      { at, stream, version, type, actor, body: JSON.stringify(body) },
+    ))!
+    await project(tx, { seq, at, stream, version, actor, event })
+  }
+}
+
+export type LogFilter = { after?: number; stream?: string; since?: number; types?: readonly string[]; limit: number }
+
+/** Events in order, at most `limit`, after a sequence number. */
+export async function readLog(reader: Reader, filter: LogFilter): Promise<LoggedEvent[]> {
+  const rows = await reader.all<Row>(
+    `select seq, at, stream, version, type, actor, body from event
+     where seq > :after
+       and (:stream is null or stream = :stream)
+       and at >= :since
+       and (:types is null or type in (select value from json_each(:types)))
+     order by seq limit :limit`,
+    {
+      after: filter.after ?? 0,
+      stream: filter.stream ?? null,
+      since: filter.since ?? 0,
+      types: filter.types ? JSON.stringify(filter.types) : null,
+      limit: filter.limit,
+    },
+  )
+  return rows.map(decode)
+}
+
+/** The highest sequence number, 0 for an empty log. */
+export async function lastSeq(reader: Reader): Promise<number> {
+  return (await reader.get<{ seq: number }>('select coalesce(max(seq), 0) as seq from event'))!.seq
+}
+
+function decode({ type, body, ...row }: Row): LoggedEvent {
+  return { ...row, event: { type, ...JSON.parse(body) } as Event }
+}

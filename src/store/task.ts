@@ -1,0 +1,105 @@
+/** Reading tasks, attempts and repositories. */
+import type { Task } from '../core/task.ts'
+import { refuse, type Refusal } from '../core/refusal.ts'
+import type { Reader } from './database.ts'
+
+type Doc = { doc: string }
+const decode = ({ doc }: Doc): Task => JSON.parse(doc) as Task
+
+/** A task by its whole id, or null. */
+export async function loadTask(reader: Reader, id: string): Promise<Task | null> {
+  const row = await reader.get<Doc>('select doc from task where id = :id', { id })
+  return row ? decode(row) : null
+}
+
+/** The task a person means: a whole id or the beginning of one, with or without `task_`. Refuses `no-such-task`, `ambiguous`. */
+export async function findTask(reader: Reader, said: string): Promise<Task | Refusal> {
+  const prefix = said.startsWith('task_') ? said : `task_${said}`
+  const rows = await reader.all<Doc>(
+    'select doc from task where substr(id, 1, length(:prefix)) = :prefix order by id limit 3',
+    { prefix },
+  )
+  if (rows.length === 0) return refuse('no-such-task', `there is no task ${said}`, 'tri-agent list')
+  if (rows.length > 1 && decode(rows[0]!).id !== prefix)
+    return refuse(
+      'ambiguous',
+      `${said} is the beginning of ${rows.map((row) => decode(row).id).join(', ')}${rows.length > 2 ? '…' : ''}`,
+      'type more of the id',
+    )
+  return decode(rows[0]!)
+}
+
+/** Tasks that are not over, oldest first, and those they depend on. */
+export async function openTasks(reader: Reader): Promise<Task[]> {
+  const rows = await reader.all<Doc>(
+    `with open as (select id, doc from task where state not in ('done', 'cancelled')),
+          needed as (select distinct each.value as id from open, json_each(open.doc, '$.after') as each)
+     select doc from task where id in (select id from open union select id from needed) order by added_at, id`,
+  )
+  return rows.map(decode)
+}
+
+export type TaskFilter = { states?: readonly string[]; repo?: string; limit: number }
+
+/** Tasks, newest first. */
+export async function listTasks(reader: Reader, filter: TaskFilter): Promise<Task[]> {
+  const rows = await reader.all<Doc>(
+    `select doc from task
+     where (:states is null or state in (select value from json_each(:states))) and (:repo is null or repo = :repo)
+     order by added_at desc, id desc limit :limit`,
+    { states: filter.states ? JSON.stringify(filter.states) : null, repo: filter.repo ?? null, limit: filter.limit },
+  )
+  return rows.map(decode)
+}
+
+export const childrenOf = async (reader: Reader, parent: string): Promise<Task[]> =>
+  (await reader.all<Doc>('select doc from task where parent = :parent order by added_at, id', { parent })).map(decode)
+
+/** How many tasks are in each state. */
+export async function countTasks(reader: Reader): Promise<Record<string, number>> {
+  const rows = await reader.all<{ state: string; n: number }>(
+    'select state, count(*) as n from task group by state order by state',
+  )
+  return Object.fromEntries(rows.map(({ state, n }) => [state, n]))
+}
+
+export type AttemptRow = {
+  id: string
+  task: string
+  token: number
+  step: string
+  role: string
+  family: string | null
+  agent: string | null
+  model: string | null
+  state: 'admitted' | 'started' | 'ended'
+  rung: string | null
+  admitted_at: number
+  started_at: number | null
+  ended_at: number | null
+  outcome: string | null
+  reason: string | null
+  cost_nano_usd: number
+  tokens: string | null
+  transcript: string | null
+}
+
+/** The attempts of a task in the order they were admitted. */
+export const attemptsOf = (reader: Reader, task: string): Promise<AttemptRow[]> =>
+  reader.all<AttemptRow>('select * from attempt where task = :task order by token', { task })
+
+export type RepoRow = { id: string; path: string; name: string; base: string; trusted: string | null }
+
+export const listRepos = (reader: Reader): Promise<RepoRow[]> =>
+  reader.all<RepoRow>('select * from repo order by name, id')
+
+export const repoByPath = (reader: Reader, path: string): Promise<RepoRow | undefined> =>
+  reader.get<RepoRow>('select * from repo where path = :path', { path })
+
+export const repoById = (reader: Reader, id: string): Promise<RepoRow | undefined> =>
+  reader.get<RepoRow>('select * from repo where id = :id', { id })
+
+export type LandingRow = { task: string; repo: string; commit_sha: string; tree: string; target: string; at: number }
+
+export const landingsOf = (reader: Reader, repo: string): Promise<LandingRow[]> =>
+  reader.all<LandingRow>('select * from landing where repo = :repo order by at, task', { repo })
