@@ -1,0 +1,37 @@
+/** The message of a landing commit: what it is, and in trailers who wrote, reviewed, tested and approved exactly what. */
+import type { GateReport } from './gate.ts'
+import type { Task } from './task.ts'
+
+export type Trailers = Readonly<Record<string, string[]>>
+
+/** Title, description and trailers of a landing. Trailer values are single lines; what a user wrote cannot forge one. */
+export function landingMessage(task: Task, tested: { tree: string; gates: GateReport }): string {
+  const { candidate, round, approval } = task
+  if (!candidate || !round || !approval) throw new Error('a landing message needs a candidate, a round and an approval')
+  const lines = [
+    `Task: ${task.id}`,
+    `Implemented-By: ${candidate.family} ${candidate.model}`,
+    ...round.votes.map(({ family, model }) => `Reviewed-By: ${family} ${model}`),
+    `Reviewed-Commit: ${candidate.commit}`,
+    `Approved-By: ${oneLine(approval.by)}`,
+    `Tested-Tree: ${tested.tree}`,
+    ...tested.gates.results.map(
+      ({ name, state }) =>
+        `Gate: ${oneLine(name)} ${state}${tested.gates.baseline.includes(name) ? ' (baseline)' : ''}`,
+    ),
+  ]
+  return `${oneLine(task.title)}\n\n${lines.join('\n')}\n`
+}
+
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ').trim()
+
+/** The trailers of a message: its last paragraph. */
+export function readTrailers(message: string): Trailers {
+  const trailers: Record<string, string[]> = {}
+  const last = message.trimEnd().split(/\n\n/).at(-1) ?? ''
+  for (const line of last.split('\n')) {
+    const found = /^([A-Z][A-Za-z-]*): (.+)$/.exec(line)
+    if (found) (trailers[found[1]!] ??= []).push(found[2]!)
+  }
+  return trailers
+}

@@ -1,0 +1,86 @@
+/** The engine on one machine: a loop in the daemon over the lease table. Wake-up is a call, a slow poll is only the floor. */
+import type { World } from '../host/world.ts'
+import type { Database } from '../store/database.ts'
+import { beatLease, claimLease, holds, offerLease, releaseLease, type Lease } from '../store/lease.ts'
+import type { Carried, Engine } from './engine.ts'
+
+/** How often the floor poll looks, should a wake-up ever be missed. */
+const pollMs = 1000
+
+/** An engine for the daemon of `epoch`. `leaseMs` is how long a holder may be silent. */
+export function embeddedEngine(ports: {
+  world: World
+  database: Database
+  epoch: number
+  leaseMs: number
+  onFault: (error: unknown) => void
+}): Engine {
+  const { world, database, epoch, leaseMs } = ports
+  const carried = new Map<string, { stop: AbortController; done: Promise<void> }>()
+  let wake = () => {}
+
+  const carry = (lease: Lease, carryOne: (carried: Carried) => Promise<void>) => {
+    const stop = new AbortController()
+    let activeAt = world.clock.mono()
+    const beat = async (active: boolean) => {
+      if (active) activeAt = world.clock.mono()
+      const alive = await database.write((tx) => beatLease(tx, lease, world.clock.mono(), leaseMs, activeAt))
+      if (!alive) stop.abort('lost')
+      return alive
+    }
+    const done = carryOne({ ...lease, signal: stop.signal, beat })
+      .catch(ports.onFault)
+      .finally(() => carried.delete(lease.attempt))
+    carried.set(lease.attempt, { stop, done })
+  }
+
+  return {
+    async offer(tx, attempt) {
+      await offerLease(tx, { ...attempt, epoch }, world.clock.mono(), leaseMs)
+      tx.afterCommit(() => wake())
+    },
+    revoke: (attempt, why) => carried.get(attempt)?.stop.abort(why),
+    holds,
+    finish: releaseLease,
+    carrying: () => [...carried.keys()],
+    work(carryOne) {
+      let stopped = false
+      let woken = false
+      let cancelSleep = () => {}
+      wake = () => {
+        woken = true
+        cancelSleep()
+      }
+      const step = async () => {
+        woken = false
+        const lease = await database.write((tx) => claimLease(tx, epoch, world.clock.mono(), leaseMs))
+        if (lease) return carry(lease, carryOne)
+        if (!woken && !stopped) await sleepUntilWoken()
+      }
+      const sleepUntilWoken = () =>
+        new Promise<void>((resolve) => {
+          const cancel = world.timer.after(pollMs, resolve)
+          cancelSleep = () => {
+            cancel()
+            resolve()
+          }
+        })
+      const loop = async () => {
+        while (!stopped)
+          await step().catch(async (error: unknown) => {
+            ports.onFault(error)
+            await sleepUntilWoken() // one look per poll while the database is unwell
+          })
+      }
+      const looping = loop()
+      return {
+        async [Symbol.asyncDispose]() {
+          stopped = true
+          wake()
+          await looping
+          await Promise.all([...carried.values()].map(({ done }) => done))
+        },
+      }
+    },
+  }
+}

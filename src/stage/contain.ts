@@ -1,0 +1,69 @@
+/** Starting something contained and seeing it through: output, deadline, signal, kill to empty. For everything a stage starts that is not an agent. */
+import { StringDecoder } from 'node:string_decoder'
+import type { Exit } from '../host/process.ts'
+import type { Box, KillReport } from '../sandbox/sandbox.ts'
+import type { StagePorts, Work } from './stage.ts'
+
+/** As much of the end of a command's output as an implementer is shown. */
+const tailBytes = 8 * 1024
+
+export type Ran = Exit & { tail: string; timedOut: boolean; stopped: boolean; ms: number; killed: KillReport }
+
+/** Starts `box`, waits for its end, at most `timeoutMs`, and leaves nothing of it. */
+export async function contain(ports: StagePorts, work: Work, box: Box, timeoutMs: number): Promise<Ran> {
+  const { world, sandbox } = ports
+  const began = world.clock.mono()
+  const contained = await sandbox.start(box)
+  await work.started(contained, box.area)
+  let timedOut = false
+  const end = () => void contained.kill()
+  const cancel = world.timer.after(timeoutMs, () => {
+    timedOut = true
+    end()
+  })
+  work.signal.addEventListener('abort', end)
+  if (work.signal.aborted) end()
+  const tail = keepTail()
+  const read = async (name: 'stdout' | 'stderr') => {
+    for await (const chunk of contained[name] as AsyncIterable<Buffer>) {
+      work.active()
+      tail.push(chunk)
+      for (const line of chunk.toString('utf8').split('\n')) if (line !== '') work.onOutput(name, line)
+    }
+  }
+  const reading = Promise.all([read('stdout'), read('stderr')])
+  try {
+    const exit = await contained.exit
+    await reading.catch(() => {}) // a stream destroyed by the kill ends the reading, nothing more
+    return {
+      ...exit,
+      tail: tail.text(),
+      timedOut,
+      stopped: work.signal.aborted,
+      ms: Math.round(world.clock.mono() - began),
+      killed: await contained.kill(),
+    }
+  } finally {
+    cancel()
+    work.signal.removeEventListener('abort', end)
+    await contained.kill()
+    await work.ended()
+  }
+}
+
+function keepTail() {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  return {
+    push(chunk: Buffer) {
+      chunks.push(chunk)
+      bytes += chunk.length
+      while (bytes - chunks[0]!.length > tailBytes) bytes -= chunks.shift()!.length
+    },
+    text() {
+      const all = Buffer.concat(chunks)
+      const kept = all.subarray(Math.max(0, all.length - tailBytes))
+      return `${all.length > kept.length ? '…\n' : ''}${new StringDecoder('utf8').write(kept)}`
+    },
+  }
+}

@@ -1,0 +1,92 @@
+/** Executing the repository's gates on one exact tree: fresh checkout, set-up layer, no key, no network. Results are reused by (tree, key). */
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import type { Gate, GateReport, GateResult } from '../core/gate.ts'
+import type { Sha } from '../git/git.ts'
+import { makeArea, removeArea } from '../sandbox/area.ts'
+import { contain } from './contain.ts'
+import { layerKey, setUp } from './setup.ts'
+import type { StagePorts, Work } from './stage.ts'
+
+export type GatesDone = { report: GateReport; made: GateReport[] } | { failed: string }
+
+/** Executes the gates on `tree`, and those that are red also on `base` where the repository lets a baseline excuse them. */
+export async function executeGates(ports: StagePorts, work: Work, tree: Sha, base: Sha): Promise<GatesDone> {
+  const gates = work.repository.gates.filter(({ baseline }) => baseline !== 'off')
+  const here = await gatesOn(ports, work, tree, gates)
+  if ('failed' in here) return here
+  const excusable = gates.filter(
+    ({ name, baseline }) =>
+      baseline === 'allow' && here.results.some((each) => each.name === name && each.state !== 'green'),
+  )
+  const baseTree = await ports.git.treeOf(work.repo.stores, base)
+  if (excusable.length === 0 || here.reused || baseTree === tree)
+    return { report: here, made: here.reused ? [] : [here] }
+  const there = await gatesOn(ports, work, baseTree, gates)
+  if ('failed' in there) return there
+  const red = there.results.filter(({ state }) => state !== 'green').map(({ name }) => name)
+  const report = { ...here, baseline: excusable.map(({ name }) => name).filter((name) => red.includes(name)) }
+  return { report, made: there.reused ? [report] : [report, there] }
+}
+
+/** The key of a result: which commands, in which order, with which dependencies. */
+async function gateKey(ports: StagePorts, work: Work, tree: Sha, gates: readonly Gate[]): Promise<string> {
+  const dependencies = work.repository.setup.length === 0 ? '' : await layerKey(ports, work, tree)
+  return createHash('sha256')
+    .update(JSON.stringify([gates, dependencies, work.toolchain]))
+    .digest('hex')
+    .slice(0, 32)
+}
+
+async function gatesOn(
+  ports: StagePorts,
+  work: Work,
+  tree: Sha,
+  gates: readonly Gate[],
+): Promise<GateReport | { failed: string }> {
+  const key = await gateKey(ports, work, tree, gates)
+  const known = await work.cachedGates(tree, key)
+  if (known) return known
+  const area = await makeArea(join(work.folder, `gates-${tree.slice(0, 12)}`))
+  try {
+    await ports.git.checkout(work.repo.stores, tree, area.work)
+    const dependencies = await setUp(ports, work, tree, area.work)
+    if ('failed' in dependencies) return dependencies
+    const results: GateResult[] = []
+    for (const gate of gates) {
+      const result = await executeGate(ports, work, area, gate)
+      if (work.signal.aborted) return { failed: 'stopped' }
+      results.push(result)
+    }
+    return { tree, key, results, baseline: [], reused: false }
+  } finally {
+    await removeArea(area)
+  }
+}
+
+type MadeArea = Awaited<ReturnType<typeof makeArea>>
+
+async function executeGate(
+  ports: StagePorts,
+  work: Work,
+  area: MadeArea,
+  { name, command, timeoutMs }: Gate,
+): Promise<GateResult> {
+  work.onOutput('note', `gate ${name}: ${command}`)
+  const ran = await execute(ports, work, area, command, timeoutMs)
+  const state = ran.timedOut ? 'timed-out' : ran.code === 0 ? 'green' : 'red'
+  work.onOutput('note', `gate ${name}: ${state}`)
+  return { name, command, state, exitCode: ran.code, ms: ran.ms, tail: ran.tail }
+}
+
+/** One shell command of the repository or of a reviewer, contained, without network and without a key. */
+export function execute(ports: StagePorts, work: Work, area: MadeArea, command: string, timeoutMs: number) {
+  const view = ports.sandbox.view(area, null)
+  const env = { HOME: view.home, TMPDIR: view.tmp, CI: 'true' }
+  return contain(
+    ports,
+    work,
+    { area, argv: ['/bin/sh', '-c', command], env, stdin: null, mounts: [], gateway: null, toolchain: work.toolchain },
+    timeoutMs,
+  )
+}

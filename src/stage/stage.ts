@@ -1,0 +1,101 @@
+/**
+ * What a stage is given and what it answers. A stage reads what it is handed, starts contained processes, and returns; it writes no row and no ref.
+ * It ends by returning or by its signal, whose reason is the Outcome word.
+ */
+import type { AgentAdapter, AgentEvent } from '../agent/agent.ts'
+import type { AttemptEnded } from '../core/event.ts'
+import type { Product } from '../core/flow.ts'
+import type { GateReport } from '../core/gate.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { OperatorSettings, RepositorySettings } from '../core/setting.ts'
+import type { Running, Task } from '../core/task.ts'
+import type { Git, RepoStores, Sha } from '../git/git.ts'
+import type { World } from '../host/world.ts'
+import type { Area, Box, Contained, Sandbox } from '../sandbox/sandbox.ts'
+
+export type StagePorts = {
+  world: World
+  git: Git
+  sandbox: Sandbox
+  settings: OperatorSettings
+  /** An agent's adapter and where its program is, or null when it is not installed. */
+  agent(name: string): { adapter: AgentAdapter; folder: string; argv: readonly string[] } | null
+  layers: Layers
+}
+
+/** Sealed set-up layers by key. Asked twice at once for the same key, it makes the layer once. */
+export type Layers = {
+  /** The folder of a sealed layer, made by `make` (which fills a folder and answers why it could not) when it is not there yet. */
+  get(key: string, make: (into: string) => Promise<string | null>): Promise<{ folder: string } | { failed: string }>
+}
+
+export type Work = {
+  task: Task
+  attempt: Running
+  repo: {
+    id: string
+    stores: RepoStores
+    base: Sha
+    /** Tip that new work starts from and lands on: the target's, or the base's while there is no target. */
+    tip: Sha
+    target: string
+    targetTip: Sha | null
+  }
+  repository: RepositorySettings
+  /** Host folders with the programs its commands need, mounted read-only. */
+  toolchain: readonly string[]
+  /** A folder of the attempt's own; the worker removes it. */
+  folder: string
+  signal: AbortSignal
+  /** The attempt's way to the model, or null for gates. */
+  gateway: (NonNullable<Box['gateway']> & { key: string }) | null
+  onAgentEvent(event: AgentEvent): void
+  onOutput(stream: 'stdout' | 'stderr' | 'note', line: string): void
+  /** Any sign that the work itself moves. */
+  active(): void
+  /** Called when a process tree exists, before anything else happens to it, and when it is proven dead. */
+  started(contained: Contained, area: Area): Promise<void>
+  ended(): Promise<void>
+  cachedGates(tree: Sha, key: string): Promise<GateReport | null>
+}
+
+export type StageResult = {
+  outcome: Outcome
+  /** One sentence for people. */
+  reason: string
+  product: Product | null
+  /** For `failed`: what the implementer is told. */
+  feedback: string | null
+  rebase?: boolean
+  promptSha256: string | null
+  killed: AttemptEnded['killed']
+  /** Gate reports to keep for reuse. */
+  reports: GateReport[]
+  /** Land: the commit made of the tested tree, for the lander. */
+  landing?: { commit: Sha; tree: Sha; parent: Sha | null }
+}
+
+export type Stage = (ports: StagePorts, work: Work) => Promise<StageResult>
+
+const nothing = { product: null, feedback: null, promptSha256: null, killed: null, reports: [] }
+
+/** A result that made nothing, with the reason. */
+export const without = (outcome: Outcome, reason: string, more: Partial<StageResult> = {}): StageResult => ({
+  ...nothing,
+  outcome,
+  reason,
+  ...more,
+})
+
+/** A result with a product. */
+export const withProduct = (product: Product, reason: string, more: Partial<StageResult> = {}): StageResult => ({
+  ...nothing,
+  outcome: 'passed',
+  reason,
+  product,
+  ...more,
+})
+
+/** The Outcome word a signal was fired with. */
+export const stoppedAs = (signal: AbortSignal): Outcome =>
+  typeof signal.reason === 'string' ? (signal.reason as Outcome) : 'killed'

@@ -1,0 +1,56 @@
+/**
+ * Verify: the gates on the merge of the candidate into the target, in a fresh checkout. What the agent says about its tests counts for nothing.
+ * For a `review` task it also takes in the ref that is to be judged.
+ */
+import type { Candidate } from '../core/task.ts'
+import { isRefusal } from '../core/refusal.ts'
+import { protectedAmong } from '../core/protection.ts'
+import { executeGates } from './gates.ts'
+import { stoppedAs, without, withProduct, type Stage } from './stage.ts'
+
+export const verify: Stage = async (ports, work) => {
+  const subject = work.task.kind === 'review' ? await subjectOf(ports, work) : null
+  if (subject && 'outcome' in subject) return subject
+  const candidate = subject ?? work.task.candidate
+  if (!candidate) throw new Error('verify without a candidate')
+  const { stores, tip } = work.repo
+  const merged =
+    work.task.kind === 'review' ? { tree: candidate.tree } : await ports.git.mergeTree(stores, tip, candidate.commit)
+  if (isRefusal(merged))
+    return without('failed', merged.why, {
+      feedback: `Your work conflicts with the target branch, which has moved: ${merged.why}. Do the task again on the present files.`,
+      rebase: true,
+    })
+  const done = await executeGates(ports, work, merged.tree, tip)
+  if (work.signal.aborted) return without(stoppedAs(work.signal), 'stopped while verifying')
+  if ('failed' in done) return without('failed', done.failed, { feedback: done.failed })
+  const red = done.report.results.filter(({ state }) => state !== 'green').map(({ name }) => name)
+  const protectedPaths = protectedAmong(candidate.files, work.repository.protectedPaths)
+  const product = { step: 'verify' as const, report: done.report, protectedPaths, ...(subject ? { subject } : {}) }
+  return withProduct(
+    product,
+    red.length === 0 ? `${done.report.results.length} gates green` : `red: ${red.join(', ')}`,
+    { reports: done.made },
+  )
+}
+
+async function subjectOf(
+  ports: Parameters<Stage>[0],
+  work: Parameters<Stage>[1],
+): Promise<Omit<Candidate, 'attempt'> | ReturnType<typeof without>> {
+  const { git } = ports
+  const found = await git.fetchRef(work.repo.stores, work.task.ref ?? work.repo.target, work.repo.base)
+  if (isRefusal(found)) return without('refused', found.why)
+  const { commit, tree, base, changes, added, removed } = found
+  return {
+    commit,
+    tree,
+    base,
+    family: 'nobody',
+    model: 'unknown',
+    files: changes.map(({ path }) => path),
+    added,
+    removed,
+    message: '',
+  }
+}
