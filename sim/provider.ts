@@ -98,6 +98,7 @@ function setScenario(room: Room, scenario: Scenario): void {
 }
 
 async function serve(room: Room, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  response.sendDate = false // the machine's clock would make equal answers differ
   response.on('error', () => {}) // a client that went away is in the record as cut
   const raw = await readBody(request)
   if (raw === null) return
@@ -220,7 +221,9 @@ function openDelivery(
 }
 
 const errorOf = (dialect: Dialect | null, status: number, message: string): Json =>
-  dialect ? dialect.encodeError(status, message) : { error: { type: 'not_found_error', message } }
+  dialect
+    ? dialect.encodeError(status, message)
+    : { error: { type: status === 401 ? 'authentication_error' : 'not_found_error', message } }
 
 async function readBody(request: IncomingMessage): Promise<string | null> {
   const chunks: Buffer[] = []
