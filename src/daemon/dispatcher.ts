@@ -1,0 +1,83 @@
+/**
+ * The dispatcher: looks at the store's state, lets in what may start, and offers it to the engine, all in one transaction. It holds no queue of
+ * its own, so that an override, a pause or a cancel acts at the next pass.
+ */
+import type { Event } from '../core/event.ts'
+import { admit, type Admission, type Snapshot } from '../core/admission.ts'
+import { roles, type Role, type Task } from '../core/task.ts'
+import type { Tx } from '../store/database.ts'
+import { append } from '../store/log.ts'
+import { childrenOf, openTasks } from '../store/task.ts'
+import type { Daemon } from './daemon.ts'
+
+/** One pass: joins finished splits, ends what was cancelled, admits what may start. */
+export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
+  const { world, database } = daemon
+  return async (): Promise<void> => {
+    await database.write(async (tx) => {
+      const tasks = await openTasks(tx)
+      const joined = await joinSplits(daemon, tx, tasks)
+      const snapshot = await daemon.snapshot(tx, tasks, idleMs(world.clock.mono(), tasks, idleSince))
+      for (const admission of admit(snapshot)) await admitOne(daemon, tx, admission, snapshot)
+      if (joined > 0) tx.afterCommit(() => daemon.wake())
+    })
+    await endCancelled(daemon)
+  }
+}
+
+async function admitOne(daemon: Daemon, tx: Tx, admission: Admission, { tasks }: Snapshot): Promise<void> {
+  const { world, engine, keys } = daemon
+  const attempt = world.id('att')
+  const { task: id, token, step, role, family, agent, model, finding, because } = admission
+  const at = world.clock.now()
+  const event: Event = { type: 'attempt.admitted', attempt, token, step, role, family, agent, model, finding, because }
+  await append(tx, { at, actor: 'daemon', stream: `task/${id}`, events: [event] })
+  const task = tasks.find((each) => each.id === id)!
+  if (family !== null && model !== null) {
+    const key = await daemon.mint(tx, { attempt, task, step, family, model })
+    tx.afterCommit(() => keys.set(attempt, key)) // before the engine's own listener: whoever claims finds the key there
+  }
+  await engine.offer(tx, { attempt, task: id, token })
+}
+
+/** Milliseconds each role has had nothing under way. */
+function idleMs(mono: number, tasks: readonly Task[], since: Map<Role, number>): Snapshot['idleMs'] {
+  const idle = {} as Record<Role, number>
+  for (const role of roles) {
+    if (tasks.some((task) => task.running.some((each) => each.role === role))) since.set(role, mono)
+    idle[role] = mono - (since.get(role) ?? mono)
+    if (!since.has(role)) since.set(role, mono)
+  }
+  return idle
+}
+
+/** A split task is done when its parts are; a part that was cancelled is a question for a person. */
+async function joinSplits({ world }: Daemon, tx: Tx, tasks: readonly Task[]): Promise<number> {
+  let joined = 0
+  for (const parent of tasks.filter(({ phase }) => phase === 'split')) {
+    const children = await childrenOf(tx, parent.id)
+    if (!children.every(({ phase }) => phase === 'done' || phase === 'cancelled')) continue
+    const cancelled = children.filter(({ phase }) => phase === 'cancelled').map(({ id }) => id)
+    const event: Event =
+      cancelled.length === 0
+        ? { type: 'task.joined', children: parent.children }
+        : { type: 'task.escalated', why: 'parts were cancelled', evidence: cancelled.join(', ') }
+    await append(tx, { at: world.clock.now(), actor: 'daemon', stream: `task/${parent.id}`, events: [event] })
+    joined += 1
+  }
+  return joined
+}
+
+/** Attempts carried here whose task is over: a person cancelled it. */
+async function endCancelled({ database, engine }: Daemon): Promise<void> {
+  const carrying = engine.carrying()
+  if (carrying.length === 0) return
+  const over = await database.read((reader) =>
+    reader.all<{ id: string }>(
+      `select attempt.id from attempt join task on task.id = attempt.task
+       where attempt.id in (select value from json_each(:ids)) and task.state in ('done', 'cancelled')`,
+      { ids: JSON.stringify(carrying) },
+    ),
+  )
+  for (const { id } of over) engine.revoke(id, 'killed')
+}

@@ -1,0 +1,55 @@
+/** What an attempt needs to know of its repository: our stores of it, the tips, and the settings as they stand on the *base* commit. */
+import { join } from 'node:path'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import type { OperatorSettings, RepositorySettings } from '../core/setting.ts'
+import type { Git, RepoStores } from '../git/git.ts'
+import { parseRepositoryConfig, tighten } from '../host/config.ts'
+import { resolveToolchain } from '../host/detect.ts'
+import type { Work } from '../stage/stage.ts'
+import type { RepoRow } from '../store/task.ts'
+
+export type RepoContext = { repo: Work['repo']; settings: RepositorySettings; toolchain: string[] }
+
+/** The file of a repository that says how it is set up and tested. Read from the base commit, never from a work tree. */
+export const repositoryFile = 'tri-agent.yaml'
+
+export const storesOf = (repos: string, { id, path }: Pick<RepoRow, 'id' | 'path'>): RepoStores => ({
+  source: path,
+  mirror: join(repos, id, 'mirror.git'),
+  quarantine: join(repos, id, 'quarantine.git'),
+})
+
+/** Reads repositories afresh at each call; their settings are kept by base commit. */
+export function repositoryReader(ports: {
+  git: Git
+  settings: OperatorSettings
+  repos: string
+  env: Readonly<Record<string, string | undefined>>
+}) {
+  const known = new Map<string, { settings: RepositorySettings; toolchain: string[] }>()
+  return async (row: RepoRow): Promise<RepoContext | Refusal> => {
+    const { git, settings } = ports
+    const stores = storesOf(ports.repos, row)
+    const target = settings.landing.branch
+    const tips = await git.refresh(stores, row.base, target)
+    if (isRefusal(tips)) return tips
+    const repo = { id: row.id, stores, base: tips.base, tip: tips.target ?? tips.base, target, targetTip: tips.target }
+    const cached = known.get(`${row.id} ${tips.base}`)
+    if (cached) return { repo, ...cached }
+    const text = await git.readFile(stores, tips.base, repositoryFile)
+    if (text === null)
+      return refuse(
+        'not-configured',
+        `${row.name}: ${repositoryFile} is not on ${row.base}`,
+        `commit ${repositoryFile} (tri-agent init writes it)`,
+      )
+    const parsed = await parseRepositoryConfig(text, `${row.name}:${repositoryFile}`)
+    if (isRefusal(parsed)) return parsed
+    const tightened = tighten(settings, parsed)
+    if (isRefusal(tightened)) return tightened
+    const toolchain = resolveToolchain(parsed, ports.env)
+    const read = { settings: parsed, toolchain }
+    known.set(`${row.id} ${tips.base}`, read)
+    return { repo, ...read }
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * The rescuer: rows, not processes. A lease of an earlier epoch, or one that ran out, goes back to ready, but only after its process tree is
+ * proven dead; an intended landing is compared with the ref before anything is done again.
+ */
+import { rm } from 'node:fs/promises'
+import type { AttemptEnded, TaskEvent } from '../core/event.ts'
+import { conclude } from '../core/flow.ts'
+import { isRefusal } from '../core/refusal.ts'
+import { append } from '../store/log.ts'
+import { deadLeases, forgetProcess, recordedProcesses, releaseLease, type Lease } from '../store/lease.ts'
+import { loadTask } from '../store/task.ts'
+import type { Daemon } from './daemon.ts'
+import type { RepoContext } from './repository.ts'
+
+/** At most this many per pass, so that a pass stays short. */
+const sweep = 64
+
+/** One pass over dead leases. */
+export function rescuer(daemon: Daemon) {
+  return async (): Promise<void> => {
+    const { database, world, engine, epoch } = daemon
+    const dead = await database.read((reader) => deadLeases(reader, epoch, world.clock.mono(), sweep))
+    for (const lease of dead) {
+      engine.revoke(lease.attempt, 'lost')
+      if (engine.carrying().includes(lease.attempt)) continue // its own worker ends it and finds itself fenced or not
+      await daemon.gateway.revoke(lease.attempt)
+      if (await buried(daemon, lease)) await giveBack(daemon, lease)
+    }
+    if (dead.length > 0) daemon.wake()
+  }
+}
+
+/** True when nothing of the attempt's process tree is alive any more. */
+async function buried(daemon: Daemon, { attempt }: Lease): Promise<boolean> {
+  const { database } = daemon
+  const row = (await database.read(recordedProcesses)).find((each) => each.attempt === attempt)
+  if (row) {
+    if (!(await daemon.bury(row))) return false
+    await rm(row.area, { recursive: true, force: true })
+    await database.write((tx) => forgetProcess(tx, attempt))
+  }
+  return true
+}
+
+async function giveBack(daemon: Daemon, lease: Lease): Promise<void> {
+  const { database, world } = daemon
+  const task = await database.read((reader) => loadTask(reader, lease.task))
+  const context = task ? await daemon.repository(task.repo) : null
+  const known = context === null || isRefusal(context) ? null : context
+  const happened = task?.intent && known ? await daemon.intentHappened(task, known) : false
+  await database.write(async (tx) => {
+    if (!(await releaseLease(tx, lease))) return
+    const now = await loadTask(tx, lease.task)
+    if (!now?.running.some(({ attempt }) => attempt === lease.attempt)) return
+    const at = world.clock.now()
+    const events = happened ? landedAfterAll(lease, now.intent!) : lost(daemon, lease, now, known, at)
+    await append(tx, { at, actor: 'daemon', stream: `task/${lease.task}`, events })
+  })
+}
+
+function lost(
+  daemon: Daemon,
+  lease: Lease,
+  task: NonNullable<Awaited<ReturnType<typeof loadTask>>>,
+  context: RepoContext | null,
+  at: number,
+): TaskEvent[] {
+  const ending = {
+    ended: endedAs(daemon, lease, 'lost', 'the daemon or its worker died'),
+    product: null,
+    feedback: null,
+  }
+  return conclude(task, ending, daemon.flowPolicy(context), { at, chance: daemon.world.random() })
+}
+
+function endedAs(daemon: Daemon, { attempt }: Lease, outcome: AttemptEnded['outcome'], reason: string): AttemptEnded {
+  const { input, cachedInput, cacheWrite, output, costNanoUsd } = daemon.gateway.report(attempt)
+  return {
+    type: 'attempt.ended',
+    attempt,
+    outcome,
+    reason,
+    signature: null,
+    tokens: { input, cachedInput, cacheWrite, output },
+    costNanoUsd,
+    transcript: null,
+    promptSha256: null,
+    killed: null,
+  }
+}
+
+/** The ref moved before the crash: the landing is a fact, and is recorded once. */
+function landedAfterAll({ attempt }: Lease, intent: { commit: string; tree: string; target: string }): TaskEvent[] {
+  const { commit, tree, target } = intent
+  const none = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 }
+  return [
+    {
+      type: 'attempt.ended',
+      attempt,
+      outcome: 'passed',
+      reason: 'landed before the daemon died',
+      signature: null,
+      tokens: none,
+      costNanoUsd: 0,
+      transcript: null,
+      promptSha256: null,
+      killed: null,
+    },
+    { type: 'task.landed', commit, tree, target },
+  ]
+}

@@ -1,0 +1,162 @@
+/**
+ * How a stage's result becomes events, in one transaction behind the fence. What the wire showed wins over what the agent said: the family of a
+ * candidate or a vote is that of the model the gateway saw, and a limit reached on the wire is the outcome.
+ */
+import type { AttemptEnded, Event, TaskAdded, TaskEvent } from '../core/event.ts'
+import { familyOf } from '../core/family.ts'
+import { conclude, type Ending, type Product } from '../core/flow.ts'
+import type { Running, SubTask, Task } from '../core/task.ts'
+import type { Carried } from '../engine/engine.ts'
+import type { WireReport } from '../gateway/gateway.ts'
+import { without, type StageResult } from '../stage/stage.ts'
+import type { Tx } from '../store/database.ts'
+import { append } from '../store/log.ts'
+import { keepGateResult } from '../store/lease.ts'
+import { loadTask } from '../store/task.ts'
+import type { Daemon } from './daemon.ts'
+import { landIntended } from './lander.ts'
+import type { RepoContext } from './repository.ts'
+import { signatureOf } from './worker.ts'
+
+type Transcript = AttemptEnded['transcript']
+
+/** Records the end of an attempt and all that follows from it. A holder that has lost its lease writes nothing. */
+export async function settle(
+  daemon: Daemon,
+  carried: Carried,
+  running: Running,
+  result: StageResult,
+  context: RepoContext | null,
+  transcript: Transcript,
+): Promise<void> {
+  const { database, gateway } = daemon
+  const wire = gateway.report(carried.attempt)
+  const seen = seenOnTheWire(running, result, wire)
+  if (seen.landing && context) {
+    const landed = await landIntended(daemon, carried, context, seen.landing)
+    if (landed !== null) return finish(daemon, carried, running, { ...seen, ...landed }, context, transcript, wire)
+  }
+  await finish(daemon, carried, running, seen, context, transcript, wire)
+  void database
+}
+
+async function finish(
+  daemon: Daemon,
+  carried: Carried,
+  running: Running,
+  result: StageResult,
+  context: RepoContext | null,
+  transcript: Transcript,
+  wire: WireReport,
+): Promise<void> {
+  const { database, engine, world } = daemon
+  await database.write(async (tx) => {
+    if (!(await engine.finish(tx, carried))) return // fenced: somebody else speaks for this task now
+    const task = await loadTask(tx, carried.task)
+    if (!task?.running.some(({ attempt }) => attempt === carried.attempt)) return
+    const at = world.clock.now()
+    for (const report of result.reports) await keepGateResult(tx, report, at)
+    const ending = endingOf(carried, running, result, transcript, wire)
+    const events = conclude(task, ending, daemon.flowPolicy(context), { at, chance: world.random() })
+    await append(tx, {
+      at,
+      actor: 'daemon',
+      stream: `task/${task.id}`,
+      events: [...events, ...(await split(daemon, tx, task, events, at))],
+    })
+  })
+}
+
+function endingOf(
+  carried: Carried,
+  running: Running,
+  result: StageResult,
+  transcript: Transcript,
+  wire: WireReport,
+): Ending {
+  const { outcome, reason, product, feedback, promptSha256, killed } = result
+  const { input, cachedInput, cacheWrite, output, costNanoUsd } = wire
+  const ended: AttemptEnded = {
+    type: 'attempt.ended',
+    attempt: carried.attempt,
+    outcome,
+    reason,
+    signature: outcome === 'passed' ? null : signatureOf(`${running.step} ${outcome}`, reason),
+    tokens: { input, cachedInput, cacheWrite, output },
+    costNanoUsd,
+    transcript,
+    promptSha256,
+    killed,
+  }
+  return { ended, product, feedback, ...(result.rebase === undefined ? {} : { rebase: result.rebase }) }
+}
+
+/** Corrects a result by what the gateway saw: no model seen means nothing was judged or written by one. */
+function seenOnTheWire(running: Running, result: StageResult, wire: WireReport): StageResult {
+  if (running.family === null) return result
+  if (
+    result.outcome !== 'passed' &&
+    wire.verdict !== null &&
+    result.outcome !== 'killed' &&
+    result.outcome !== 'stalled' &&
+    result.outcome !== 'timed-out'
+  )
+    return { ...result, outcome: wire.verdict, reason: wire.reason ?? result.reason, feedback: null }
+  if (result.outcome !== 'passed' || !result.product) return result
+  const model = wire.models.at(-1)
+  if (model === undefined)
+    return without('unreadable', 'the agent answered without asking any model', {
+      killed: result.killed,
+      promptSha256: result.promptSha256,
+    })
+  const family = familyOf(model) ?? running.family
+  return { ...result, product: bySeen(result.product, family, model) }
+}
+
+function bySeen(product: Product, family: string, model: string): Product {
+  switch (product.step) {
+    case 'implement':
+      return { ...product, candidate: { ...product.candidate, family, model } }
+    case 'review':
+      return { ...product, family, model }
+    case 'plan':
+      return { ...product, family }
+    case 'crosscheck':
+      return { ...product, by: family }
+    case 'verify':
+    case 'reproduce':
+    case 'land':
+      return product
+  }
+}
+
+/** Sub-tasks of a plan, as tasks of their own in the same transaction; the parent then waits for them. */
+async function split(daemon: Daemon, tx: Tx, parent: Task, events: readonly TaskEvent[], at: number): Promise<Event[]> {
+  const planned = events.find((event) => event.type === 'task.planned')
+  if (!planned || parent.kind === 'architect' || planned.plan.subTasks.length === 0) return []
+  const ids = planned.plan.subTasks.map(() => daemon.world.id('task'))
+  for (const [index, sub] of planned.plan.subTasks.entries())
+    await append(tx, { at, actor: 'daemon', stream: `task/${ids[index]!}`, events: [childOf(parent, sub, ids, index)] })
+  return [{ type: 'task.split', children: ids }]
+}
+
+function childOf(parent: Task, sub: SubTask, ids: readonly string[], index: number): TaskAdded {
+  return {
+    type: 'task.added',
+    task: ids[index]!,
+    repo: parent.repo,
+    title: sub.title,
+    text: sub.text,
+    kind: sub.kind,
+    lane: parent.lane,
+    size: sub.size,
+    tags: parent.tags,
+    after: sub.after.filter((each) => each < index).map((each) => ids[each]!),
+    acceptance: sub.acceptance,
+    budgetNanoUsd: null,
+    parent: parent.id,
+    depth: parent.depth + 1,
+    root: parent.root,
+    ref: null,
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * The vigil over one attempt: beats for its lease, and two clocks. Beats say that the owner lives; activity (agent events, output, wire bytes)
+ * says that the work moves. Waiting in the gateway stops the silence clock. Both clocks are monotonic.
+ */
+import type { AgentEvent } from '../agent/agent.ts'
+import { silenceMs } from '../core/patience.ts'
+import type { Task } from '../core/task.ts'
+import type { Carried } from '../engine/engine.ts'
+import type { Daemon } from './daemon.ts'
+
+/** Watches until `end`; revokes the attempt as `stalled` or `timed-out`. */
+export function keepVigil(daemon: Daemon, carried: Carried, task: Task) {
+  const { world, settings, engine, gateway } = daemon
+  const began = world.clock.mono()
+  const window = silenceMs(task.size, settings.patience)
+  let activeAt = began
+  let moved = false
+  let ended = false
+  const active = () => {
+    activeAt = world.clock.mono()
+    moved = true
+  }
+  const forget = gateway.onActivity((attempt) => {
+    if (attempt === carried.attempt) active() // bytes move, or the gateway holds the request back: either way it is not silent
+  })
+  let cancel = () => {}
+  const look = () => {
+    const now = world.clock.mono()
+    if (now - began > settings.patience.wallMs) return engine.revoke(carried.attempt, 'timed-out')
+    if (now - activeAt > window) return engine.revoke(carried.attempt, 'stalled')
+    const wasMoved = moved
+    moved = false
+    void carried.beat(wasMoved).then(
+      (alive) => {
+        if (alive && !ended) cancel = world.timer.after(settings.lease.beatMs, look)
+      },
+      (error: unknown) => {
+        void daemon.failed('vigil', error)
+        if (!ended) cancel = world.timer.after(settings.lease.beatMs, look)
+      },
+    )
+  }
+  cancel = world.timer.after(Math.min(settings.lease.beatMs, window), look)
+  return {
+    active,
+    onAgentEvent: (_event: AgentEvent) => active(),
+    end() {
+      ended = true
+      cancel()
+      forget()
+    },
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The worker: carries one attempt from its claim to its recorded end. It owns the order in which an attempt dies (key, program, container, proof)
+ * and is the only door through which a stage's result becomes events; the fence decides whether it may.
+ */
+import { createHash } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isRefusal } from '../core/refusal.ts'
+import type { Running, Task } from '../core/task.ts'
+import type { Carried } from '../engine/engine.ts'
+import { isFault } from '../host/fault.ts'
+import { openTranscript } from '../host/transcript.ts'
+import { crosscheck, reproduce } from '../stage/check.ts'
+import { implement } from '../stage/implement.ts'
+import { land } from '../stage/land.ts'
+import { plan } from '../stage/plan.ts'
+import { review } from '../stage/review.ts'
+import { stoppedAs, without, type Stage, type StageResult, type Work } from '../stage/stage.ts'
+import { verify } from '../stage/verify.ts'
+import { append } from '../store/log.ts'
+import { forgetProcess, gateResult, recordProcess } from '../store/lease.ts'
+import { loadTask } from '../store/task.ts'
+import type { Daemon } from './daemon.ts'
+import type { RepoContext } from './repository.ts'
+import { settle } from './settle.ts'
+import { keepVigil } from './vigil.ts'
+
+const stages: Record<Running['step'], Stage> = { plan, implement, verify, review, reproduce, crosscheck, land }
+
+/** Carries one claimed attempt. Never rejects for a failure of the work; a fault of ours becomes the attempt's outcome. */
+export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<void> {
+  const { database, gateway, keys, paths } = daemon
+  const task = await database.read((reader) => loadTask(reader, carried.task))
+  const running = task?.running.find(({ attempt }) => attempt === carried.attempt)
+  if (!task || !running) throw new Error(`attempt ${carried.attempt} was handed out but is not running`)
+  const folder = join(paths.areas, carried.attempt)
+  const transcript = await openTranscript(daemon.transcriptFile(carried.attempt), daemon.secrets())
+  const vigil = keepVigil(daemon, carried, task)
+  let result: StageResult
+  let context: RepoContext | null = null
+  try {
+    const found = await daemon.repository(task.repo)
+    if (isRefusal(found)) result = without('refused', found.why)
+    else {
+      context = found
+      const key = keys.get(carried.attempt) ?? null
+      const opened =
+        key === null ? null : { ...(await daemon.openGateway(carried.attempt, key)), url: gateway.url, key }
+      const work: Work = {
+        ...workOf(daemon, carried, task, running, context),
+        folder,
+        gateway: opened,
+        onAgentEvent: vigil.onAgentEvent,
+        onOutput: (stream, line) => transcript.write(stream, line),
+        active: vigil.active,
+      }
+      result = await stages[running.step](daemon.stagePorts, work)
+    }
+  } catch (error) {
+    result = brokenBy(error, carried.signal)
+    if (!isFault(error)) await daemon.failed(`worker ${running.step}`, error)
+  } finally {
+    vigil.end()
+    keys.delete(carried.attempt)
+    await gateway.revoke(carried.attempt)
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+  await settle(daemon, carried, running, result, context, await transcript.close())
+  daemon.wake()
+}
+
+function workOf(daemon: Daemon, carried: Carried, task: Task, attempt: Running, context: RepoContext) {
+  const { database, world, epochBoot } = daemon
+  return {
+    task,
+    attempt,
+    repo: context.repo,
+    repository: context.settings,
+    toolchain: context.toolchain,
+    signal: carried.signal,
+    started: async (contained: { pid: number; startTime: number | null }, area: { root: string }) => {
+      const row = {
+        attempt: carried.attempt,
+        pid: contained.pid,
+        boot_id: epochBoot,
+        start_time: contained.startTime,
+        area: area.root,
+        started_at: world.clock.now(),
+      }
+      await database.write(async (tx) => {
+        await recordProcess(tx, row)
+        const known = await tx.get<{ state: string }>('select state from attempt where id = :id', {
+          id: carried.attempt,
+        })
+        if (known?.state !== 'admitted') return
+        const event = {
+          type: 'attempt.started' as const,
+          attempt: carried.attempt,
+          rung: daemon.stagePorts.sandbox.rung,
+          pid: contained.pid,
+        }
+        await append(tx, { at: world.clock.now(), actor: 'daemon', stream: `task/${carried.task}`, events: [event] })
+      })
+    },
+    ended: () => database.write((tx) => forgetProcess(tx, carried.attempt)),
+    cachedGates: (tree: string, key: string) => database.read((reader) => gateResult(reader, tree, key)),
+  }
+}
+
+/** A fault of ours while working: the attempt did not fail at its task, so another may do better. */
+function brokenBy(error: unknown, signal: AbortSignal): StageResult {
+  if (signal.aborted) return without(stoppedAs(signal), 'ended while working')
+  const message = error instanceof Error ? error.message : String(error)
+  return without(
+    'crashed',
+    isFault(error) ? `${message}${error.hint ? ` (${error.hint})` : ''}` : `a defect of tri-agent: ${message}`,
+  )
+}
+
+/** A short hash of a failure, digits and ids left out, so that the same failure is recognised when it comes back. */
+export const signatureOf = (outcome: string, reason: string): string =>
+  createHash('sha256')
+    .update(`${outcome} ${reason.toLowerCase().replaceAll(/[0-9a-f]{7,}|\d+/g, '#')}`)
+    .digest('hex')
+    .slice(0, 16)
