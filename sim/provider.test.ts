@@ -324,6 +324,7 @@ test('reset, cut and an error in the stream break an answer where they should, s
 
 test('a hang gives nothing, a hang in the middle the first frame, and a client that leaves is seen', async () => {
   const ended: unknown[] = []
+  const both = Promise.withResolvers<void>()
   await withProvider(
     async (provider, world) => {
       const stalled = await readSome(provider, 'messages', true, (text) => text.endsWith('\n\n'), 'stall')
@@ -337,8 +338,14 @@ test('a hang gives nothing, a hang in the middle the first frame, and a client t
       while (provider.requests.length < 2) await world.settle()
       stop.abort()
       await assert.rejects(asked)
+      await both.promise
     },
-    { log: (record) => ended.push([record.fault, record.status, record.ended]) },
+    {
+      log: (record) => {
+        ended.push([record.fault, record.status, record.ended])
+        if (ended.length === 2) both.resolve()
+      },
+    },
   )
   assert.deepEqual(ended, [
     ['midhang', 200, 'cut'],

@@ -52,6 +52,7 @@ export type Step = (
         /** The file is there already: clients that demand a read first use the shell. */ over?: boolean
       }
     }
+  /** `find` must occur exactly once: clients differ in what they do with a second one. */
   | { replace: { path: string; find: string; with: string } }
   | { read: { path: string } }
   | { shell: string }

@@ -17,7 +17,7 @@ const clients = {
   codex: [json('exec_command'), json('write_stdin'), freeform('apply_patch')],
   gemini: [
     json('read_file', 'file_path'),
-    json('replace'),
+    json('replace', 'file_path', 'instruction', 'old_string', 'new_string'),
     json('write_file', 'file_path', 'content'),
     json('run_shell_command'),
   ],
@@ -79,6 +79,19 @@ test('a command is given to the shell of each client', () => {
       { name: 'shell', args: { command: 'ls' } },
       null,
     ],
+  )
+})
+
+test('a text is replaced with a tool of the client where it needs no reading first, else by its shell', () => {
+  const step = { replace: { path: 'a.ts', find: 'x', with: 'y' } }
+  assert.deepEqual(callOf('scripted', step), { name: 'replace_in_file', args: step.replace })
+  assert.deepEqual(callOf('gemini', step), {
+    name: 'replace',
+    args: { file_path: '/work/a.ts', instruction: 'Change a.ts', old_string: 'x', new_string: 'y' },
+  })
+  assert.deepEqual(
+    ['claude', 'codex', 'opencode'].map((client) => callOf(client as keyof typeof clients, step)?.name),
+    ['Bash', 'exec_command', 'bash'],
   )
 })
 

@@ -3,6 +3,7 @@
  * Names and argument shapes as seen in requests of Claude Code 2.1, Codex 0.169, Gemini CLI 0.61, opencode 1.18 and our scripted agent.
  * Pure. A step no tool can express becomes a sentence that says so; it is never dropped.
  */
+import { dirname } from 'node:path'
 import type { Ask, Call, Tool } from './dialect/dialect.ts'
 import type { Misbehaviour, Step } from './scenario.ts'
 
@@ -27,7 +28,7 @@ function intent(
   cwd: string | null,
 ) {
   if ('write' in step) return [`I will write ${step.write.path}.`, writeCall(step.write, tools, cwd)] as const
-  if ('replace' in step) return [`I will change ${step.replace.path}.`, replaceCall(step.replace, tools)] as const
+  if ('replace' in step) return [`I will change ${step.replace.path}.`, replaceCall(step.replace, tools, cwd)] as const
   if ('read' in step) return [`I will read ${step.read.path}.`, readCall(step.read.path, tools, cwd)] as const
   if ('shell' in step) return ['I will use the shell.', shellCall(step.shell, tools)] as const
   const offered = tools.some((tool) => tool.name === 'misbehave')
@@ -97,9 +98,15 @@ function writeCall(write: Write, tools: readonly Tool[], cwd: string | null): Ca
   return shellCall(writeScript(path, content), tools)
 }
 
-function replaceCall(replace: Replace, tools: readonly Tool[]): Call | null {
+function replaceCall(replace: Replace, tools: readonly Tool[], cwd: string | null): Call | null {
   if (tools.some((tool) => tool.name === 'replace_in_file')) return { name: 'replace_in_file', args: { ...replace } }
-  // Editing tools differ in what they want read first and how they match; the shell is the same everywhere.
+  if (tools.some((tool) => tool.name === 'replace' && tool.keys.includes('old_string'))) {
+    // Gemini CLI's shell blocks every command substitution, also a quoted one, so its own tool it is.
+    const [old_string, new_string] = [replace.find, replace.with]
+    const file_path = absolute(replace.path, cwd)
+    return { name: 'replace', args: { file_path, instruction: `Change ${replace.path}`, old_string, new_string } }
+  }
+  // The other editing tools want the file read first; the shell does not.
   return shellCall(replaceScript(replace), tools)
 }
 
@@ -148,7 +155,7 @@ const absolute = (path: string, cwd: string | null): string =>
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 
 const writeScript = (path: string, content: string): string =>
-  `mkdir -p -- "$(dirname -- ${quoted(path)})" && printf %s ${quoted(content)} > ${quoted(path)}`
+  `mkdir -p -- ${quoted(dirname(path))} && printf %s ${quoted(content)} > ${quoted(path)}`
 
 // Plain sh: a sandbox need not hold perl, python or node. The x guards newlines at the end, which $(…) would eat.
 const replaceScript = ({ path, find, with: by }: Replace): string =>
