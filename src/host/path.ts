@@ -1,0 +1,100 @@
+/**
+ * Where our files lie: the XDG folders of whoever started us, made 0700 and refused when somebody else could write in them.
+ *
+ * Two state folders never share a socket. It never reads a variable other than HOME, XDG_* and TMPDIR, and never makes anything until asked.
+ */
+import { createHash } from 'node:crypto'
+import { chmod, lstat, mkdir } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { isAbsolute, join, resolve } from 'node:path'
+import { Fault } from './fault.ts'
+
+export type Env = Readonly<Record<string, string | undefined>>
+
+export type Paths = {
+  /** The operator's settings. */
+  configFile: string
+  stateFolder: string
+  database: string
+  /** The daemon's own socket, where commands reach it. */
+  socket: string
+  /** One folder per attempt, removed with it. */
+  areas: string
+  /** Our stores of each repository. */
+  repos: string
+  /** Sealed set-up layers. */
+  layers: string
+  transcripts: string
+  reports: string
+  /** One socket per attempt; short, because a socket's whole path fits into 107 bytes or does not work. */
+  sockets: string
+  /** The daemon's log. */
+  log: string
+}
+
+/** Longest path of a socket we make, in bytes: 107 is the kernel's, 103 macOS's, and containers put a prefix before it. */
+const longestSocketPath = 90
+/** Room for the name of a socket within its folder. */
+const socketNameBytes = 24
+
+/** The paths for this environment. Nothing is made. Relative XDG values are ignored, as the XDG specification demands. */
+export function findPaths(env: Env = process.env): Paths {
+  const home = env['HOME'] || homedir()
+  const base = (name: string, fallback: string) => {
+    const value = env[name]
+    return value && isAbsolute(value) ? resolve(value) : join(home, fallback)
+  }
+  const stateFolder = join(base('XDG_STATE_HOME', '.local/state'), 'tri-agent')
+  const sockets = socketFolder(stateFolder, env)
+  return {
+    configFile: join(base('XDG_CONFIG_HOME', '.config'), 'tri-agent', 'config.yaml'),
+    stateFolder,
+    database: join(stateFolder, 'tasks.db'),
+    socket: join(sockets, 'daemon.sock'),
+    areas: join(stateFolder, 'areas'),
+    repos: join(stateFolder, 'repos'),
+    layers: join(stateFolder, 'layers'),
+    transcripts: join(stateFolder, 'transcripts'),
+    reports: join(stateFolder, 'reports'),
+    sockets,
+    log: join(stateFolder, 'daemon.log'),
+  }
+}
+
+/** In the state folder where that is short enough; else named after it where sockets are put. The runtime folder may vanish at log-out, so it is second. */
+function socketFolder(stateFolder: string, env: Env): string {
+  const name = createHash('sha256').update(stateFolder).digest('hex').slice(0, 8)
+  const runtime = env['XDG_RUNTIME_DIR']
+  const temporary = env['TMPDIR'] && isAbsolute(env['TMPDIR']) ? env['TMPDIR'] : '/tmp'
+  const candidates = [
+    join(stateFolder, 'sockets'),
+    ...(runtime && isAbsolute(runtime) ? [join(runtime, `tri-agent-${name}`)] : []),
+    join(temporary, `tri-agent-${userId()}-${name}`),
+  ]
+  const fits = (folder: string) => Buffer.byteLength(folder) + 1 + socketNameBytes <= longestSocketPath
+  return candidates.find(fits) ?? join('/tmp', `tri-agent-${userId()}-${name}`)
+}
+
+const userId = (): number => process.getuid?.() ?? 0
+
+/** Makes every folder of ours 0700. Faults: `folder-unsafe` when one is a link, belongs to another user or could be written by one. */
+export async function makeFolders(paths: Paths): Promise<void> {
+  const { stateFolder, sockets, areas, repos, layers, transcripts, reports } = paths
+  for (const folder of [stateFolder, sockets, areas, repos, layers, transcripts, reports]) await makeOwnFolder(folder)
+}
+
+/** Makes one folder 0700, or makes sure that the one there is ours alone. Faults: `folder-unsafe`. */
+export async function makeOwnFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error // a file or a dangling link: said below, with the reason
+  })
+  const found = await lstat(folder)
+  const unsafe = (what: string, hint: string) => new Fault('folder-unsafe', `${folder} ${what}`, { hint })
+  if (found.isSymbolicLink()) throw unsafe('is a symbolic link', 'point XDG_STATE_HOME at the folder itself')
+  if (!found.isDirectory()) throw unsafe('is not a folder', 'move that file away')
+  if (found.uid !== userId())
+    throw unsafe(`belongs to user ${found.uid}, not to you`, 'start as that user, or set XDG_STATE_HOME')
+  if ((found.mode & 0o022) !== 0)
+    throw unsafe('can be written by other users', `look at what is in it, then: chmod 700 ${folder}`)
+  if ((found.mode & 0o077) !== 0) await chmod(folder, 0o700)
+}
