@@ -32,104 +32,132 @@ const reply: Reply = {
 type Said = { text: string; name: string; args: unknown; input: number; cached: number; output: number; end: string }
 
 // Decoders of this test's own: a few lines each, after the vendors' documents, sharing nothing with the encoders.
-const payloads = (frames: readonly string[]): any_[] =>
+const at = (value: unknown, ...path: (string | number)[]): unknown =>
+  path.reduce((inner, key) => (inner as Record<string | number, unknown> | null | undefined)?.[key], value)
+const number = (value: unknown, ...path: (string | number)[]): number => Number(at(value, ...path))
+const text = (value: unknown, ...path: (string | number)[]): string => (at(value, ...path) ?? '') as string
+const list = (value: unknown, ...path: (string | number)[]): unknown[] => (at(value, ...path) ?? []) as unknown[]
+const parsed = (value: unknown, ...path: (string | number)[]): unknown => JSON.parse(text(value, ...path))
+
+const payloads = (frames: readonly string[]): unknown[] =>
   frames.flatMap((frame) => {
     assert.match(frame, /^(event: [\w.]+\n)?data: [^\n]+\n\n$/)
-    const text = frame.slice(frame.indexOf('data: ') + 6).trim()
-    return text === '[DONE]' ? [] : [JSON.parse(text) as any_]
+    const payload = frame.slice(frame.indexOf('data: ') + 6).trim()
+    return payload === '[DONE]' ? [] : [JSON.parse(payload) as unknown]
   })
-// oxlint-disable-next-line typescript/no-explicit-any -- a decoder of foreign JSON; every value ends in a comparison
-type any_ = any
 
-const readers: Record<string, { whole(body: any_): Said; stream(all: any_[]): Said }> = {
-  'anthropic-messages': {
-    whole: (body) => ({
-      text: body.content[0].text,
-      name: body.content[1].name,
-      args: body.content[1].input,
-      input: body.usage.input_tokens + body.usage.cache_creation_input_tokens + body.usage.cache_read_input_tokens,
-      cached: body.usage.cache_read_input_tokens,
-      output: body.usage.output_tokens,
-      end: body.stop_reason,
-    }),
-    stream(all) {
-      const message = structuredClone(all[0].message)
-      for (const one of all) {
-        if (one.type === 'content_block_start') message.content[one.index] = { ...one.content_block, json: '' }
-        const block = message.content[one.index]
-        if (one.delta?.type === 'text_delta') block.text += one.delta.text
-        if (one.delta?.type === 'input_json_delta') block.json += one.delta.partial_json
-        if (one.type === 'content_block_stop' && block.json) block.input = JSON.parse(block.json)
-        if (one.type === 'message_delta')
-          Object.assign(message, one.delta, { usage: { ...message.usage, ...one.usage } })
-      }
-      return this.whole(message)
-    },
+type Decoder = { whole(body: unknown): Said; stream(all: readonly unknown[]): Said }
+
+const anthropicDecoder: Decoder = {
+  whole: (body) => ({
+    text: text(body, 'content', 0, 'text'),
+    name: text(body, 'content', 1, 'name'),
+    args: at(body, 'content', 1, 'input'),
+    input:
+      number(body, 'usage', 'input_tokens') +
+      number(body, 'usage', 'cache_creation_input_tokens') +
+      number(body, 'usage', 'cache_read_input_tokens'),
+    cached: number(body, 'usage', 'cache_read_input_tokens'),
+    output: number(body, 'usage', 'output_tokens'),
+    end: text(body, 'stop_reason'),
+  }),
+  stream(all) {
+    const deltas = (index: number, field: string) =>
+      all
+        .filter((one) => at(one, 'index') === index)
+        .map((one) => text(one, 'delta', field))
+        .join('')
+    const start = all.filter((one) => at(one, 'type') === 'content_block_start')
+    const last = all.findLast((one) => at(one, 'type') === 'message_delta')
+    assert.deepEqual(at(all.at(-1), 'type'), 'message_stop')
+    const content = [
+      { text: deltas(0, 'text') },
+      { name: at(start[1], 'content_block', 'name'), input: JSON.parse(deltas(1, 'partial_json')) as unknown },
+    ]
+    return this.whole({ content, usage: at(last, 'usage'), stop_reason: at(last, 'delta', 'stop_reason') })
   },
-  'openai-responses': {
-    whole: (body) => ({
-      text: body.output[0].content[0].text,
-      name: body.output[1].name,
-      args: JSON.parse(body.output[1].arguments),
-      input: body.usage.input_tokens,
-      cached: body.usage.input_tokens_details.cached_tokens,
-      output: body.usage.output_tokens,
-      end: body.status,
-    }),
-    stream(all) {
-      assert.deepEqual(
-        all.map((one) => one.sequence_number),
-        all.map((_, index) => index),
-      )
-      const join = (type: string) =>
-        all
-          .filter((one) => one.type === type)
-          .map((one) => one.delta)
-          .join('')
-      const final = structuredClone(all.at(-1).response)
-      final.output[0].content[0].text = join('response.output_text.delta')
-      final.output[1].arguments = join('response.function_call_arguments.delta')
-      return this.whole(final)
-    },
+}
+
+const responsesDecoder: Decoder = {
+  whole: (body) => ({
+    text: text(body, 'output', 0, 'content', 0, 'text'),
+    name: text(body, 'output', 1, 'name'),
+    args: parsed(body, 'output', 1, 'arguments'),
+    input: number(body, 'usage', 'input_tokens'),
+    cached: number(body, 'usage', 'input_tokens_details', 'cached_tokens'),
+    output: number(body, 'usage', 'output_tokens'),
+    end: text(body, 'status'),
+  }),
+  stream(all) {
+    assert.deepEqual(
+      all.map((one) => at(one, 'sequence_number')),
+      all.map((_, index) => index),
+    )
+    const deltas = (type: string) =>
+      all
+        .filter((one) => at(one, 'type') === type)
+        .map((one) => text(one, 'delta'))
+        .join('')
+    const added = all.filter((one) => at(one, 'type') === 'response.output_item.added')
+    const output = [
+      { content: [{ text: deltas('response.output_text.delta') }] },
+      { name: at(added[1], 'item', 'name'), arguments: deltas('response.function_call_arguments.delta') },
+    ]
+    const final = at(all.at(-1), 'response')
+    return this.whole({ output, usage: at(final, 'usage'), status: at(final, 'status') })
   },
-  'openai-chat': {
-    whole: (body) => ({
-      text: body.choices[0].message.content,
-      name: body.choices[0].message.tool_calls[0].function.name,
-      args: JSON.parse(body.choices[0].message.tool_calls[0].function.arguments),
-      input: body.usage.prompt_tokens,
-      cached: body.usage.prompt_tokens_details.cached_tokens,
-      output: body.usage.completion_tokens,
-      end: body.choices[0].finish_reason,
-    }),
-    stream(all) {
-      const deltas = all.flatMap((one) => one.choices.map((choice: any_) => choice.delta))
-      const calls = deltas.flatMap((delta) => delta.tool_calls ?? [])
-      const content = deltas.map((delta) => delta.content ?? '').join('')
-      const named = { name: calls[0].function.name, arguments: calls.map((call) => call.function.arguments).join('') }
-      const end = all.flatMap((one) => one.choices.map((choice: any_) => choice.finish_reason)).find(Boolean)
-      const choices = [{ message: { content, tool_calls: [{ function: named }] }, finish_reason: end }]
-      return this.whole({ choices, usage: all.at(-1).usage })
-    },
+}
+
+const chatDecoder: Decoder = {
+  whole: (body) => ({
+    text: text(body, 'choices', 0, 'message', 'content'),
+    name: text(body, 'choices', 0, 'message', 'tool_calls', 0, 'function', 'name'),
+    args: parsed(body, 'choices', 0, 'message', 'tool_calls', 0, 'function', 'arguments'),
+    input: number(body, 'usage', 'prompt_tokens'),
+    cached: number(body, 'usage', 'prompt_tokens_details', 'cached_tokens'),
+    output: number(body, 'usage', 'completion_tokens'),
+    end: text(body, 'choices', 0, 'finish_reason'),
+  }),
+  stream(all) {
+    const choices = all.flatMap((one) => list(one, 'choices'))
+    const calls = choices.flatMap((one) => list(one, 'delta', 'tool_calls'))
+    const content = choices.map((one) => text(one, 'delta', 'content')).join('')
+    const named = {
+      name: at(calls[0], 'function', 'name'),
+      arguments: calls.map((one) => text(one, 'function', 'arguments')).join(''),
+    }
+    const end = choices.map((one) => at(one, 'finish_reason')).find((reason) => reason !== null)
+    const choice = { message: { content, tool_calls: [{ function: named }] }, finish_reason: end }
+    return this.whole({ choices: [choice], usage: at(all.at(-1), 'usage') })
   },
-  gemini: {
-    whole: (body) => ({
-      text: body.candidates[0].content.parts[0].text,
-      name: body.candidates[0].content.parts[1].functionCall.name,
-      args: body.candidates[0].content.parts[1].functionCall.args,
-      input: body.usageMetadata.promptTokenCount,
-      cached: body.usageMetadata.cachedContentTokenCount,
-      output: body.usageMetadata.candidatesTokenCount + body.usageMetadata.thoughtsTokenCount,
-      end: body.candidates[0].finishReason,
-    }),
-    stream(all) {
-      const parts = all.flatMap((one) => one.candidates[0].content.parts)
-      const text = parts.map((part) => part.text ?? '').join('')
-      const last = structuredClone(all.at(-1))
-      last.candidates[0].content.parts = [{ text }, parts.find((part) => part.functionCall)]
-      return this.whole(last)
-    },
+}
+
+const geminiDecoder: Decoder = {
+  whole: (body) => ({
+    text: text(body, 'candidates', 0, 'content', 'parts', 0, 'text'),
+    name: text(body, 'candidates', 0, 'content', 'parts', 1, 'functionCall', 'name'),
+    args: at(body, 'candidates', 0, 'content', 'parts', 1, 'functionCall', 'args'),
+    input: number(body, 'usageMetadata', 'promptTokenCount'),
+    cached: number(body, 'usageMetadata', 'cachedContentTokenCount'),
+    output: number(body, 'usageMetadata', 'candidatesTokenCount') + number(body, 'usageMetadata', 'thoughtsTokenCount'),
+    end: text(body, 'candidates', 0, 'finishReason'),
+  }),
+  stream(all) {
+    const said = all.flatMap((one) => list(one, 'candidates', 0, 'content', 'parts'))
+    const parts = [
+      { text: said.map((part) => text(part, 'text')).join('') },
+      said.find((part) => at(part, 'functionCall')),
+    ]
+    const candidate = { content: { parts }, finishReason: at(all.at(-1), 'candidates', 0, 'finishReason') }
+    return this.whole({ candidates: [candidate], usageMetadata: at(all.at(-1), 'usageMetadata') })
   },
+}
+
+const decoders = {
+  'anthropic-messages': anthropicDecoder,
+  'openai-responses': responsesDecoder,
+  'openai-chat': chatDecoder,
+  gemini: geminiDecoder,
 }
 
 const ends = {
@@ -141,7 +169,7 @@ const ends = {
 
 for (const dialect of [anthropic, openaiResponses, openaiChat, gemini] satisfies Dialect[]) {
   describe(dialect.name, () => {
-    const reader = readers[dialect.name]!
+    const decoder = decoders[dialect.name]
 
     test('says the same whole and streamed, and what was to be said', () => {
       const expected: Said = {
@@ -153,8 +181,8 @@ for (const dialect of [anthropic, openaiResponses, openaiChat, gemini] satisfies
         output: 50,
         end: ends[dialect.name],
       }
-      assert.deepEqual(reader.whole(dialect.encode(ask, reply)), expected)
-      assert.deepEqual(reader.stream(payloads(dialect.encodeStream(ask, reply))), expected)
+      assert.deepEqual(decoder.whole(dialect.encode(ask, reply)), expected)
+      assert.deepEqual(decoder.stream(payloads(dialect.encodeStream(ask, reply))), expected)
     })
 
     test('the same reply is the same bytes', () => {
@@ -171,7 +199,9 @@ for (const dialect of [anthropic, openaiResponses, openaiChat, gemini] satisfies
 }
 
 test('anthropic: a stream begins with one output token and its counters are cumulative', () => {
-  const usages = payloads(anthropic.encodeStream(ask, reply)).flatMap((one) => one.message?.usage ?? one.usage ?? [])
+  const usages = payloads(anthropic.encodeStream(ask, reply)).flatMap(
+    (one) => at(one, 'message', 'usage') ?? at(one, 'usage') ?? [],
+  )
   const same = {
     input_tokens: 1_000,
     cache_creation_input_tokens: 100,
@@ -208,14 +238,14 @@ test('anthropic: the frames of a short answer are exactly those of the API', () 
 
 test('openai: chat streams usage only when asked, in a last chunk without choices', () => {
   const withUsage = payloads(openaiChat.encodeStream(ask, reply))
-  assert.deepEqual([withUsage.at(-1).choices, withUsage.at(-1).usage.total_tokens], [[], 1_350])
+  assert.deepEqual([at(withUsage.at(-1), 'choices'), at(withUsage.at(-1), 'usage', 'total_tokens')], [[], 1_350])
   assert.deepEqual(
-    withUsage.slice(0, -1).map((one) => one.usage),
+    withUsage.slice(0, -1).map((one) => at(one, 'usage')),
     withUsage.slice(0, -1).map(() => null),
   )
   const silent = openaiChat.encodeStream({ ...ask, streamUsage: false }, reply)
   assert.deepEqual(
-    payloads(silent).filter((one) => 'usage' in one || one.choices.length === 0),
+    payloads(silent).filter((one) => at(one, 'usage') !== undefined || list(one, 'choices').length === 0),
     [],
   )
   assert.equal(silent.at(-1), 'data: [DONE]\n\n')
@@ -226,11 +256,16 @@ test('openai: responses tells usage once, at the end, and writes freeform calls 
     openaiResponses.encodeStream(ask, { ...reply, call: { name: 'apply_patch', freeform: '*** Begin' } }),
   )
   assert.deepEqual(
-    all.filter((one) => one.response?.usage).map((one) => one.type),
+    all.filter((one) => at(one, 'response', 'usage')).map((one) => at(one, 'type')),
     ['response.completed'],
   )
   assert.deepEqual(
-    all.find((one) => one.item?.type === 'custom_tool_call' && one.type === 'response.output_item.done').item,
+    at(
+      all.find(
+        (one) => at(one, 'item', 'type') === 'custom_tool_call' && at(one, 'type') === 'response.output_item.done',
+      ),
+      'item',
+    ),
     {
       type: 'custom_tool_call',
       id: 'ctc_abc',
@@ -240,7 +275,7 @@ test('openai: responses tells usage once, at the end, and writes freeform calls 
       input: '*** Begin',
     },
   )
-  assert.deepEqual(all.at(-1).response.usage, {
+  assert.deepEqual(at(all.at(-1), 'response', 'usage'), {
     input_tokens: 1_300,
     input_tokens_details: { cached_tokens: 200, cache_write_tokens: 100 },
     output_tokens: 50,
@@ -252,14 +287,17 @@ test('openai: responses tells usage once, at the end, and writes freeform calls 
 test('gemini: every chunk carries usage that grows to the whole; thinking stands beside the candidates', () => {
   const all = payloads(gemini.encodeStream(ask, reply))
   assert.deepEqual(
-    all.map((one) => [one.usageMetadata.candidatesTokenCount, one.usageMetadata.thoughtsTokenCount]),
+    all.map((one) => [
+      at(one, 'usageMetadata', 'candidatesTokenCount'),
+      at(one, 'usageMetadata', 'thoughtsTokenCount'),
+    ]),
     [
       [14, 10],
       [27, 10],
       [40, 10],
     ],
   )
-  assert.deepEqual(all.at(-1).usageMetadata, {
+  assert.deepEqual(at(all.at(-1), 'usageMetadata'), {
     promptTokenCount: 1_300,
     cachedContentTokenCount: 200,
     candidatesTokenCount: 40,
@@ -267,7 +305,7 @@ test('gemini: every chunk carries usage that grows to the whole; thinking stands
     totalTokenCount: 1_350,
   })
   assert.deepEqual(
-    all.map((one) => one.candidates[0].finishReason),
+    all.map((one) => at(one, 'candidates', 0, 'finishReason')),
     [undefined, undefined, 'STOP'],
   )
 })
@@ -389,7 +427,7 @@ test('openai: chat messages of every role are told apart', () => {
 })
 
 test('gemini: the session’s context is not speech, the mark travels in the signature, the path names model and manner', () => {
-  const sent = payloads(gemini.encodeStream(ask, { ...reply, text: '' }))[0].candidates[0].content
+  const sent = at(payloads(gemini.encodeStream(ask, { ...reply, text: '' }))[0], 'candidates', 0, 'content')
   const result = { functionResponse: { name: 'write_file', response: { output: 'ok' } } }
   const body: Json = {
     systemInstruction: { parts: [{ text: 'You are an agent.' }] },
@@ -444,7 +482,8 @@ test('speech is what is left when the blocks a client put in front are taken awa
       block,
       'do <system-reminder>this</system-reminder> too',
       '# AGENTS.md instructions for /w\n\nx',
+      'Your response above was cut off mid-stream. Resume directly.',
     ].map(spoken),
-    ['do it', '', 'do <system-reminder>this</system-reminder> too', ''],
+    ['do it', '', 'do <system-reminder>this</system-reminder> too', '', ''],
   )
 })

@@ -86,11 +86,14 @@ export function pieces(text: string): string[] {
 const injected =
   /^\s*<(system-reminder|environment_context|session_context|user_instructions|turn_aborted)>[\s\S]*?<\/\1>/
 
+// Whole pieces that clients write in a person's name: Codex the repository's instructions, Claude Code after an error within a stream.
+const injectedWhole = /^\s*(# AGENTS\.md instructions for |Your response above was cut off mid-stream\.)/
+
 /** What a person said in this piece of text: nothing where the client wrote it. */
 export function spoken(text: string): string {
   let rest = text
   while (injected.test(rest)) rest = rest.replace(injected, '')
-  return /^\s*# AGENTS\.md instructions for /.test(rest) ? '' : rest.trim()
+  return injectedWhole.test(rest) ? '' : rest.trim()
 }
 
 /** Follows a conversation: who said what, and how many tools answered since a person last spoke. */
