@@ -27,36 +27,45 @@ export type LandingCommit = {
 }
 
 export type Git = {
-  /** Makes the stores (idempotent) and brings base and target up to date; answers their tips. `target` is null until it exists. */
+  /**
+   * Makes the stores (idempotent) and brings base and target up to date; answers their tips. `target` is null until it exists, and is
+   * answered as it is when the base has moved past it. Refuses `not-a-repository`, `shallow`, `no-base`, `partial`.
+   */
   refresh(stores: RepoStores, base: string, target: string): Promise<{ base: Sha; target: Sha | null } | Refusal>
-  /** A file of a commit as text, or null when it is not there. */
+  /** A file of a commit as text, or null when no regular file is there (a link is not followed). */
   readFile(stores: RepoStores, commit: Sha, path: string): Promise<string | null>
-  /** All paths of a tree. */
+  /** All paths of a tree. Here and everywhere a path that is not UTF-8 is quoted as git quotes it. */
   listFiles(stores: RepoStores, treeish: Sha): Promise<string[]>
   treeOf(stores: RepoStores, commit: Sha): Promise<Sha>
   isAncestor(stores: RepoStores, ancestor: Sha, descendant: Sha): Promise<boolean>
   /**
-   * A private clone for an agent in `dir` (must not exist), HEAD on branch `task` at `commit`; objects come read-only from `objects`
-   * mounted at `objectsInside`. Nothing of it may be used by git on the host afterwards.
+   * A private clone for an agent in `dir` (must not exist), HEAD on branch `task` at `commit`; objects are borrowed from `objectFolders`,
+   * looked up at `${objectsInside}/0`, `/1`…, or where they are when null (no mounts). Nothing of it may be used by git on the host afterwards.
    */
-  clone(stores: RepoStores, commit: Sha, dir: string, objectsInside: string): Promise<void>
-  /** The host folders an agent's clone borrows objects from, to be mounted read-only. */
+  clone(stores: RepoStores, commit: Sha, dir: string, objectsInside: string | null): Promise<void>
+  /** The host folders an agent's clone borrows objects from, to be mounted read-only in this order. */
   objectFolders(stores: RepoStores): string[]
-  /** Files of a tree in `dir` (must not exist), without .git: for gates, reviewers and reproductions. */
+  /** Files of a tree in `dir` (must not exist), without .git, byte for byte: for gates, reviewers and reproductions. */
   checkout(stores: RepoStores, treeish: Sha, dir: string): Promise<void>
   /**
    * Takes in what an attempt left in `bundle` (O_NOFOLLOW, size cap), strictly checked, tree policy applied to what differs from `base`.
-   * Refuses `no-bundle`, `too-large`, `unclean`, `policy`. An empty diff is `no-change`.
+   * Refuses `no-bundle`, `too-large`, `unclean`, `policy`. An empty diff is refused as `no-change`. `name` must be fit for a ref.
    */
   intake(stores: RepoStores, bundle: string, base: Sha, name: string): Promise<Candidate | Refusal>
+  /** Brings a ref or commit of the user's repository into quarantine, to be judged: what it changes since it left `base`. Refuses `no-such-ref`, `no-change`. */
+  fetchRef(stores: RepoStores, ref: string, base: Sha): Promise<Candidate | Refusal>
   /** The tree of merging `theirs` into `ours`, without any checkout. Refuses `conflict` naming the files. */
   mergeTree(stores: RepoStores, ours: Sha, theirs: Sha): Promise<{ tree: Sha } | Refusal>
-  /** The whole diff as reviewers see it: no textconv, no renames, binary named. */
+  /** The whole diff as reviewers see it: no attributes, no textconv, no renames; content that is not text is named, with its size, not shown. */
   diff(stores: RepoStores, from: Sha, to: Sha): Promise<string>
-  /** Writes the commit object in quarantine; no ref of the user moves. */
+  /** Writes the commit object in quarantine, the same id for the same input; no ref of the user moves. */
   commitTree(stores: RepoStores, commit: LandingCommit): Promise<Sha>
   /** Brings the objects into the user's repository and moves `target` from `expected` (null: create) to `commit`. Refuses `moved`, `checked-out`. */
   land(stores: RepoStores, target: string, expected: Sha | null, commit: Sha): Promise<{ landed: true } | Refusal>
   /** First-parent history of the target after `since`, newest first. */
-  history(stores: RepoStores, target: string, since: Sha | null): Promise<{ commit: Sha; tree: Sha; parents: Sha[]; message: string }[]>
+  history(
+    stores: RepoStores,
+    target: string,
+    since: Sha | null,
+  ): Promise<{ commit: Sha; tree: Sha; parents: Sha[]; message: string }[]>
 }

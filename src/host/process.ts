@@ -5,7 +5,7 @@
  * `exit` settles on the kernel's exit, not on closed pipes: a daemon that inherited stdout would hold those for minutes.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import type { Readable, Writable } from 'node:stream'
+import { Readable, type Writable } from 'node:stream'
 
 export type Exit = { code: number | null; signal: string | null }
 
@@ -15,8 +15,8 @@ export type SpawnSpec = {
   cwd: string
   /** The whole environment: nothing is inherited. */
   env: Readonly<Record<string, string>>
-  /** Text for stdin, or null for a closed one. */
-  stdin?: string | null
+  /** Text, bytes or a stream for stdin, or null for a closed one. */
+  stdin?: string | Uint8Array | Readable | null
   /** Extra descriptors from 3 on: a file descriptor to hand over, or a pipe whose end is in `pipes`. */
   extra?: readonly (number | 'pipe')[]
 }
@@ -56,7 +56,8 @@ function describe(child: ChildProcess, spec: SpawnSpec): Child {
   const pid = child.pid!
   if (spec.stdin != null) {
     child.stdin!.on('error', () => {}) // a child that closes stdin early is no fault of ours
-    child.stdin!.end(spec.stdin)
+    if (spec.stdin instanceof Readable) spec.stdin.pipe(child.stdin!)
+    else child.stdin!.end(spec.stdin)
   }
   const pipes: Record<number, Writable> = {}
   for (const [index, kind] of (spec.extra ?? []).entries()) {

@@ -1,0 +1,44 @@
+/** The real implementation of the port of git: git as a subprocess. Composition only; each verb lives in its own file. */
+import type { World } from '../host/world.ts'
+import { checkoutFiles, cloneForAgent } from './clone.ts'
+import { type CommandOptions, createCommand } from './command.ts'
+import { diffTrees } from './diff.ts'
+import type { Git } from './git.ts'
+import { isInHistory, listPaths, readFileAt, readHistory, readTree } from './history.ts'
+import { type IntakeLimits, takeIn } from './intake.ts'
+import { landCommit, writeCommit } from './landing.ts'
+import { mergeTrees } from './merge.ts'
+import { refreshMirror } from './mirror.ts'
+import { bringReference } from './reference.ts'
+import { objectFolders } from './store.ts'
+
+export type GitOptions = CommandOptions & { limits?: Partial<IntakeLimits> }
+
+const defaultLimits: IntakeLimits = {
+  bundleBytes: 64 * 1024 * 1024,
+  changes: 10_000,
+  contentBytes: 256 * 1024 * 1024,
+}
+
+/** Git 2.38 or newer, found on `options.path`. Holds no state: any number may act on the same stores, also from several processes. */
+export function createGit(world: World, options: GitOptions): Git {
+  const command = createCommand(world, options)
+  const limits = { ...defaultLimits, ...options.limits }
+  return {
+    refresh: (stores, base, target) => refreshMirror(world, command, stores, base, target),
+    readFile: (stores, commit, path) => readFileAt(command, stores, commit, path),
+    listFiles: (stores, treeish) => listPaths(command, stores, treeish),
+    treeOf: (stores, commit) => readTree(command, stores, commit),
+    isAncestor: (stores, ancestor, descendant) => isInHistory(command, stores, ancestor, descendant),
+    clone: (stores, commit, dir, objectsInside) => cloneForAgent(command, stores, commit, dir, objectsInside),
+    objectFolders,
+    checkout: (stores, treeish, dir) => checkoutFiles(world, command, stores, treeish, dir),
+    intake: (stores, bundle, base, name) => takeIn(world, command, limits, stores, bundle, base, name),
+    fetchRef: (stores, ref, base) => bringReference(command, stores, ref, base),
+    mergeTree: (stores, ours, theirs) => mergeTrees(command, stores, ours, theirs),
+    diff: (stores, from, to) => diffTrees(command, stores, from, to),
+    commitTree: (stores, commit) => writeCommit(command, stores, commit),
+    land: (stores, target, expected, commit) => landCommit(command, stores, target, expected, commit),
+    history: (stores, target, since) => readHistory(command, stores, target, since),
+  }
+}
