@@ -79,6 +79,10 @@ test('the same requests in the same world get the same bytes, headers and all', 
   const [first, second] = [await story(), await story()]
   assert.equal(first.length, 8)
   assert.deepEqual(first, second)
+  assert.deepEqual(
+    first.map((got) => got.headers.date),
+    first.map(() => undefined),
+  )
   assert.equal(new Set(first.map((got) => got.text)).size, 8)
 })
 
@@ -414,13 +418,18 @@ test('a stream of Gemini that did not ask for events is one JSON array', () =>
   }))
 
 test('limits told in headers follow the tokens spent, and a provider may be stopped twice', async () => {
-  const provider = await startProvider({ world: virtualWorld(), scenario })
+  const world = virtualWorld()
+  const provider = await startProvider({ world, scenario })
   await askOne(provider)
   const { headers } = await askOne(provider)
   assert.deepEqual(
     [headers['anthropic-ratelimit-requests-remaining'], headers['anthropic-ratelimit-input-tokens-remaining']],
     ['3998', '1999800'],
   )
+  provider.setFaults([{ action: 'hang' }])
+  const unanswered = assert.rejects(askOne(provider))
+  while (provider.requests.length < 3) await world.settle()
   await provider[Symbol.asyncDispose]()
   await provider[Symbol.asyncDispose]()
+  await unanswered
 })

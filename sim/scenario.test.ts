@@ -63,6 +63,13 @@ test('a fault stands between two steps, takes no number, and passes after its ti
   )
 })
 
+test('a fault that the conversation has passed already is not given, however fresh', () => {
+  const scenario: Scenario = {
+    rules: [{ when: [], steps: [{ fault: { status: 500 } }, { shell: 'a' }, { say: 'end' }] }],
+  }
+  assert.deepEqual(says(scenario, ask('x', { toolResults: 1 })), [0, { say: 'end' }])
+})
+
 test('a rule that may begin once keeps the conversation it began and leaves the next to the rule below', () => {
   const scenario: Scenario = {
     rules: [

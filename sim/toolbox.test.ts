@@ -66,6 +66,14 @@ test('a file is written with the tool of each client, in the shape it takes', ()
   )
 })
 
+test('a file that is there already is overwritten without a tool that wants it read first', () => {
+  const step = { write: { path: 'a', content: 'x', over: true } }
+  assert.deepEqual(
+    Object.keys(clients).map((client) => callOf(client as keyof typeof clients, step)?.name),
+    ['Bash', 'exec_command', 'write_file', 'bash', 'bash', 'write_file', undefined],
+  )
+})
+
 test('a command is given to the shell of each client', () => {
   const description = 'Work on the task'
   assert.deepEqual(

@@ -47,8 +47,9 @@ test('a cancelled timer never fires and an aborted sleep resolves at once, leavi
   stop.abort()
   await asleep
   await world.timer.sleep(1_000, stop.signal)
+  assert.equal(world.pending(), 0)
   await world.advance(5_000)
-  assert.deepEqual([fired, world.pending()], [false, 0])
+  assert.equal(fired, false)
 })
 
 test('until idle jumps from timer to timer, says what passed, and gives up on a loop that never ends', async () => {

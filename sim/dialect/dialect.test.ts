@@ -333,7 +333,7 @@ test('anthropic: Claude Code’s reminders, system turns and results are told ap
       },
       { role: 'system', content: [{ type: 'text', text: '# Environment' }] },
       { role: 'assistant', content: [{ type: 'tool_use', id: 'toolu_r1_a', name: 'Bash', input: {} }] },
-      { role: 'user', content: [result, { type: 'text', text: '<system-reminder>mind the gap</system-reminder>' }] },
+      { role: 'user', content: [result, { type: 'text', text: 'a note of the client, untagged' }] },
       { role: 'assistant', content: [{ type: 'tool_use', id: 'toolu_r1_b', name: 'Bash', input: {} }] },
       { role: 'user', content: [result] },
     ],
