@@ -73,8 +73,15 @@ async function play(who: (typeof families)[number] = families[0], access = 'edit
   }
 }
 
-const start = (): Promise<Child> =>
-  spawnProcess({ file: process.execPath, args: argsFor(families[0]), cwd: work, env: env(), stdin: 'Do the task.' })
+const started: Child[] = []
+after(() => started.forEach((child) => child.signal('SIGKILL'))) // also when a test failed before it could
+
+async function start(): Promise<Child> {
+  const spec = { file: process.execPath, args: argsFor(families[0]), cwd: work, env: env(), stdin: 'Do the task.' }
+  const child = await spawnProcess(spec)
+  started.push(child)
+  return child
+}
 
 function eventsIn(stdout: string): Event[] {
   return stdout.split('\n').flatMap((line) => {
