@@ -120,15 +120,18 @@ export function createCommand(world: World, options: CommandOptions): Command {
       source.signal('SIGKILL')
       throw cause
     })
-    // A sink that gives up would leave the source blocked on a full pipe for ever.
-    const closing = sink.exit.then(() => source.stdout.destroy())
+    let gaveUp = false
+    const closing = sink.exit.then(() => {
+      gaveUp = !source.stdout.readableEnded
+      source.stdout.destroy() // else a sink that gives up leaves the source blocked on a full pipe for ever
+    })
     const [sent, taken] = await Promise.allSettled([
       finish(from, source, Promise.resolve(Buffer.alloc(0))),
       finish(to, sink, collect(sink.stdout, defaultMaxBytes)),
       closing,
     ])
-    // A broken source makes the sink complain of a short pack: its own words are the useful ones. The reverse ends the source by SIGPIPE.
-    if (taken.status === 'rejected') throw isBrokenPipe(sent) ? taken.reason : (reasonOf(sent) ?? taken.reason)
+    // A broken source makes the sink complain of a short pack, a sink that gives up breaks the source: the first one's words are the useful ones.
+    if (taken.status === 'rejected') throw gaveUp || sent.status === 'fulfilled' ? taken.reason : sent.reason
     if (sent.status === 'rejected') throw sent.reason
     return taken.value
   }
@@ -179,12 +182,6 @@ function judge(call: Call, exit: Exit, stdout: Buffer, stderr: string): Answer {
   const how = exit.code === null ? `ended by ${exit.signal}` : `ended with ${exit.code}`
   throw new Fault('git-failed', `git ${call.args[0]} ${how}: ${stderr.slice(-2000) || 'it said nothing'}`)
 }
-
-const reasonOf = (settled: PromiseSettledResult<unknown>): unknown =>
-  settled.status === 'rejected' ? settled.reason : undefined
-
-const isBrokenPipe = (settled: PromiseSettledResult<unknown>): boolean =>
-  settled.status === 'rejected' && settled.reason instanceof Fault && settled.reason.message.includes('SIGPIPE')
 
 /** Reads a stream to its end and keeps at most `maxBytes` of it. */
 async function collect(stream: Readable, maxBytes: number): Promise<Buffer> {

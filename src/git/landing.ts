@@ -36,28 +36,25 @@ export async function landCommit(
 ): Promise<{ landed: true } | Refusal> {
   const source = await openSource(command, stores.source)
   if (isRefusal(source)) return source
-  const refused =
-    (await refuseMoved(command, source.gitDir, target, expected)) ??
-    (await refuseCheckedOut(command, source.gitDir, target))
-  if (refused !== null) return refused
-  if (expected !== null) await proveForward(command, stores, expected, commit)
-  await bringObjects(command, stores, source.gitDir, commit)
+  const [tip, busy] = await Promise.all([
+    readBranch(command, source.gitDir, target),
+    refuseCheckedOut(command, source.gitDir, target),
+  ])
+  if (tip !== expected) return refuseMoved(target, tip, expected)
+  if (busy !== null) return busy
+  await Promise.all([
+    proveForward(command, stores, expected, commit),
+    bringObjects(command, stores, source.gitDir, expected, commit),
+  ])
   return await compareAndSet(command, source.gitDir, target, expected, commit)
 }
 
-async function refuseMoved(
-  command: Command,
-  gitDir: string,
-  target: string,
-  expected: Sha | null,
-): Promise<Refusal | null> {
-  const tip = await readBranch(command, gitDir, target)
-  if (tip === expected) return null
-  return refuse('moved', `${target} is at ${tip ?? 'no commit'}, not at ${expected ?? 'no commit'}`)
-}
+const refuseMoved = (target: string, tip: Sha | null, expected: Sha | null): Refusal =>
+  refuse('moved', `${target} is at ${tip ?? 'no commit'}, not at ${expected ?? 'no commit'}`)
 
 /** A branch only ever grows: moving it anywhere but forward would be a bug of ours, so it crashes. */
-async function proveForward(command: Command, stores: RepoStores, expected: Sha, commit: Sha): Promise<void> {
+async function proveForward(command: Command, stores: RepoStores, expected: Sha | null, commit: Sha): Promise<void> {
+  if (expected === null) return
   const args = ['merge-base', '--is-ancestor', expected, commit]
   const { code } = await command.answer({ ...quarantinePlace(stores), args, accept: [0, 1] })
   if (code === 1) throw new Error(`${commit} does not continue ${expected}`)
@@ -99,16 +96,26 @@ function nothingThere<T>(nothing: T): (error: NodeJS.ErrnoException) => T {
 }
 
 /** Copies what the user's repository lacks of `commit`. Its own branches say what it has, complete with all history. */
-async function bringObjects(command: Command, stores: RepoStores, gitDir: string, commit: Sha): Promise<void> {
-  const heads = await command.text({ gitDir, args: ['for-each-ref', '--format=%(objectname)', 'refs/heads'] })
-  const tips = [...new Set(heads.split('\n').filter((tip) => tip !== ''))]
-  const known = await filterKnown(command, quarantinePlace(stores), tips)
+async function bringObjects(
+  command: Command,
+  stores: RepoStores,
+  gitDir: string,
+  expected: Sha | null,
+  commit: Sha,
+): Promise<void> {
+  const known = expected === null ? await listKnownTips(command, stores, gitDir) : [expected]
   const revisions = [commit, ...known.map((tip) => `^${tip}`)].map((line) => `${line}\n`).join('')
   const args = ['pack-objects', '--quiet', '--revs', '--stdout', '--thin', '--delta-base-offset']
   const { stdout: pack } = await command.answer({ ...quarantinePlace(stores), args, stdin: revisions })
   const few = pack.readUInt32BE(8) < 100 // as git's own fetch: few objects are unpacked, so that small packs do not pile up
   const into = few ? ['unpack-objects', '-q', '--strict'] : ['index-pack', '--stdin', '--fix-thin', '--strict']
   await command.answer({ gitDir, args: into, stdin: pack, durable: true })
+}
+
+async function listKnownTips(command: Command, stores: RepoStores, gitDir: string): Promise<Sha[]> {
+  const heads = await command.text({ gitDir, args: ['for-each-ref', '--format=%(objectname)', 'refs/heads'] })
+  const tips = [...new Set(heads.split('\n').filter((tip) => tip !== ''))]
+  return await filterKnown(command, quarantinePlace(stores), tips)
 }
 
 async function compareAndSet(
@@ -125,8 +132,8 @@ async function compareAndSet(
     return { landed: true }
   } catch (fault) {
     if (!isFault(fault, 'git-failed')) throw fault
-    const moved = await refuseMoved(command, gitDir, target, expected)
-    if (moved !== null) return moved
+    const tip = await readBranch(command, gitDir, target)
+    if (tip !== expected) return refuseMoved(target, tip, expected)
     throw new Fault('git-failed', fault.message, {
       hint: `look for refs/heads/${target}.lock, or a branch whose name is in the way`,
     })
