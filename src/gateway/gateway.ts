@@ -1,45 +1,69 @@
 /**
- * The port of the gateway: the only place that talks to a model provider and the only holder of real keys.
+ * The gateway: the only place that talks to a model provider and the only holder of real keys.
  *
  *     agent ──virtual key──▶ admit → hold → forward → meter → settle ──real key──▶ provider
  *
  * No request leaves before its hold is committed. An unknown model or price is refused, never $0. Bodies are never logged.
  */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { join } from 'node:path'
+import type { Grant, Limits } from '../core/budget.ts'
 import type { Family } from '../core/family.ts'
+import type { PriceTable } from '../core/price.ts'
+import { Fault } from '../host/fault.ts'
+import type { World } from '../host/world.ts'
+import type { Database } from '../store/database.ts'
+import { hashKey, keyOwner, recoverHolds, revokeAllKeys, revokeKeys } from '../store/ledger.ts'
+import { enter, reportOf, type Live } from './live.ts'
+import { listenSocket, listenTcp, stopServer } from './server.ts'
+import { defaultTimeouts, type Timeouts, type Wiring } from './wiring.ts'
 
-/** What a virtual key may do. Its fence is the attempt: it dies with it. */
-export type Grant = {
-  attempt: string
-  task: string
-  repo: string
-  stage: string
-  family: Family
-  models: readonly string[]
-  /** Epoch milliseconds, wall: only for people; the grant ends by `revoke`. */
-  grantedAt: number
-  /** The task's own limit and the scope it draws on (a sub-task draws on its root). */
-  scope: string
-  limitNanoUsd: number
-}
+export type { Grant } from '../core/budget.ts'
 
 /** Real upstream of a family. */
-export type Upstream = { family: Family; baseUrl: string; key: () => string }
+export type Upstream = {
+  family: Family
+  baseUrl: string
+  key: () => string
+  /** Goes on generating and billing after we hang up. Default: all but anthropic and openai (facts/budget.md §2). */
+  billsAfterAbort?: boolean
+}
 
-export type Usage = { requests: number; input: number; cachedInput: number; cacheWrite: number; output: number; costNanoUsd: number; heldNanoUsd: number }
+/** `input` is what was neither read from nor written to a cache: the four kinds do not overlap. */
+export type Usage = {
+  requests: number
+  input: number
+  cachedInput: number
+  cacheWrite: number
+  output: number
+  costNanoUsd: number
+  heldNanoUsd: number
+}
 
 /** What the wire showed of an attempt: its tokens and money, the last refusal if any, and when it last moved. */
 export type WireReport = Usage & {
   /** Models seen on the wire. */
   models: string[]
-  /** Set when the gateway or the provider ended it. */
+  /** Set when the gateway or the provider ended it; a later answer clears all but `over-budget`. */
   verdict: 'over-budget' | 'rate-limited' | 'refused' | 'unreachable' | null
   reason: string | null
 }
 
+/** What the daemon may want to hear of. Never holds anything from a body. */
+export type GatewayEvent =
+  | { type: 'request.denied'; attempt: string | null; why: string; refused: string; model: string | null }
+  | { type: 'budget.reached'; attempt: string; task: string; why: string; cut: boolean }
+  | { type: 'tools.stripped'; attempt: string; tools: string[] }
+  | { type: 'request.settled'; attempt: string; model: string; nanoUsd: number; how: 'exact' | 'estimated' | 'free' }
+  | { type: 'holds.recovered'; holds: number; nanoUsd: number }
+  | { type: 'gateway.failed'; attempt: string | null; error: string }
+
 export type Gateway = {
   /** Loopback URL for the group rung: `http://127.0.0.1:PORT`. */
   url: string
-  /** Opens one socket for an attempt (0600); `grant` must be written already. */
+  /** Opens one socket for an attempt (0600); `grant` must be written already (`grantKey`). Faults: `key-unknown`, `socket-path-too-long`. */
   open(key: string, grant: Grant): Promise<{ socket: string }>
   /** Ends a key at once: requests in flight are cut, later ones denied. Safe to call twice. */
   revoke(attempt: string): Promise<void>
@@ -47,4 +71,111 @@ export type Gateway = {
   /** Called on every byte that moves for an attempt: the wire's part of its activity. `waiting` while a request is held back. */
   onActivity(listener: (attempt: string, kind: 'bytes' | 'waiting') => void): () => void
   [Symbol.asyncDispose](): Promise<void>
+}
+
+export type GatewayOptions = {
+  world: World
+  database: Database
+  upstreams: readonly Upstream[]
+  prices: PriceTable
+  limits: Limits
+  /** Folder of the sockets, made 0700; short, because a socket's path ends at 107 bytes. */
+  folder: string
+  /** Families of models whose names do not tell. */
+  families?: Readonly<Record<string, Family>>
+  timeouts?: Partial<Timeouts>
+  onEvent?: (event: GatewayEvent) => void
+}
+
+/** Reports of ended attempts that are kept to be asked for. */
+const keptReports = 1000
+const longestSocketPath = 107
+
+/**
+ * Starts the gateway. All keys of earlier daemons are dead from here on, and what they held is charged in full; so make it before granting keys.
+ */
+export async function createGateway(options: GatewayOptions): Promise<Gateway> {
+  const { world, database } = options
+  mkdirSync(options.folder, { recursive: true, mode: 0o700 })
+  for (const name of readdirSync(options.folder)) if (/^\d+\.sock$/.test(name)) rmSync(join(options.folder, name))
+  const lives = new Map<string, Live>()
+  const listeners = new Set<(attempt: string, kind: 'bytes' | 'waiting') => void>()
+  const wiring = wire(options, listeners)
+  const recovered = await database.write(async (tx) => {
+    await revokeAllKeys(tx, world.clock.now())
+    return recoverHolds(tx, world.clock.now())
+  })
+  if (recovered.holds > 0) wiring.emit({ type: 'holds.recovered', ...recovered })
+  const byKey = new Map<string, Live>()
+  const tcp = await listenTcp(wiring, (hash) => byKey.get(hash))
+  let sockets = 0
+
+  const revoke = async (attempt: string): Promise<void> => {
+    const live = lives.get(attempt)
+    if (live) live.revoked = true // before anything is awaited: from here on nothing new is let in
+    await database.write((tx) => revokeKeys(tx, attempt, world.clock.now()))
+    if (!live) return
+    byKey.delete(live.keyHash)
+    await leave(live)
+    prune(lives)
+  }
+  return {
+    url: tcp.url,
+    async open(key, grant) {
+      const keyHash = hashKey(key)
+      const owner = await database.read((reader) => keyOwner(reader, keyHash))
+      if (owner !== grant.attempt || lives.has(grant.attempt))
+        throw new Fault('key-unknown', `no fresh key of attempt ${grant.attempt} is granted`)
+      const path = join(options.folder, `${++sockets}.sock`)
+      if (Buffer.byteLength(path) > longestSocketPath)
+        throw new Fault('socket-path-too-long', `${path} is longer than a socket's path may be`, {
+          hint: 'use a shorter state folder',
+        })
+      const live = enter(grant, keyHash)
+      lives.set(grant.attempt, live)
+      byKey.set(keyHash, live)
+      live.server = await listenSocket(wiring, path, live)
+      return { socket: path }
+    },
+    revoke,
+    report: (attempt) => reportOf(lives.get(attempt)),
+    onActivity(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...lives.keys()].map(revoke))
+      await stopServer(tcp.server)
+      wiring.agents.http.destroy()
+      wiring.agents.https.destroy()
+    },
+  }
+}
+
+function wire(options: GatewayOptions, listeners: Set<(attempt: string, kind: 'bytes' | 'waiting') => void>): Wiring {
+  return {
+    ...options,
+    families: options.families ?? {},
+    timeouts: { ...defaultTimeouts, ...options.timeouts },
+    agents: { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) },
+    emit: (event) => options.onEvent?.(event),
+    moved: (attempt, kind) => {
+      for (const listener of listeners) listener(attempt, kind)
+    },
+  }
+}
+
+/** Ends what is in flight, waits until it is settled, closes the socket. */
+async function leave(live: Live): Promise<void> {
+  for (const exchange of live.exchanges) exchange.abort('revoked')
+  await Promise.all([...live.exchanges].map(({ done }) => done))
+  live.anchors = []
+  const { server } = live
+  live.server = null
+  if (server) await stopServer(server)
+}
+
+function prune(lives: Map<string, Live>): void {
+  const ended = [...lives.values()].filter((live) => live.revoked && live.exchanges.size === 0)
+  for (const { grant } of ended.slice(0, Math.max(0, ended.length - keptReports))) lives.delete(grant.attempt)
 }

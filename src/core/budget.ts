@@ -1,0 +1,110 @@
+/**
+ * What a budget is and how much of it one request must hold before it leaves.
+ *
+ *     hold input bound + first lease + margin ─▶ charge input at first usage ─▶ extend the lease by quanta ─▶ settle
+ *                                                                                  └─ refused: settle, abort, end
+ *
+ * For every scope, after every commit: spent + held + what is asked for ≤ limit. The margin pays for what a provider makes between our abort and
+ * its obeying, so a cut costs nothing that was not held. Pure: the store keeps the sums, the gateway sees the bytes.
+ */
+import type { Family } from './family.ts'
+import { tokensFor } from './price.ts'
+
+/** What a virtual key may do. Its fence is the attempt: it dies with it. */
+export type Grant = {
+  attempt: string
+  task: string
+  repo: string
+  stage: string
+  family: Family
+  models: readonly string[]
+  /** Epoch milliseconds, wall: only for people; the grant ends by `revoke`. */
+  grantedAt: number
+  /** The task's own limit and the scope it draws on (a sub-task draws on its root). */
+  scope: string
+  limitNanoUsd: number
+}
+
+/** Money and the assumptions it rests on. `null` is no limit. */
+export type Limits = {
+  totalNanoUsd: number | null
+  dayNanoUsd: number | null
+  attemptNanoUsd: number | null
+  /** Output tokens held at a time. */
+  quantumTokens: number
+  /** Fastest decoding believed possible, tokens a second: prices the margin and silence in which a model may be reasoning unseen. */
+  decodeRate: number
+  /** How long a provider may go on after our abort. */
+  cancelLagMs: number
+  /** Tokens one event of a stream may carry beyond the lease. */
+  frameTokens: number
+  /** Visible bytes for one token, taken low: code has 3.9, prose more. */
+  bytesPerToken: number
+  /** Output cap told to a provider that bills after an abort, or asked without a stream, when the client names none. */
+  outputCapTokens: number
+  /** A request that could not answer in this many tokens is refused instead of clamped. */
+  leastOutputTokens: number
+}
+
+/** $75 a day; facts: quantum, decode rate, lag and frame are the measured start values. */
+export const defaultLimits: Limits = {
+  totalNanoUsd: null,
+  dayNanoUsd: 75_000_000_000,
+  attemptNanoUsd: null,
+  quantumTokens: 2000,
+  decodeRate: 400,
+  cancelLagMs: 1000,
+  frameTokens: 64,
+  bytesPerToken: 3,
+  outputCapTokens: 65_536,
+  leastOutputTokens: 256,
+}
+
+/** One account a request draws on. `limit` undefined: the one already stored holds. */
+export type ScopeLimit = { scope: string; limit?: number | null }
+
+/** The accounts a request draws on, widest first. */
+export const scopePath = (grant: Pick<Grant, 'scope' | 'attempt'>, limits: Limits, day: string): ScopeLimit[] => [
+  { scope: 'total', limit: limits.totalNanoUsd },
+  { scope: `day/${day}`, limit: limits.dayNanoUsd },
+  { scope: grant.scope },
+  { scope: `attempt/${grant.attempt}`, limit: limits.attemptNanoUsd },
+]
+
+const utcDay = new Intl.DateTimeFormat('sv-SE', { timeZone: 'UTC' })
+
+/** The budget day of a moment (epoch milliseconds): `2026-11-24`, UTC. */
+export const dayOf = (at: number): string => utcDay.format(at)
+
+/** Tokens a provider may bill after we stop listening: the cancel lag alone. */
+export const lagTokens = (limits: Limits): number => Math.ceil((limits.decodeRate * limits.cancelLagMs) / 1000)
+
+/** Output tokens to hold for a lease: the lease with lag and one frame on top, never more than the provider was told to stop at. */
+export const heldTokens = (lease: number, cap: number | null, limits: Limits): number =>
+  Math.min(lease + lagTokens(limits) + limits.frameTokens, cap ?? Infinity)
+
+/** The lease wanted once `used` tokens are thought spent: the same while there is room, else grown by whole quanta. */
+export function nextLease(used: number, lease: number, limits: Limits): number {
+  const edge = 0.85 * lease
+  return used <= edge ? lease : lease + Math.ceil((used - edge) / limits.quantumTokens) * limits.quantumTokens
+}
+
+export type Account = { scope: string; limit: number | null; spent: number; held: number }
+
+/** What is left in the tightest account of a path, and which one that is. Infinity without limits. */
+export function tightest(accounts: readonly Account[]): { scope: string; room: number } {
+  return accounts
+    .map(({ scope, limit, spent, held }) => ({ scope, room: limit === null ? Infinity : limit - spent - held }))
+    .reduce((least, each) => (each.room < least.room ? each : least), { scope: '', room: Infinity })
+}
+
+/** Output tokens that fit beside `inputNanoUsd`: as many as `most`, or null when not even `least` do. `rate` is nano-dollars per million. */
+export function fitTokens(
+  room: number,
+  ask: { inputNanoUsd: number; rate: number; least: number; most: number },
+): number | null {
+  const left = room - ask.inputNanoUsd
+  if (left < 0) return null
+  const fit = left === Infinity ? ask.most : Math.min(ask.most, tokensFor(left, ask.rate))
+  return fit < ask.least ? null : fit
+}

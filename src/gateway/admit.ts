@@ -1,0 +1,146 @@
+/**
+ * Admission: from a request's body to a hold in the ledger, or to the reason why not. When this says yes, the worst that the request can cost until
+ * the next look at it is held on every account it draws on.
+ */
+import { dayOf, heldTokens, scopePath, type Limits } from '../core/budget.ts'
+import { familyOf } from '../core/family.ts'
+import { findPrice, ratesFor, tokensFor, type FlatRates, type ModelPrice } from '../core/price.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import { placeHold } from '../store/ledger.ts'
+import { boundInput } from './estimate.ts'
+import type { Upstream } from './gateway.ts'
+import type { Live } from './live.ts'
+import { readRequest, type Asked } from './request.ts'
+import type { Route } from './route.ts'
+import type { Wiring } from './wiring.ts'
+
+export type Admission = {
+  asked: Asked
+  upstream: Upstream
+  /** What leaves. */
+  body: Buffer
+  hold: HeldRequest | null
+}
+
+export type HeldRequest = {
+  id: number
+  price: ModelPrice
+  day: string
+  inputNanoUsd: number
+  inputTokens: number
+  outputRate: number
+  /** Output tokens leased, without the margin. */
+  lease: number
+  /** Output tokens held, the margin included. */
+  held: number
+  /** The output cap the provider was told; null: none. */
+  cap: number | null
+  /** Nothing the provider can make exceeds the hold. */
+  whole: boolean
+  billsAfterAbort: boolean
+}
+
+/** Reads, checks, prices and holds. Refuses with what the client and the log are to be told; `over-budget` is the only one about money. */
+export async function admit(wiring: Wiring, live: Live, route: Route, raw: Buffer): Promise<Admission | Refusal> {
+  const upstream = wiring.upstreams.find(({ family }) => family === live.grant.family)
+  if (!upstream || upstream.key() === '')
+    return refuse('no-upstream', `there is no credential for ${live.grant.family}`)
+  const asked = readRequest(route, raw)
+  if (isRefusal(asked)) return asked
+  const stranger = checkModel(wiring, live, asked.model)
+  if (stranger) return stranger
+  if (route.kind === 'count') return { asked, upstream, body: asked.body(null), hold: null }
+  const price = findPrice(wiring.prices, asked.model)
+  if (isRefusal(price)) return { ...price, why: `${price.why}; ${price.hint}` }
+  const hold = await place(wiring, live, { asked, upstream, price, raw })
+  if (isRefusal(hold)) return hold
+  const { told, ...held } = hold
+  return { asked, upstream, body: asked.body(told), hold: held }
+}
+
+function checkModel(wiring: Wiring, live: Live, model: string): Refusal | null {
+  const family = familyOf(model, wiring.families)
+  if (family !== live.grant.family)
+    return refuse(
+      'other-family',
+      `this key is for models of ${live.grant.family}, and ${model} is ${family === null ? 'of no known family' : `of ${family}`}`,
+    )
+  if (!live.grant.models.includes(model))
+    return refuse('model-denied', `this key is for ${live.grant.models.join(', ')}, not for ${model}`)
+  return null
+}
+
+async function place(
+  wiring: Wiring,
+  live: Live,
+  { asked, upstream, price, raw }: { asked: Asked; upstream: Upstream; price: ModelPrice; raw: Buffer },
+): Promise<(HeldRequest & { told: number | null }) | Refusal> {
+  const { limits, world, database } = wiring
+  const at = world.clock.now()
+  const day = dayOf(at)
+  const inputTokens = boundInput({ ...asked, raw, context: price.context }, live.anchors)
+  const rates = ratesFor(price, day, inputTokens)
+  const inputNanoUsd = Math.ceil((inputTokens * dearestInput(rates, asked.cachesHour)) / 1e6)
+  const billsAfterAbort = upstream.billsAfterAbort ?? !['anthropic', 'openai'].includes(upstream.family)
+  const size = sizeOf(asked, limits, billsAfterAbort)
+  const placed = await database.write((tx) =>
+    placeHold(tx, {
+      keyHash: live.keyHash,
+      grant: live.grant,
+      model: asked.model,
+      path: scopePath(live.grant, limits, day),
+      inputNanoUsd,
+      inputTokens,
+      outputRate: rates.output,
+      leastTokens: size.least,
+      mostTokens: size.most,
+      at,
+      day,
+    }),
+  )
+  if (isRefusal(placed)) return placed
+  const told = size.whole ? placed.tokens : affordable(asked, placed.lifetime, rates.output, size.most)
+  const cap = told ?? asked.cap
+  return {
+    id: placed.hold,
+    price,
+    day,
+    inputNanoUsd,
+    inputTokens,
+    outputRate: rates.output,
+    billsAfterAbort,
+    told,
+    cap,
+    lease: size.whole ? placed.tokens : limits.quantumTokens,
+    held: placed.tokens,
+    whole: size.whole || placed.tokens === cap,
+  }
+}
+
+/**
+ * How much output to hold at first. A stream that stops when we hang up: a quantum and the margin. One that would go on billing, or an answer that
+ * comes in one piece and cannot be cut: all of it, clamped to what fits.
+ */
+function sizeOf(
+  asked: Asked,
+  limits: Limits,
+  billsAfterAbort: boolean,
+): { least: number; most: number; whole: boolean } {
+  if (asked.stream && !billsAfterAbort) {
+    const first = heldTokens(limits.quantumTokens, asked.cap, limits)
+    return { least: first, most: first, whole: false }
+  }
+  const most = asked.cap ?? limits.outputCapTokens
+  return { least: Math.min(most, Math.max(limits.leastOutputTokens, asked.leastCap)), most, whole: true }
+}
+
+/** A lower cap where the rest of the budget, holds of others not counted, can never pay for what the client asked; null: leave it. */
+function affordable(asked: Asked, lifetime: number, rate: number, first: number): number | null {
+  if (asked.cap === null || lifetime === Infinity) return null
+  const fit = tokensFor(lifetime, rate)
+  return fit < asked.cap && fit >= Math.max(asked.leastCap, first) ? fit : null
+}
+
+/** What an input token can cost at most: caches are written where the client, or the provider by itself, thinks fit. */
+const dearestInput = (rates: FlatRates, hour: boolean): number =>
+  Math.max(rates.input, rates.cachedInput, rates.cacheWrite, hour ? rates.cacheWriteHour : 0)

@@ -1,0 +1,80 @@
+/**
+ * What the gateway itself says, in each client's own tongue, with the status that makes that client do the sensible thing.
+ *
+ * The statuses are what the real CLIs were seen to do: Claude Code sends six requests on 400 and retries 401 for minutes but stops on 402 and 403;
+ * Codex sends 30 on a 5xx and six on 402 but stops on 400 and waits out a short Retry-After; Gemini CLI stops on 402 and 403.
+ */
+import type { ServerResponse } from 'node:http'
+import type { Dialect } from './route.ts'
+
+/** Why the gateway answers itself: no right to ask, a request that cannot be taken, no money, no provider. */
+export type AnswerKind = 'denied' | 'unfit' | 'too-large' | 'over-budget' | 'unreachable'
+
+type Shape = { status: number; type: string; code: string; headers?: Record<string, string> }
+
+const quirks: Readonly<Record<Dialect, Readonly<Record<AnswerKind, Shape>>>> = {
+  'anthropic-messages': {
+    denied: { status: 403, type: 'permission_error', code: 'denied' },
+    unfit: { status: 403, type: 'invalid_request_error', code: 'unfit' },
+    'too-large': { status: 413, type: 'request_too_large', code: 'too_large' },
+    'over-budget': { status: 402, type: 'billing_error', code: 'budget_exceeded' },
+    unreachable: { status: 502, type: 'api_error', code: 'unreachable' },
+  },
+  'openai-responses': {
+    denied: { status: 403, type: 'invalid_request_error', code: 'denied' },
+    unfit: { status: 400, type: 'invalid_request_error', code: 'unfit' },
+    'too-large': { status: 413, type: 'invalid_request_error', code: 'too_large' },
+    'over-budget': { status: 400, type: 'invalid_request_error', code: 'budget_exceeded' },
+    unreachable: { status: 429, type: 'server_error', code: 'unreachable', headers: { 'retry-after': '5' } },
+  },
+  'openai-chat': {
+    denied: { status: 403, type: 'invalid_request_error', code: 'denied' },
+    unfit: { status: 400, type: 'invalid_request_error', code: 'unfit' },
+    'too-large': { status: 413, type: 'invalid_request_error', code: 'too_large' },
+    'over-budget': { status: 400, type: 'invalid_request_error', code: 'budget_exceeded' },
+    unreachable: { status: 502, type: 'server_error', code: 'unreachable' },
+  },
+  gemini: {
+    denied: { status: 403, type: 'PERMISSION_DENIED', code: 'denied' },
+    unfit: { status: 400, type: 'INVALID_ARGUMENT', code: 'unfit' },
+    'too-large': { status: 413, type: 'INVALID_ARGUMENT', code: 'too_large' },
+    'over-budget': { status: 402, type: 'FAILED_PRECONDITION', code: 'budget_exceeded' },
+    unreachable: { status: 502, type: 'UNAVAILABLE', code: 'unreachable' },
+  },
+}
+
+/** Marker at the start of the message, so that a log or a CLI's last words can be told from the provider's. */
+const markers: Readonly<Record<AnswerKind, string>> = {
+  denied: 'DENIED',
+  unfit: 'REFUSED',
+  'too-large': 'REFUSED',
+  'over-budget': 'BUDGET_EXCEEDED',
+  unreachable: 'UNREACHABLE',
+}
+
+export type Answer = { status: number; headers: Record<string, string>; body: string }
+
+/** The gateway's own answer. `why` is one sentence for people; never put anything from a body into it. */
+export function answerOf(dialect: Dialect, kind: AnswerKind, why: string): Answer {
+  const { status, type, code, headers } = quirks[dialect][kind]
+  const message = `${markers[kind]}: ${why}`
+  const body =
+    dialect === 'anthropic-messages'
+      ? { type: 'error', error: { type, message } }
+      : dialect === 'gemini'
+        ? { error: { code: status, message, status: type } }
+        : { error: { message, type, code } }
+  return { status, headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }
+}
+
+/** Sends it, if nothing was sent yet; a connection whose request was not read to its end is closed with it. */
+export function send(response: ServerResponse, answer: Answer): void {
+  if (response.headersSent || response.destroyed) return
+  const unread = !response.req.complete
+  response.writeHead(answer.status, {
+    ...answer.headers,
+    'content-length': Buffer.byteLength(answer.body),
+    ...(unread ? { connection: 'close' } : {}),
+  })
+  response.end(answer.body)
+}

@@ -1,0 +1,144 @@
+/**
+ * The money of one request while it is in flight.
+ *
+ *     held ──first usage──▶ input charged ──used > 85 %──▶ extended by quanta … ──▶ settled once, by usage or by estimate
+ *                                                              └─refused─▶ the exchange cuts
+ *
+ * What was used is the larger of what is seen and what is reported; time without a visible word counts as reasoning at full speed.
+ */
+import { heldTokens, lagTokens, nextLease } from '../core/budget.ts'
+import { addTokens, costOf, findPrice, noTokens, ratesFor, totalInput, type Tokens } from '../core/price.ts'
+import { isRefusal, type Refusal } from '../core/refusal.ts'
+import { chargeInput, extendHold, settleHold } from '../store/ledger.ts'
+import type { HeldRequest } from './admit.ts'
+import type { Meter } from './meter.ts'
+import { tokensOf } from './usage.ts'
+import type { Wiring } from './wiring.ts'
+
+export type Settled = { tokens: Tokens; nanoUsd: number; how: 'exact' | 'estimated' | 'free' }
+
+export type Lease = {
+  /** Tells that bytes came; charges the input once the provider has said what it was. */
+  heard(): Promise<void>
+  /** True while what was used is covered; extends in time. A refusal when it is not and no more can be had. */
+  cover(): Promise<true | Refusal>
+  /** Output tokens thought made by now. */
+  used(): number
+  /** Input tokens as reported, or their bound. */
+  input(): number
+  heldNanoUsd(): number
+  /** Settles by what is known: exactly when the provider's last word was heard, else by estimate; `free` when it bills nothing. */
+  settle(how: 'known' | 'free'): Promise<Settled>
+}
+
+/** Silence shorter than this is the gap between two words. */
+const wordGapMs = 1000
+
+export function openLease(wiring: Wiring, hold: HeldRequest, meter: () => Meter | null): Lease {
+  const { world, limits, database } = wiring
+  const outputCost = (tokens: number): number => Math.ceil((tokens * hold.outputRate) / 1e6)
+  let { lease, held, whole } = hold
+  let inputNanoUsd = hold.inputNanoUsd
+  let refused: Refusal | null = null
+  let growing: Promise<true | Refusal> | null = null
+  const used = usedTokens(wiring, hold, meter)
+
+  const grow = async (to: number): Promise<true | Refusal> => {
+    const next = heldTokens(to, hold.cap, limits)
+    const extended = await database.write((tx) => extendHold(tx, hold.id, outputCost(next) - outputCost(held), next))
+    if (isRefusal(extended)) return (refused = extended)
+    held = next
+    lease = to
+    whole = next === hold.cap
+    refused = null
+    return true
+  }
+  const growOnce = (to: number): Promise<true | Refusal> => (growing ??= grow(to).finally(() => (growing = null)))
+
+  return {
+    async heard() {
+      used.look()
+      const reported = meter()?.reported
+      if (inputNanoUsd === 0 || !reported?.input) return
+      const tokens = { ...tokensOf(reported), output: 0, webSearches: 0 }
+      inputNanoUsd = 0
+      await database.write((tx) => chargeInput(tx, hold.id, costOf(ratesOf(hold, tokens), tokens), tokens))
+    },
+    async cover() {
+      while (!whole) {
+        const now = used.look()
+        const wanted = nextLease(now, lease, limits)
+        if (wanted === lease) return true
+        if (now < lease) {
+          if (!refused) growOnce(wanted).catch(() => {}) // ahead of need; a ledger that fails is heard of when it is needed
+          return true
+        }
+        const answer = await growOnce(wanted)
+        if (isRefusal(answer)) return answer
+      }
+      return true
+    },
+    used: used.look,
+    input: () => (inputNanoUsd === 0 ? totalInput(tokensOf(meter()!.reported)) : hold.inputTokens),
+    heldNanoUsd: () => inputNanoUsd + outputCost(held),
+    async settle(how) {
+      const bill = how === 'free' ? { tokens: noTokens, nanoUsd: 0, how } : billOf(wiring, hold, meter(), used.look())
+      await database.write((tx) => settleHold(tx, hold.id, { ...bill, at: world.clock.now() }))
+      return bill
+    },
+  }
+}
+
+const ratesOf = (hold: HeldRequest, tokens: Tokens) => ratesFor(hold.price, hold.day, totalInput(tokens))
+
+/** Exact where the provider said its last word; else input as reported or its whole hold, and output as estimated with the lag on top. */
+function billOf(wiring: Wiring, hold: HeldRequest, meter: Meter | null, used: number): Settled {
+  const reported = meter?.reported
+  const own = reported ? tokensOf(reported) : noTokens
+  const extras = reported?.extras ?? []
+  const extraNanoUsd = extras.reduce((sum, { model, tokens }) => sum + extraCost(wiring, hold, model, tokens), 0)
+  const all = extras.map(({ tokens }) => tokens).reduce(addTokens, own)
+  if (reported?.final && reported.input)
+    return { tokens: all, nanoUsd: costOf(ratesOf(hold, own), own) + extraNanoUsd, how: 'exact' }
+  const made = hold.billsAfterAbort && hold.cap !== null ? hold.cap : used + lagTokens(wiring.limits)
+  const output = Math.max(own.output, Math.min(made, hold.cap ?? Infinity))
+  if (!reported?.input) {
+    const tokens = { ...noTokens, input: hold.inputTokens, output }
+    return { tokens, nanoUsd: hold.inputNanoUsd + Math.ceil((output * hold.outputRate) / 1e6), how: 'estimated' }
+  }
+  const nanoUsd = costOf(ratesOf(hold, own), { ...own, output }) + extraNanoUsd
+  return { tokens: { ...all, output: all.output - own.output + output }, nanoUsd, how: 'estimated' }
+}
+
+/** A pass by another model inside the request bills at that model's price; without one, at this request's. */
+function extraCost(wiring: Wiring, hold: HeldRequest, model: string | null, tokens: Tokens): number {
+  const price = model === null ? hold.price : findPrice(wiring.prices, model)
+  return costOf(ratesFor(isRefusal(price) ? hold.price : price, hold.day, totalInput(tokens)), tokens)
+}
+
+function usedTokens(wiring: Wiring, hold: HeldRequest, meter: () => Meter | null): { look(): number } {
+  const { world, limits } = wiring
+  let seenBytes = 0
+  let seenAt = world.clock.mono()
+  let begun = hold.whole // in a stream nothing is decoded before the answer's head; an answer in one piece shows its head last
+  let unseen = 0
+  const silence = (now: number): number => (now - seenAt > wordGapMs ? ((now - seenAt) / 1000) * limits.decodeRate : 0)
+  return {
+    look() {
+      const now = world.clock.mono()
+      if (!begun) seenAt = now
+      begun ||= meter() !== null
+      const bytes = meter()?.visibleBytes() ?? 0
+      if (bytes > seenBytes) {
+        unseen += silence(now)
+        seenBytes = bytes
+        seenAt = now
+      }
+      const reported = meter()?.reported
+      const output = reported ? tokensOf(reported).output : 0
+      if (reported?.final) return output
+      const estimate = Math.ceil(bytes / limits.bytesPerToken + unseen + silence(now))
+      return Math.min(Math.max(estimate, output), hold.cap ?? Infinity)
+    },
+  }
+}

@@ -1,0 +1,80 @@
+/** One attempt as the gateway sees it: its grant, what is in flight, and what the wire has shown so far. */
+import type { Server } from 'node:http'
+import type { Grant } from '../core/budget.ts'
+import type { Tokens } from '../core/price.ts'
+import type { Anchor } from './estimate.ts'
+import type { WireReport } from './gateway.ts'
+
+/** A request in flight. `done` settles when it is over and its money is settled; it never rejects. */
+export type InFlight = { abort(why: AbortReason): void; done: Promise<void>; heldNanoUsd(): number }
+
+export type AbortReason = 'client-gone' | 'revoked' | 'idle' | 'ledger-failed'
+
+export type Live = {
+  grant: Grant
+  keyHash: string
+  revoked: boolean
+  exchanges: Set<InFlight>
+  /** Latest requests and what they were billed, newest first. */
+  anchors: Anchor[]
+  server: Server | null
+  report: WireReport
+}
+
+const fresh = (): WireReport => ({
+  requests: 0,
+  input: 0,
+  cachedInput: 0,
+  cacheWrite: 0,
+  output: 0,
+  costNanoUsd: 0,
+  heldNanoUsd: 0,
+  models: [],
+  verdict: null,
+  reason: null,
+})
+
+export const enter = (grant: Grant, keyHash: string): Live => ({
+  grant,
+  keyHash,
+  revoked: false,
+  server: null,
+  exchanges: new Set<InFlight>(),
+  anchors: [],
+  report: fresh(),
+})
+
+/** A copy of the report as of now; an empty one for an attempt that never was. */
+export function reportOf(live: Live | undefined): WireReport {
+  if (!live) return fresh()
+  const heldNanoUsd = [...live.exchanges].reduce((sum, each) => sum + each.heldNanoUsd(), 0)
+  return { ...live.report, models: [...live.report.models], heldNanoUsd }
+}
+
+/** Adds one settled request. */
+export function countRequest(live: Live, model: string, tokens: Tokens, nanoUsd: number): void {
+  const { report } = live
+  report.requests++
+  report.input += tokens.input
+  report.cachedInput += tokens.cachedInput
+  report.cacheWrite += tokens.cacheWrite + tokens.cacheWriteHour
+  report.output += tokens.output
+  report.costNanoUsd += nanoUsd
+  if (!report.models.includes(model)) report.models.push(model)
+}
+
+/** Records why the attempt was stopped, or (null) that an answer came through. A reached budget stays reached. */
+export function judge(live: Live, verdict: WireReport['verdict'], reason: string | null = null): void {
+  if (live.report.verdict === 'over-budget' && verdict !== 'over-budget') return
+  live.report.verdict = verdict
+  live.report.reason = reason
+}
+
+/** Sub-agents interleave a few conversations; more than these are not worth their memory. */
+const keptAnchors = 4
+const largestAnchor = 4 * 1024 * 1024
+
+export function remember(live: Live, anchor: Anchor): void {
+  if (live.revoked || anchor.body.length > largestAnchor) return
+  live.anchors = [anchor, ...live.anchors].slice(0, keptAnchors)
+}

@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { findPrice, ratesFor } from '../core/price.ts'
+import { loadPrices } from './prices.ts'
+
+const day = '2026-11-24'
+
+test('the bundled table knows the tiers and cache rates of current models', () => {
+  const table = loadPrices()
+  const opus = findPrice(table, 'claude-opus-5-5')
+  assert.ok(!('refused' in opus))
+  assert.deepEqual(ratesFor(opus, day, 1), {
+    input: 4e9,
+    cachedInput: 2e8,
+    cacheWrite: 5e9,
+    cacheWriteHour: 8e9,
+    output: 20e9,
+    webSearch: 10_000_000,
+  })
+  const sol = findPrice(table, 'gpt-6-sol')
+  assert.ok(!('refused' in sol))
+  assert.equal(ratesFor(sol, day, 272_001).output, 15e9)
+})
+
+test('a name the table matches only by prefix has no price, a dated name of a known model has one', () => {
+  const table = loadPrices()
+  assert.ok('refused' in findPrice(table, 'claude-sonnet-5-5'))
+  assert.ok(!('refused' in findPrice(table, 'claude-haiku-4-5-20251001')))
+})
+
+test('no model in the table is free, and one that paints or embeds is not in it', () => {
+  const table = loadPrices()
+  assert.ok(table.models.size > 100)
+  for (const [name, price] of table.models)
+    for (const { rates } of price.periods)
+      if (!/free|flash-live/.test(name)) assert.ok(rates.input.base > 0 && rates.output.base > 0, name)
+  for (const name of ['gemini-2.5-flash-image', 'text-embedding-3-small', 'gemma-3'])
+    assert.ok('refused' in findPrice(table, name), name)
+})
+
+test('what the operator writes wins over the bundle, and missing kinds are filled with a dearer one', () => {
+  const table = loadPrices({ 'claude-opus-5-5': { input: 1.5, output: 3 }, 'my-model': { input: 0.0028, output: 1 } })
+  const own = findPrice(table, 'claude-opus-5-5')
+  assert.ok(!('refused' in own))
+  assert.deepEqual(ratesFor(own, day, 1), {
+    input: 1_500_000_000,
+    cachedInput: 1_500_000_000,
+    cacheWrite: 1_500_000_000,
+    cacheWriteHour: 3_000_000_000,
+    output: 3_000_000_000,
+    webSearch: 0,
+  })
+  const mine = findPrice(table, 'my-model')
+  assert.ok(!('refused' in mine))
+  assert.equal(ratesFor(mine, day, 1).input, 2_800_000)
+})

@@ -1,0 +1,205 @@
+/**
+ * What a request asks for, read from its body, and what must be changed in it before it may leave.
+ *
+ * Whatever lets a provider act, fetch, store or bill on its own is a way out of the sandbox or of the budget: provider-side tools are taken out of
+ * the list, the rest is refused with the field's name. A field given twice is refused, because we and the provider could read different ones.
+ */
+import { refuse, type Refusal } from '../core/refusal.ts'
+import type { Dialect, Route } from './route.ts'
+import { elementsOf, membersOf, setMember, splice, type Span } from './splice.ts'
+import { scanContent, type Content } from './content.ts'
+
+type Json = Record<string, unknown>
+type Edit = { at: Span; by: string }
+
+export type Asked = Content & {
+  model: string
+  stream: boolean
+  /** Most output tokens, as the client wants it. */
+  cap: number | null
+  /** A lower cap than this would be refused by the provider (reasoning budget). */
+  leastCap: number
+  /** The chat client itself asked for the usage chunk. */
+  includeUsage: boolean
+  /** Provider-side tools taken out. */
+  stripped: string[]
+  /** The body for the provider; with `cap` told to it where given. The same buffer when nothing changes. */
+  body(cap: number | null): Buffer
+}
+
+/** Reads the body of a request that bills or counts. Refuses: `body-unfit`, `field-denied`. */
+export function readRequest(route: Route, raw: Buffer): Asked | Refusal {
+  const json = parse(raw)
+  if (!json) return refuse('body-unfit', 'the body is not a JSON object')
+  const members = membersOf(raw)
+  const config = route.dialect === 'gemini' ? members?.get('generationConfig') : undefined
+  if (!members || (config && !membersOf(raw, config))) return refuse('body-unfit', 'a field stands twice in the body')
+  const denied = deniedField(route.dialect, json)
+  if (denied) return refuse('field-denied', `${denied} is not allowed here`)
+  const content = scanContent(json)
+  if ('refused' in content) return content
+  const model = route.model ?? json['model']
+  if (typeof model !== 'string' || model === '') return refuse('body-unfit', 'the body names no model')
+  const cap = capOf(route.dialect, json)
+  if (Number.isNaN(cap)) return refuse('body-unfit', 'the limit on output tokens is not a whole number')
+  const tools = stripTools(route.dialect, json, raw, members)
+  const includeUsage = object(json['stream_options'])?.['include_usage'] === true
+  const stream = route.stream ?? json['stream'] === true
+  const edits = [...tools.edits]
+  if (route.dialect === 'openai-chat' && stream && !includeUsage) edits.push(usageEdit(raw, members))
+  return {
+    ...content,
+    model,
+    stream,
+    cap,
+    includeUsage,
+    stripped: tools.stripped,
+    leastCap: leastCapOf(json),
+    body: (told) =>
+      splice(raw, told === null || told === cap ? edits : [...edits, capEdit(route.dialect, json, raw, members, told)]),
+  }
+}
+
+function parse(raw: Buffer): Json | undefined {
+  try {
+    return object(JSON.parse(raw.toString('utf8')))
+  } catch {
+    return undefined // the refusal says so
+  }
+}
+
+const object = (value: unknown): Json | undefined =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined
+
+const isEmpty = (value: unknown): boolean =>
+  value == null || value === false || (Array.isArray(value) && value.length === 0) || value === ''
+
+type Check = (value: unknown) => boolean
+const absent: Check = isEmpty
+const oneOf =
+  (...allowed: unknown[]): Check =>
+  (value) =>
+    value == null || allowed.includes(value)
+
+/** Field → what it may be. Prices are those of the standard tier, so a dearer tier has no price here. */
+const allowed: Readonly<Record<Dialect, Readonly<Record<string, Check>>>> = {
+  'anthropic-messages': {
+    mcp_servers: absent,
+    container: absent,
+    fallbacks: absent,
+    speed: oneOf('standard'),
+    service_tier: oneOf('auto', 'standard_only'),
+    inference_geo: oneOf('global'),
+  },
+  'openai-responses': {
+    background: absent,
+    store: absent,
+    previous_response_id: absent,
+    conversation: absent,
+    prompt: absent,
+    service_tier: oneOf('auto', 'default', 'flex'),
+  },
+  'openai-chat': {
+    store: absent,
+    audio: absent,
+    web_search_options: absent,
+    n: oneOf(1),
+    modalities: (value) => value == null || JSON.stringify(value) === '["text"]',
+    service_tier: oneOf('auto', 'default', 'flex'),
+  },
+  gemini: {
+    cachedContent: absent,
+    cached_content: absent,
+    generation_config: absent, // the second spelling that protobuf accepts: a cap in it would not be seen
+    service_tier: oneOf('standard'),
+    serviceTier: oneOf('standard'),
+  },
+}
+
+const allowedInConfig: Readonly<Record<string, Check>> = {
+  max_output_tokens: absent,
+  candidate_count: absent,
+  candidateCount: oneOf(1),
+  response_modalities: absent,
+  responseModalities: (value) => value == null || JSON.stringify(value) === '["TEXT"]',
+}
+
+function deniedField(dialect: Dialect, json: Json): string | null {
+  const config = dialect === 'gemini' ? (object(json['generationConfig']) ?? {}) : {}
+  const wrong = Object.entries(allowed[dialect]).find(([name, check]) => !check(json[name]))
+  const inside = Object.entries(allowedInConfig).find(([name, check]) => !check(config[name]))
+  return wrong?.[0] ?? (inside ? `generationConfig.${inside[0]}` : null)
+}
+
+const capNames: Readonly<Record<Dialect, readonly string[]>> = {
+  'anthropic-messages': ['max_tokens'],
+  'openai-responses': ['max_output_tokens'],
+  'openai-chat': ['max_completion_tokens', 'max_tokens'],
+  gemini: ['maxOutputTokens'],
+}
+
+const capHolder = (dialect: Dialect, json: Json): Json =>
+  dialect === 'gemini' ? (object(json['generationConfig']) ?? {}) : json
+
+/** NaN where it is given but no whole number, or given under both of its names. */
+function capOf(dialect: Dialect, json: Json): number | null {
+  const given = capNames[dialect].map((name) => capHolder(dialect, json)[name]).filter((value) => value != null)
+  if (given.length === 0) return null
+  const [value] = given
+  return given.length === 1 && Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : Number.NaN
+}
+
+function leastCapOf(json: Json): number {
+  const budget = object(json['thinking'])?.['budget_tokens']
+  return typeof budget === 'number' ? budget + 1024 : 16 // 16 is the least that OpenAI takes
+}
+
+function capEdit(dialect: Dialect, json: Json, raw: Buffer, members: Map<string, Span>, cap: number): Edit {
+  const holder = capHolder(dialect, json)
+  const name = capNames[dialect].find((each) => holder[each] != null) ?? capNames[dialect][0]!
+  if (dialect !== 'gemini') return setMember(raw, name, String(cap))
+  const config = members.get('generationConfig')
+  if (config && object(json['generationConfig'])) return setMember(raw, name, String(cap), config)
+  return setMember(raw, 'generationConfig', JSON.stringify({ [name]: cap }))
+}
+
+function usageEdit(raw: Buffer, members: Map<string, Span>): Edit {
+  const options = members.get('stream_options')
+  if (options && raw[options.start] === 0x7b) return setMember(raw, 'include_usage', 'true', options)
+  return setMember(raw, 'stream_options', '{"include_usage":true}')
+}
+
+const ownTool: Readonly<Record<Dialect, (tool: Json) => boolean>> = {
+  'anthropic-messages': ({ type }) =>
+    type == null ||
+    (typeof type === 'string' && /^(custom$|(bash|text_editor|computer|memory|tool_search_tool)_)/.test(type)),
+  'openai-responses': ({ type }) =>
+    ['function', 'custom', 'local_shell', 'apply_patch', 'namespace', 'tool_search'].includes(String(type)),
+  'openai-chat': ({ type }) => type === 'function' || type === 'custom',
+  gemini: (tool) => Object.keys(tool).every((name) => /^function_?declarations$/i.test(name)),
+}
+
+/** Leaves out of `tools` what the provider would do itself. */
+function stripTools(
+  dialect: Dialect,
+  json: Json,
+  raw: Buffer,
+  members: Map<string, Span>,
+): { edits: Edit[]; stripped: string[] } {
+  const at = members.get('tools')
+  const tools = json['tools']
+  if (!at || !Array.isArray(tools)) return { edits: [], stripped: [] }
+  const spans = elementsOf(raw, at)
+  const foreign = tools.map((tool) => !ownTool[dialect](object(tool) ?? { type: 'unknown' }))
+  if (!foreign.includes(true)) return { edits: [], stripped: [] }
+  const left = spans.filter((_, index) => !foreign[index]).map(({ start, end }) => raw.toString('utf8', start, end))
+  const stripped = tools.filter((_, index) => foreign[index]).map((tool) => nameOf(object(tool)))
+  return { edits: [{ at, by: `[${left.join(',')}]` }], stripped }
+}
+
+const nameOf = (tool: Json | undefined): string =>
+  typeof tool?.['type'] === 'string'
+    ? tool['type'].slice(0, 64)
+    : Object.keys(tool ?? {})
+        .join('+')
+        .slice(0, 64)

@@ -1,0 +1,51 @@
+/** One request to a provider: connects, sends, waits for the answer's head. Follows no redirect. */
+import { request as requestHttp, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import { request as requestHttps } from 'node:https'
+import type { Wiring } from './wiring.ts'
+
+export type Outgoing = { method: string; url: URL; headers: OutgoingHttpHeaders; body: Buffer }
+
+export type Reply =
+  | { response: IncomingMessage }
+  /** `sent`: a connection stood, so the provider may have begun to work. */
+  | { error: Error; sent: boolean }
+
+/** `begun` is called with each request made, so that it can be aborted. Never rejects. */
+export async function ask(wiring: Wiring, outgoing: Outgoing, begun: (request: ClientRequest) => void): Promise<Reply> {
+  const first = await askOnce(wiring, outgoing, begun)
+  // A connection kept alive that the provider closed just as we used it: it has not read the request (Node: ClientRequest.reusedSocket).
+  if ('stale' in first && first.stale) return askOnce(wiring, outgoing, begun)
+  return first
+}
+
+function askOnce(
+  wiring: Wiring,
+  { method, url, headers, body }: Outgoing,
+  begun: (request: ClientRequest) => void,
+): Promise<Reply & { stale?: boolean }> {
+  const secure = url.protocol === 'https:'
+  const options = { method, headers, agent: secure ? wiring.agents.https : wiring.agents.http }
+  return new Promise((resolve) => {
+    let sent = false
+    const request = secure ? requestHttps(url, options) : requestHttp(url, options)
+    const giveUp = wiring.world.timer.after(wiring.timeouts.connectMs, () =>
+      request.destroy(new Error('the provider did not answer the connection')),
+    )
+    request.on('socket', (socket) => {
+      const connected = () => {
+        sent = true
+        giveUp()
+      }
+      if (socket.connecting) socket.once(secure ? 'secureConnect' : 'connect', connected)
+      else connected()
+    })
+    request.on('response', (response) => resolve({ response }))
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      giveUp()
+      const stale = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+      resolve({ error, sent, stale })
+    })
+    begun(request)
+    request.end(body)
+  })
+}

@@ -1,0 +1,45 @@
+/** What every part of the gateway is given: the world, the books, the way out. Types and defaults only. */
+import type { Agent as HttpAgent } from 'node:http'
+import type { Agent as HttpsAgent } from 'node:https'
+import type { Limits } from '../core/budget.ts'
+import type { Family } from '../core/family.ts'
+import type { PriceTable } from '../core/price.ts'
+import type { World } from '../host/world.ts'
+import type { Database } from '../store/database.ts'
+import type { GatewayEvent, Upstream } from './gateway.ts'
+
+export type Timeouts = {
+  /** For a client to send its headers, and then its whole request. */
+  headersMs: number
+  requestMs: number
+  /** For a connection to a provider to be made. */
+  connectMs: number
+  /** Without a byte from the provider, or taken by the client. */
+  idleMs: number
+  /** Between two looks at a silent stream: at full decoding speed less than one frame's tokens may pass unseen. */
+  tickMs: number
+}
+
+export const defaultTimeouts: Timeouts = {
+  headersMs: 15_000,
+  requestMs: 120_000,
+  connectMs: 20_000,
+  idleMs: 900_000,
+  tickMs: 150,
+}
+
+/** Largest request: above what any provider takes. */
+export const maxBodyBytes = 32 * 1024 * 1024
+
+export type Wiring = {
+  world: World
+  database: Database
+  upstreams: readonly Upstream[]
+  prices: PriceTable
+  limits: Limits
+  families: Readonly<Record<string, Family>>
+  timeouts: Timeouts
+  agents: { http: HttpAgent; https: HttpsAgent }
+  emit(event: GatewayEvent): void
+  moved(attempt: string, kind: 'bytes' | 'waiting'): void
+}

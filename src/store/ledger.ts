@@ -1,0 +1,291 @@
+/**
+ * The ledger: accounts with limits, holds on them, charges, and the virtual keys that may draw on them.
+ *
+ *     placeHold ─▶ (chargeInput) ─▶ extendHold… ─▶ settleHold ─▶ one charge          daemon died: recoverHolds charges the whole hold
+ *
+ * Every function takes the transaction it belongs to: a hold and its sums over all accounts of a path are written together or not at all.
+ * After every commit an account's `held` is the sum of its holds, its `spent` the sum of its charges. It never deletes a charge.
+ */
+import { createHash } from 'node:crypto'
+import { fitTokens, tightest, type Account, type Grant, type ScopeLimit } from '../core/budget.ts'
+import { noTokens, type Tokens } from '../core/price.ts'
+import { refuse, type Refusal } from '../core/refusal.ts'
+import type { Reader, Tx } from './database.ts'
+
+export type HoldAsk = {
+  /** Refused when this key was revoked meanwhile: the last check before a request leaves. */
+  keyHash: string
+  grant: Omit<Grant, 'limitNanoUsd' | 'grantedAt'>
+  model: string
+  path: readonly ScopeLimit[]
+  inputNanoUsd: number
+  inputTokens: number
+  /** Nano-dollars per million output tokens. */
+  outputRate: number
+  leastTokens: number
+  mostTokens: number
+  at: number
+  day: string
+}
+
+/** `lifetime`: what the tightest account has left when holds are not counted, thus all this task can ever still spend. */
+export type Placed = { hold: number; tokens: number; lifetime: number }
+
+export type Settlement = { nanoUsd: number; tokens: Tokens; how: 'exact' | 'estimated' | 'free'; at: number }
+
+type HoldRow = {
+  id: number
+  scopes: string
+  input_nano_usd: number
+  output_nano_usd: number
+  charged_nano_usd: number
+  tokens: string
+}
+
+/** How a virtual key is stored and looked up. */
+export const hashKey = (key: string): string => createHash('sha256').update(key).digest('hex')
+
+/** Writes a virtual key (as its hash) and the limit of the scope it draws on. For the transaction that admits the attempt. */
+export async function grantKey(tx: Tx, key: string, grant: Grant): Promise<void> {
+  const { attempt, task, repo, stage, family, models, scope, grantedAt } = grant
+  await tx.run(
+    `insert into virtual_key (hash, attempt, task, repo, stage, family, models, scope, granted_at)
+     values (:hash, :attempt, :task, :repo, :stage, :family, :models, :scope, :grantedAt)`,
+    { hash: hashKey(key), attempt, task, repo, stage, family, models: JSON.stringify(models), scope, grantedAt },
+  )
+  await setLimit(tx, scope, grant.limitNanoUsd)
+}
+
+/** The attempt a live key belongs to, or undefined: unknown and revoked keys look the same. */
+export const keyOwner = async (reader: Reader, hash: string): Promise<string | undefined> =>
+  (
+    await reader.get<{ attempt: string }>('select attempt from virtual_key where hash = :hash and revoked_at is null', {
+      hash,
+    })
+  )?.attempt
+
+/** Ends the keys of an attempt. Safe to call twice. */
+export const revokeKeys = (tx: Tx, attempt: string, at: number): Promise<{ changes: number }> =>
+  tx.run('update virtual_key set revoked_at = :at where attempt = :attempt and revoked_at is null', { attempt, at })
+
+/** Ends every key: what a daemon does first, because nobody answers for the keys of the one before. */
+export const revokeAllKeys = (tx: Tx, at: number): Promise<{ changes: number }> =>
+  tx.run('update virtual_key set revoked_at = :at where revoked_at is null', { at })
+
+/** Sets what a scope may spend in all (nano-dollars; null: no limit of its own). Holds already placed stay. */
+export const setLimit = (tx: Tx, scope: string, limitNanoUsd: number | null): Promise<{ changes: number }> =>
+  tx.run(
+    `insert into account (scope, limit_nano_usd) values (:scope, :limit)
+     on conflict (scope) do update set limit_nano_usd = excluded.limit_nano_usd`,
+    { scope, limit: limitNanoUsd },
+  )
+
+/**
+ * Holds input and as many output tokens as fit (`leastTokens` to `mostTokens`) on every account of the path, or on none.
+ * Refuses: `key-revoked`, `over-budget` (which names the account that is full).
+ */
+export async function placeHold(tx: Tx, ask: HoldAsk): Promise<Placed | Refusal> {
+  if ((await keyOwner(tx, ask.keyHash)) !== ask.grant.attempt) return refuse('key-revoked', 'this key has been revoked')
+  const accounts: Account[] = []
+  for (const { scope, limit } of ask.path) accounts.push(await touchAccount(tx, scope, limit))
+  const least = tightest(accounts)
+  const tokens = fitTokens(least.room, {
+    inputNanoUsd: ask.inputNanoUsd,
+    rate: ask.outputRate,
+    least: ask.leastTokens,
+    most: ask.mostTokens,
+  })
+  if (tokens === null) return full(least, ask.inputNanoUsd + outputCost(ask.leastTokens, ask.outputRate))
+  const output = outputCost(tokens, ask.outputRate)
+  await moveHeld(
+    tx,
+    ask.path.map(({ scope }) => scope),
+    ask.inputNanoUsd + output,
+  )
+  const lifetime = tightest(accounts.map((account) => ({ ...account, held: 0 }))).room
+  return { hold: await insertHold(tx, ask, tokens, output), tokens, lifetime }
+}
+
+/** Holds `nanoUsd` more. Refuses: `over-budget`, `hold-settled`. */
+export async function extendHold(tx: Tx, hold: number, nanoUsd: number, outputTokens: number): Promise<true | Refusal> {
+  const row = await holdRow(tx, hold)
+  if (!row) return refuse('hold-settled', 'the request is settled already')
+  const scopes = JSON.parse(row.scopes) as string[]
+  const accounts: Account[] = []
+  for (const scope of scopes) accounts.push(await touchAccount(tx, scope))
+  const least = tightest(accounts)
+  if (least.room < nanoUsd) return full(least, nanoUsd)
+  await moveHeld(tx, scopes, nanoUsd)
+  await tx.run(
+    `update hold set output_nano_usd = output_nano_usd + :nanoUsd, tokens = json_set(tokens, '$.output', :outputTokens)
+     where id = :hold`,
+    { hold, nanoUsd, outputTokens },
+  )
+  return true
+}
+
+/** Charges the true input and frees the input's hold; the output stays held. Does nothing to a settled hold. */
+export async function chargeInput(tx: Tx, hold: number, nanoUsd: number, tokens: Tokens): Promise<void> {
+  const row = await holdRow(tx, hold)
+  if (!row) return
+  const scopes = JSON.parse(row.scopes) as string[]
+  await moveHeld(tx, scopes, -row.input_nano_usd)
+  await moveSpent(tx, scopes, nanoUsd)
+  await tx.run(
+    `update hold set input_nano_usd = 0, charged_nano_usd = charged_nano_usd + :nanoUsd,
+       tokens = json_set(:tokens, '$.output', json_extract(tokens, '$.output')) where id = :hold`,
+    { hold, nanoUsd, tokens: JSON.stringify(tokens) },
+  )
+}
+
+/** Frees the hold and writes the one charge of its request. False when it was settled before. */
+export async function settleHold(tx: Tx, hold: number, settlement: Settlement): Promise<boolean> {
+  const row = await holdRow(tx, hold)
+  if (!row) return false
+  await closeHold(tx, row, settlement.nanoUsd)
+  await insertCharge(tx, row, settlement.tokens, { ...settlement, hold })
+  await tx.run('delete from hold where id = :hold', { hold })
+  return true
+}
+
+/** Charges in full every hold that a dead daemon left: what was in flight may have been billed. Returns how many, and how much. */
+export async function recoverHolds(tx: Tx, at: number): Promise<{ holds: number; nanoUsd: number }> {
+  const rows = await tx.all<HoldRow>('select * from hold order by id')
+  let nanoUsd = 0
+  for (const row of rows) {
+    const whole = row.input_nano_usd + row.output_nano_usd + row.charged_nano_usd
+    await closeHold(tx, row, whole)
+    const tokens = { ...noTokens, ...(JSON.parse(row.tokens) as Partial<Tokens>) }
+    await insertCharge(tx, row, tokens, { nanoUsd: whole, how: 'recovered', at, hold: row.id })
+    nanoUsd += whole
+  }
+  await tx.run('delete from hold')
+  return { holds: rows.length, nanoUsd }
+}
+
+async function closeHold(tx: Tx, row: HoldRow, nanoUsd: number): Promise<void> {
+  const scopes = JSON.parse(row.scopes) as string[]
+  await moveHeld(tx, scopes, -(row.input_nano_usd + row.output_nano_usd))
+  await moveSpent(tx, scopes, nanoUsd - row.charged_nano_usd)
+}
+
+const holdRow = (tx: Tx, hold: number): Promise<HoldRow | undefined> =>
+  tx.get<HoldRow>('select * from hold where id = :hold', { hold })
+
+async function touchAccount(tx: Tx, scope: string, limit?: number | null): Promise<Account> {
+  if (limit === undefined) await tx.run('insert into account (scope) values (:scope) on conflict do nothing', { scope })
+  else await setLimit(tx, scope, limit)
+  return (await accountOf(tx, scope))!
+}
+
+async function moveHeld(tx: Tx, scopes: readonly string[], nanoUsd: number): Promise<void> {
+  for (const scope of scopes)
+    await tx.run('update account set held_nano_usd = held_nano_usd + :nanoUsd where scope = :scope', { scope, nanoUsd })
+}
+
+async function moveSpent(tx: Tx, scopes: readonly string[], nanoUsd: number): Promise<void> {
+  for (const scope of scopes)
+    await tx.run('update account set spent_nano_usd = spent_nano_usd + :nanoUsd where scope = :scope', {
+      scope,
+      nanoUsd,
+    })
+}
+
+async function insertHold(tx: Tx, ask: HoldAsk, output: number, outputNanoUsd: number): Promise<number> {
+  const { attempt, task, repo, stage, family } = ask.grant
+  const row = await tx.get<{ id: number }>(
+    `insert into hold (attempt, task, repo, stage, family, model, scopes, input_nano_usd, output_nano_usd, tokens, at, day)
+     values (:attempt, :task, :repo, :stage, :family, :model, :scopes, :input, :outputNanoUsd, :tokens, :at, :day) returning id`,
+    {
+      attempt,
+      task,
+      repo,
+      stage,
+      family,
+      outputNanoUsd,
+      model: ask.model,
+      at: ask.at,
+      day: ask.day,
+      scopes: JSON.stringify(ask.path.map(({ scope }) => scope)),
+      input: ask.inputNanoUsd,
+      tokens: JSON.stringify({ ...noTokens, input: ask.inputTokens, output }),
+    },
+  )
+  return row!.id
+}
+
+async function insertCharge(
+  tx: Tx,
+  row: HoldRow,
+  tokens: Tokens,
+  charge: { nanoUsd: number; how: string; at: number; hold: number },
+): Promise<void> {
+  await tx.run(
+    `insert into charge (hold, attempt, task, repo, stage, family, model, input, cached_input, cache_write, output, nano_usd, how, at, day)
+     select id, attempt, task, repo, stage, family, model, :input, :cachedInput, :cacheWrite, :output, :nanoUsd, :how, :at, day
+     from hold where id = :hold`,
+    {
+      nanoUsd: charge.nanoUsd,
+      how: charge.how,
+      at: charge.at,
+      hold: charge.hold,
+      input: tokens.input,
+      cachedInput: tokens.cachedInput,
+      cacheWrite: tokens.cacheWrite + tokens.cacheWriteHour,
+      output: tokens.output,
+    },
+  )
+}
+
+const outputCost = (tokens: number, rate: number): number => Math.ceil((tokens * rate) / 1e6)
+
+const dollars = (nanoUsd: number): string => `$${(Math.max(0, nanoUsd) / 1e9).toFixed(4)}`
+
+const full = (account: { scope: string; room: number }, wanted: number): Refusal =>
+  refuse(
+    'over-budget',
+    `the budget of ${account.scope} has ${dollars(account.room)} left and this request must hold ${dollars(wanted)}`,
+    'tri-agent budget raise',
+  )
+
+/** What a scope may spend, has spent and holds (nano-dollars); undefined when nothing ever drew on it. */
+export async function accountOf(reader: Reader, scope: string): Promise<Account | undefined> {
+  const row = await reader.get<Account>(
+    `select scope, limit_nano_usd as "limit", spent_nano_usd as spent, held_nano_usd as held from account where scope = :scope`,
+    { scope },
+  )
+  return row && { ...row }
+}
+
+/** Nano-dollars spent by a scope so far, holds not counted. */
+export const spentBy = async (reader: Reader, scope: string): Promise<number> =>
+  (await accountOf(reader, scope))?.spent ?? 0
+
+export type Dimension = 'attempt' | 'task' | 'repo' | 'stage' | 'family' | 'model' | 'day'
+export type Total = {
+  name: string
+  requests: number
+  input: number
+  cachedInput: number
+  cacheWrite: number
+  output: number
+  nanoUsd: number
+}
+
+/** Charges summed by one dimension, dearest first; `from` and `to` are days (inclusive), `task` keeps one task's. */
+export async function totalsBy(
+  reader: Reader,
+  by: Dimension,
+  only: { from?: string; to?: string; task?: string } = {},
+): Promise<Total[]> {
+  const rows = await reader.all<Total>(
+    `select case :by when 'attempt' then attempt when 'task' then task when 'repo' then repo when 'stage' then stage
+                     when 'family' then family when 'model' then model else day end as name,
+            count(*) as requests, sum(input) as input, sum(cached_input) as cachedInput, sum(cache_write) as cacheWrite,
+            sum(output) as output, sum(nano_usd) as nanoUsd
+     from charge where day >= :from and day <= :to and (:task is null or task = :task)
+     group by name order by nanoUsd desc, name`,
+    { by, from: only.from ?? '', to: only.to ?? '9999', task: only.task ?? null },
+  )
+  return rows.map((row) => ({ ...row }))
+}
