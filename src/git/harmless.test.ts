@@ -130,20 +130,27 @@ test('nothing that an agent configured in its clone is started when its bundle i
   assert.deepEqual(await fired(scratch), [])
 })
 
-test('a replace ref in the user’s repository does not change what we read or land', async () => {
+test('replace refs and grafts in the user’s repository do not change what we read or land', async () => {
   await using scratch = await makeScratch()
   const { git, stores, type } = scratch
   const base = await type(stores.source, ['rev-parse', 'main'])
   const tree = await type(stores.source, ['rev-parse', 'main^{tree}'])
   const blob = await type(stores.source, ['hash-object', '-w', '--stdin'], 'forged\n')
   const forged = await type(stores.source, ['mktree'], `100644 blob ${blob}\treadme.md\n`)
+  const last = await scratch.commit(stores.source, {}, 'True')
+  const lie = await type(stores.source, ['commit-tree', forged, '-p', base, '-m', 'False'])
   await type(stores.source, ['replace', tree, forged])
-  assert.equal(
-    await type(stores.source, ['show', 'main:readme.md']),
-    'forged',
-    'the control: plain git reads the forgery',
-  )
+  await type(stores.source, ['replace', last, lie])
+  await mkdir(join(stores.source, '.git', 'info'), { recursive: true })
+  await writeFile(join(stores.source, '.git', 'info', 'grafts'), `${last}\n`)
+  assert.equal(await type(stores.source, ['show', `${base}:readme.md`]), 'forged', 'the control: plain git is deceived')
+  assert.equal(await type(stores.source, ['log', '--format=%s', 'main']), 'False', 'the control: and loses history')
   await refreshed(scratch)
   assert.equal(await git.readFile(stores, base, 'readme.md'), 'one\ntwo\nthree\n')
   assert.deepEqual(await git.listFiles(stores, base), ['readme.md', 'src/app.ts'])
+  assert.equal(await git.isAncestor(stores, base, last), true)
+  assert.deepEqual(await git.history(stores, 'main', null), [
+    { commit: last, tree, parents: [base], message: 'True\n' },
+    { commit: base, tree, parents: [], message: 'Start\n' },
+  ])
 })

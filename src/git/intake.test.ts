@@ -191,6 +191,8 @@ test('a pack that lacks or garbles objects is refused', async () => {
     await verdict(Buffer.from(good.toString('latin1').replace(' refs/heads/task', ' '), 'latin1')),
     'unclean',
   )
+  const twice = good.toString('latin1').replace(/\n([0-9a-f]{40}) refs\/heads\/task\n/, '$&$1 refs/heads/other\n')
+  assert.equal(await verdict(Buffer.from(twice, 'latin1')), 'unclean', 'two refs')
   const hollow = await scratch.attempt(base, async (dir) => {
     const tree = await writeRawTree(scratch, dir, [{ mode: '100644', name: 'x', id: '1'.repeat(40) }])
     const commit = await scratch.type(dir, ['commit-tree', tree, '-p', base, '-m', 'x'])
