@@ -33,6 +33,8 @@ type State = Visit & {
   raw: Buffer
   request: ClientRequest | null
   meter: Meter | null
+  /** The answer is an event stream. */
+  streams: boolean
   lease: Lease | null
   /** Why it was ended before its time. */
   ended: AbortReason | 'cut' | null
@@ -53,6 +55,7 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
     raw: Buffer.alloc(0),
     request: null,
     meter: null,
+    streams: false,
     lease: null,
     ended: null,
     cutting: null,
@@ -236,11 +239,10 @@ function move(state: State): void {
   state.wiring.moved(state.live.grant.attempt, 'bytes')
 }
 
-const isStream = (contentType: unknown): boolean => /^text\/event-stream/i.test(String(contentType))
-
 async function passAnswer(state: State, response: IncomingMessage): Promise<void> {
   const { route, client, realKey } = state
-  const streams = isStream(response.headers['content-type'])
+  const streams = /^text\/event-stream/i.test(response.headers['content-type'] ?? '')
+  state.streams = streams
   const hideUsage = route.dialect === 'openai-chat' && streams && state.admission?.asked.includeUsage === false
   const meter = streams ? meterStream(route.dialect, { hideUsage }) : meterBody(route.dialect)
   state.meter = meter
@@ -325,7 +327,7 @@ async function cut(state: State, lease: Lease, why: string): Promise<void> {
   state.request?.destroy()
   reachBudget(state, why, true)
   if (!meter) return send(client, answerOf(route.dialect, 'over-budget', why))
-  if (!isStream(client.getHeader('content-type'))) return void client.destroy()
+  if (!state.streams) return void client.destroy()
   client.end(endingOf(route.dialect, meter.sketch, usage, { includeUsage }))
 }
 

@@ -6,19 +6,8 @@ import { findPrice, costOf, ratesFor, noTokens } from '../core/price.ts'
 import { dayOf } from '../core/budget.ts'
 import { realWorld } from '../host/world.ts'
 import { loadPrices } from './prices.ts'
-import {
-  answering,
-  askIn,
-  bodyOf,
-  books,
-  dialects,
-  models,
-  realKey,
-  setStage,
-  sha256,
-  streamOf,
-  tell,
-} from './rehearsal.ts'
+import { askIn, bodyOf, dialects, models, streamOf } from './canned.ts'
+import { answering, books, realKey, setStage, sha256, tell } from './rehearsal.ts'
 import type { Dialect } from './route.ts'
 
 const used = { input: 1000, cached: 200, output: 50 }

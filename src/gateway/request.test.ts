@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import fc from 'fast-check'
+import { addedBytes, boundInput, type Anchor } from './estimate.ts'
+import { askIn, dialects } from './canned.ts'
+import { readRequest } from './request.ts'
+import { routeOf, upstreamUrl, type Dialect } from './route.ts'
+import { elementsOf, membersOf, setMember, splice } from './splice.ts'
+
+const json = fc.dictionary(fc.string({ unit: 'grapheme' }), fc.jsonValue(), { maxKeys: 6 })
+const spaced = fc
+  .tuple(json, fc.constantFrom(undefined, 1, '\t'))
+  .map(([value, indent]) => Buffer.from(JSON.stringify(value, null, indent)))
+
+test('setting one field changes that field and no other byte', () => {
+  fc.assert(
+    fc.property(spaced, fc.string({ unit: 'grapheme' }), fc.nat(), (text, key, value) => {
+      fc.pre(key !== '__proto__')
+      const before = JSON.parse(text.toString()) as Record<string, unknown>
+      const edit = setMember(text, key, String(value))
+      const after = splice(text, [edit])
+      assert.deepEqual(JSON.parse(after.toString()), { ...before, [key]: value })
+      assert.ok(after.subarray(0, edit.at.start).equals(text.subarray(0, edit.at.start)))
+      assert.ok(after.subarray(edit.at.start + Buffer.byteLength(edit.by)).equals(text.subarray(edit.at.end)))
+    }),
+  )
+})
+
+test('members and elements stand where they are said to stand', () => {
+  fc.assert(
+    fc.property(spaced, fc.array(fc.jsonValue()), (text, list) => {
+      const value = JSON.parse(text.toString()) as Record<string, unknown>
+      const members = membersOf(text)!
+      assert.deepEqual([...members.keys()].toSorted(), Object.keys(value).toSorted())
+      for (const [key, { start, end }] of members)
+        assert.deepEqual(JSON.parse(text.toString('utf8', start, end)), value[key])
+      const array = Buffer.from(JSON.stringify(list, null, 1))
+      const parts = elementsOf(array, { start: 0, end: array.length })
+      assert.deepEqual(
+        parts.map(({ start, end }) => JSON.parse(array.toString('utf8', start, end)) as unknown),
+        list,
+      )
+    }),
+  )
+})
+
+test('a field given twice is seen, also when one of them is spelled with escapes', () => {
+  assert.equal(membersOf(Buffer.from('{"a":1,"b":{"a":2},"a":3}')), null)
+  assert.equal(membersOf(Buffer.from('{"a":1,"\\u0061":3}')), null)
+  assert.deepEqual([...membersOf(Buffer.from(' { "a" : "}\\"," , "b":[{}] } '))!.keys()], ['a', 'b'])
+})
+
+function asked(dialect: Dialect, extra: object = {}, stream = true) {
+  const { path, body } = askIn(dialect, stream, extra)
+  const found = readRequest(routeOf('POST', path)!, Buffer.from(body))
+  return { found, body }
+}
+
+for (const dialect of dialects)
+  test(`a ${dialect} body is left as it is, and told a cap in the place that counts`, () => {
+    const { found, body } = asked(dialect)
+    assert.ok(!('refused' in found))
+    assert.equal(found.body(null).toString(), body)
+    assert.equal(found.body(500).toString(), body)
+    assert.equal(found.body(77).toString(), body.replace('500', '77'))
+  })
+
+test('what could hide a second meaning or a dearer price is refused', () => {
+  const cases: [Dialect, object][] = [
+    ['gemini', { generation_config: { max_output_tokens: 9 } }],
+    ['gemini', { generationConfig: { maxOutputTokens: 9, max_output_tokens: 99 } }],
+    ['gemini', { generationConfig: { candidateCount: 4 } }],
+    ['gemini', { cachedContent: 'cachedContents/x' }],
+    ['gemini', { contents: [{ parts: [{ fileData: { fileUri: 'gs://x' } }] }] }],
+    ['openai-chat', { n: 8 }],
+    ['openai-chat', { max_tokens: 5 }],
+    ['openai-chat', { modalities: ['text', 'audio'] }],
+    [
+      'openai-chat',
+      { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://x/y.png' } }] }] },
+    ],
+    ['openai-responses', { input: [{ role: 'user', content: [{ type: 'input_file', file_id: 'file-1' }] }] }],
+    ['openai-responses', { max_output_tokens: -1 }],
+    ['anthropic-messages', { max_tokens: 1e99 }],
+    ['anthropic-messages', { inference_geo: 'us' }],
+  ]
+  for (const [dialect, extra] of cases) assert.ok('refused' in asked(dialect, extra).found, JSON.stringify(extra))
+  const route = routeOf('POST', '/v1/messages')!
+  for (const text of ['', '[]', 'null', '{"model":', '{}', '{"model":7}', '['.repeat(100_000)])
+    assert.ok('refused' in readRequest(route, Buffer.from(text)), text.slice(0, 20))
+})
+
+test('what a tool was called with is not looked into', () => {
+  const call = {
+    type: 'tool_use',
+    id: 't',
+    name: 'f',
+    input: { file_id: 'x', type: 'image', source: { type: 'url', url: 'https://x' } },
+  }
+  const { found } = asked('anthropic-messages', { messages: [{ role: 'assistant', content: [call] }] })
+  assert.ok(!('refused' in found))
+  assert.equal(found.images, 0)
+})
+
+test('a nesting deeper than any stack is no crash', () => {
+  const deep = `{"model":"m","max_tokens":1,"messages":${'['.repeat(50_000)}${']'.repeat(50_000)}}`
+  assert.ok(!('refused' in readRequest(routeOf('POST', '/v1/messages')!, Buffer.from(deep))))
+})
+
+test('only the paths of the list are routes', () => {
+  for (const path of [
+    '/v1/messages',
+    '/t/a-1/v1/messages?beta=true',
+    '/v1/responses',
+    '/t/x/v1beta/models/gemini-3.8-flash:countTokens',
+  ])
+    assert.ok(routeOf('POST', path), path)
+  for (const path of [
+    '/v1/messages/',
+    '/v1//messages',
+    '/t/../v1/messages',
+    '/v1/messages%2f',
+    '/v1/files',
+    '/v1/batches',
+    'http://h/v1/messages',
+    '*',
+    '/x/v1/messages',
+    '/v1beta/models/a/b:generateContent',
+    '/v1beta/models/x:batchGenerateContent',
+    '/__proto__',
+    '/v1/messages\\',
+  ])
+    assert.equal(routeOf('POST', path), null, path)
+  assert.equal(routeOf('DELETE', '/v1/messages'), null)
+  assert.equal(routeOf('POST', '/t/x/v1/messages?beta=true&key=secret&access_token=s')!.path, '/v1/messages?beta=true')
+  assert.equal(upstreamUrl('https://api.example.com/v1/', '/v1/responses').href, 'https://api.example.com/v1/responses')
+  assert.equal(
+    upstreamUrl('https://example.com/openai', '/v1/responses').href,
+    'https://example.com/openai/v1/responses',
+  )
+})
+
+const plain = { model: 'm', images: 0, opaque: false, cachesHour: false, context: 1_000_000 }
+
+test('input is bounded by bytes, by the window where content is opaque, and by an earlier bill where the talk grew', () => {
+  const raw = Buffer.from('y'.repeat(100_000))
+  assert.equal(boundInput({ ...plain, raw }, []), 102_000)
+  assert.equal(boundInput({ ...plain, raw, opaque: true }, []), 1_000_000)
+  assert.equal(boundInput({ ...plain, raw, images: 2 }, []), 118_000)
+  assert.equal(boundInput({ ...plain, raw, context: 50_000 }, []), 50_000)
+  const anchor: Anchor = { model: 'm', body: raw.subarray(0, 90_000), tokens: 20_000 }
+  assert.equal(boundInput({ ...plain, raw }, [anchor]), 32_000)
+  assert.equal(boundInput({ ...plain, raw }, [{ ...anchor, model: 'other' }]), 102_000)
+})
+
+test('the bytes added to a body are never undercounted', () => {
+  fc.assert(
+    fc.property(fc.string(), fc.string(), fc.string(), fc.string(), (head, old, fresh, tail) => {
+      const before = Buffer.from(head + old + tail)
+      const next = Buffer.from(head + fresh + tail)
+      const added = addedBytes(before, next)
+      assert.ok(added <= Buffer.byteLength(fresh) && added >= next.length - before.length && added >= 0)
+    }),
+  )
+})
