@@ -57,7 +57,7 @@ async function readRegularFile(path: string, maxBytes: number): Promise<Buffer |
 }
 
 /** Takes a bundle apart. Refuses `unclean` with what is wrong. */
-export function parseBundle(bytes: Buffer, format: string): Bundle | Refusal {
+function parseBundle(bytes: Buffer, format: string): Bundle | Refusal {
   const end = bytes.subarray(0, maxHeaderBytes).indexOf('\n\n')
   if (end < 0) return refuse('unclean', 'the bundle has no header')
   const [signature, ...lines] = bytes.subarray(0, end).toString('latin1').split('\n')

@@ -10,7 +10,7 @@ import { Fault } from '../host/fault.ts'
 import type { Child, Exit } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 
-export type Call = {
+type Call = {
   args: readonly string[]
   /** The git directory acted on; absent only for `init` and discovery. */
   gitDir?: string
@@ -28,7 +28,7 @@ export type Call = {
   maxBytes?: number
 }
 
-export type Answer = { code: number; stdout: Buffer; stderr: string }
+type Answer = { code: number; stdout: Buffer; stderr: string }
 
 export type Command = {
   /** Starts git once and collects its answer. Throws Fault `git-failed`, `git-missing`, `git-timeout`, `git-too-large`. */

@@ -46,10 +46,16 @@ export async function makeScratch(options: Partial<GitOptions> = {}): Promise<Sc
   let places = 0
 
   const type: Scratch['type'] = async (dir, args, stdin) => {
-    const who = ['-c', 'user.name=Ada', '-c', 'user.email=ada@example.org', '-c', 'protocol.file.allow=always']
+    const who = [
+      'user.name=Ada',
+      'user.email=ada@example.org',
+      'maintenance.auto=false',
+      'gc.auto=0',
+      'core.fsync=none',
+    ]
     const ended = await capture(world.spawn, {
       file: 'git',
-      args: [...who, ...args],
+      args: [...who.flatMap((setting) => ['-c', setting]), ...args],
       cwd: dir,
       env,
       stdin: stdin ?? null,
