@@ -1,0 +1,187 @@
+/**
+ * Takes known secrets, and what has the shape of a key, out of a stream: whole or cut anywhere, raw or in the encodings logs carry them in.
+ *
+ *     chunk ─▶ what was held back + chunk ─▶ mark every secret ─▶ let out all but a tail that could still become one
+ *
+ * What comes out depends on the text alone, never on where it was cut. Only a tail that really begins a secret waits, so a line is not delayed.
+ * It does not find secrets that were encrypted, compressed, reversed or cut by their writer, nor shapes in any encoding but the plain one.
+ */
+
+/** What stands where a secret stood. */
+export const mark = '[redacted]'
+
+/** Shorter values are no secrets: taking out every `on` or `true` would only destroy the text. */
+const leastSecretBytes = 6
+
+export type Scrubber = {
+  /** The text that is certain now. */
+  push(chunk: Uint8Array): Buffer
+  /** The rest, at the end of the stream. */
+  end(): Buffer
+}
+
+/** Secrets made ready to be looked for; shared by many streams. */
+export type Secrets = {
+  /** Every form of every secret as a string of bytes, longest first, by its first byte. */
+  byFirst: ReadonlyMap<string, readonly string[]>
+  /** Source of a pattern that finds any form; null where there is none. */
+  source: string | null
+  longest: number
+}
+
+/** How a key begins, and how many letters, digits, `_` and `-` must follow. `sk-` alone is prose, with 16 characters behind it is a key. */
+const shapes: readonly (readonly [prefix: string, least: number])[] = [
+  ['sk-', 16],
+  ['AIza', 30],
+  ...['ghp_', 'gho_', 'ghu_', 'ghs_', 'ghr_'].map((prefix) => [prefix, 30] as const),
+  ['github_pat_', 20],
+  ['glpat-', 16],
+  ...['xoxa-', 'xoxb-', 'xoxp-', 'xoxr-', 'xoxs-'].map((prefix) => [prefix, 10] as const),
+]
+const shapeSource = shapes.map(([prefix, least]) => String.raw`${prefix}[\w-]{${least}}`).join('|')
+const longestShape = Math.max(...shapes.map(([prefix, least]) => prefix.length + least))
+
+/** A key begins a word: first of all, or after anything but a letter or digit, or after an escape such as `\n` or `%3D`; none is over 6 bytes. */
+const wordBegin = /(?:^|[^A-Za-z0-9]|\\[nrtbf]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})$/
+const contextBytes = 6
+
+/** Makes secrets ready. Values under 6 bytes are left out. */
+export function prepareSecrets(secrets: readonly string[]): Secrets {
+  const forms = [...new Set(secrets.filter((each) => Buffer.byteLength(each) >= leastSecretBytes).flatMap(formsOf))]
+    .filter((form) => form.length >= leastSecretBytes)
+    .toSorted((a, b) => b.length - a.length) // an alternation takes the first that fits
+  return {
+    byFirst: Map.groupBy(forms, (form) => form[0]!),
+    source: forms.length === 0 ? null : forms.map(escapePattern).join('|'),
+    longest: Math.max(longestShape, ...forms.map((form) => form.length)),
+  }
+}
+
+/** A secret as it may appear, each as a string of bytes. Base64 at 3 alignments, without the characters that neighbours share. */
+function formsOf(secret: string): string[] {
+  const bytes = Buffer.from(secret, 'utf8')
+  const base64 = [0, 1, 2].map((shift) => {
+    const encoded = Buffer.concat([Buffer.alloc(shift), bytes]).toString('base64')
+    return encoded.slice(Math.ceil((shift * 8) / 6), Math.floor(((shift + bytes.length) * 8) / 6))
+  })
+  const hex = bytes.toString('hex')
+  const url = encodeURIComponent(secret.toWellFormed())
+  const wholeUrl = hex.replaceAll(/../g, '%$&')
+  const json = JSON.stringify(secret).slice(1, -1)
+  const texts = [json, json.replaceAll('/', String.raw`\/`), JSON.stringify(json).slice(1, -1)]
+  const urls = [url, url.replaceAll('%20', '+'), url.replaceAll(/%../g, (escape) => escape.toLowerCase())]
+  const whole = [bytes.toString('latin1'), hex, hex.toUpperCase(), wholeUrl, wholeUrl.toUpperCase()]
+  const base64url = base64.map((each) => each.replaceAll('+', '-').replaceAll('/', '_'))
+  return [...whole, ...urls, ...texts.map(bytesOf), ...base64, ...base64url]
+}
+
+const escapePattern = (form: string): string => form.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`)
+
+const bytesOf = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
+
+/** A scrubber for one stream. It holds back at most one byte less than the longest form of a secret. */
+export function createScrubber(secrets: Secrets): Scrubber {
+  const find = finder(secrets)
+  let held = ''
+  /** What came just before `held`. */
+  let context = ''
+  /** How much of `held` belongs to a secret whose mark is out already, and whether that is a key that may still go on. */
+  let covered = 0
+  let open = false
+
+  const step = (chunk: Buffer, last: boolean): Buffer => {
+    const text = held + chunk.toString('latin1')
+    if (open) {
+      covered = wordEnd(text, covered)
+      open = covered === text.length
+    }
+    const found = find(text, context)
+    const keep = last ? text.length : holdFrom(text, context, secrets)
+    if (found.length === 0 && covered === 0 && held === '' && keep === text.length) {
+      context = (context + text.slice(-contextBytes)).slice(-contextBytes)
+      return chunk
+    }
+    let out = ''
+    let at = covered
+    for (const { from, to, isShape } of found) {
+      if (from >= keep) break
+      if (from >= at) out += text.slice(at, from) + mark
+      if (to > at) at = to
+      if (isShape && to === text.length) open = true
+    }
+    if (at < keep) out += text.slice(at, keep)
+    covered = Math.max(0, at - keep)
+    held = text.slice(keep)
+    context = (context + text.slice(Math.max(0, keep - contextBytes), keep)).slice(-contextBytes)
+    return Buffer.from(out, 'latin1')
+  }
+  return {
+    push: (chunk) => step(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength), false),
+    end: () => step(Buffer.alloc(0), true),
+  }
+}
+
+type Found = { from: number; to: number; isShape: boolean }
+
+/** Finds every secret, also one that begins inside another: taking out only the first would leave the end of the second. */
+function finder({ source }: Secrets): (text: string, context: string) => Found[] {
+  const exact = source === null ? null : new RegExp(source, 'g')
+  const shape = new RegExp(shapeSource, 'g')
+  return (text, context) => {
+    const found: Found[] = []
+    for (let match = first(exact, text); match; match = exact!.exec(text)) {
+      found.push({ from: match.index, to: match.index + match[0].length, isShape: false })
+      exact!.lastIndex = match.index + 1
+    }
+    for (let match = first(shape, text); match; match = shape.exec(text)) {
+      const begins = beginsWord(text, match.index, context)
+      const to = begins ? wordEnd(text, match.index + match[0].length) : match.index + 1
+      if (begins) found.push({ from: match.index, to, isShape: true })
+      shape.lastIndex = to
+    }
+    return found.toSorted((a, b) => a.from - b.from)
+  }
+}
+
+function first(pattern: RegExp | null, text: string): RegExpExecArray | null {
+  if (pattern === null) return null
+  pattern.lastIndex = 0
+  return pattern.exec(text)
+}
+
+const beginsWord = (text: string, at: number, context: string): boolean =>
+  wordBegin.test((context + text.slice(Math.max(0, at - contextBytes), at)).slice(-contextBytes))
+
+/** Where the letters, digits, `_` and `-` from `at` on end. */
+function wordEnd(text: string, at: number): number {
+  const length = text.slice(at).search(/[^\w-]/)
+  return length === -1 ? text.length : at + length
+}
+
+/** Where the longest tail begins that could still become a secret; the text's length where none could. */
+function holdFrom(text: string, context: string, { byFirst, longest }: Secrets): number {
+  for (let at = Math.max(0, text.length - longest + 1); at < text.length; at++) {
+    const length = text.length - at
+    const begun = byFirst
+      .get(text[at]!)
+      ?.some((form) => form.length > length && text.startsWith(form.slice(0, length), at))
+    if (begun || (beginsShape(text, at, length) && beginsWord(text, at, context))) return at
+  }
+  return text.length
+}
+
+function beginsShape(text: string, at: number, length: number): boolean {
+  return shapes.some(([prefix, least]) => {
+    if (length < prefix.length) return text.startsWith(prefix.slice(0, length), at)
+    if (length >= prefix.length + least || !text.startsWith(prefix, at)) return false
+    return wordEnd(text, at) === text.length
+  })
+}
+
+/** A text without secrets and shapes of keys. */
+export function scrubText(text: string, secrets: Secrets = noSecrets): string {
+  const scrubber = createScrubber(secrets)
+  return scrubber.push(Buffer.from(text)).toString('utf8') + scrubber.end().toString('utf8')
+}
+
+const noSecrets = prepareSecrets([])
