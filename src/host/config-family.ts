@@ -1,0 +1,85 @@
+/**
+ * The families of the operator's file, completed with what is known of their vendors, each value with its origin. It never reads a key; where one
+ * is written into the file it says so and shows nothing.
+ */
+import { suggestion } from '../core/nearest.ts'
+import { refuse, type Refusal } from '../core/refusal.ts'
+import { type FamilySettings, type KeySource, type OperatorSettings, vendors } from '../core/setting.ts'
+import type { OperatorFile } from './config-schema.ts'
+import { showKeySource } from './key.ts'
+import type { Env } from './path.ts'
+import type { YamlText } from './yaml.ts'
+
+/** One value and where it comes from: `default`, `env NAME` or `file PATH:line`. Never a key. */
+export type Origin = { key: string; value: string; origin: string }
+
+/** The operator's file as it was read. */
+export type Written = { file: string; yaml: YamlText; values: OperatorFile }
+
+/** `file PATH:line` of a key in the file. */
+export const originOf = ({ file, yaml }: Written, path: readonly string[]): string =>
+  `file ${file}:${yaml.lineOf(path)}`
+
+/** The families with defaults filled in. Refuses `config-invalid` with a line per mistake; a written key is refused for any provider not on this machine. */
+export function familiesOf(
+  written: Written,
+  env: Env,
+): { settings: OperatorSettings['families']; origins: Origin[] } | Refusal {
+  const settings: OperatorSettings['families'] = {}
+  const origins: Origin[] = []
+  const wrong: string[] = []
+  for (const [name, entry] of Object.entries(written.values.families ?? {})) {
+    const path = ['families', name]
+    const vendor = vendors[name]
+    const say = (key: string, message: string) =>
+      wrong.push(`${written.file}:${written.yaml.lineOf([...path, key])}: ${[...path, key].join('.')}: ${message}`)
+    const agent = entry.agent ?? vendor?.agent
+    const baseUrl = (entry.baseUrl ?? vendor?.baseUrl)?.replace(/\/+$/, '')
+    const variable = vendor?.keyVariables.find((each) => env[each]) ?? vendor?.keyVariables[0]
+    const keyFrom = (entry.keyFrom ?? (variable === undefined ? undefined : { env: variable })) as KeySource | undefined
+    const known = `is missing, and there is no default for this family; ${suggestion(name, Object.keys(vendors))}`
+    if (!agent) say('agent', known)
+    if (!baseUrl) say('baseUrl', known)
+    else if (urlMistake(baseUrl)) say('baseUrl', urlMistake(baseUrl)!)
+    else if (keyFrom && 'value' in keyFrom && !isLoopback(baseUrl))
+      say('keyFrom', 'a key written into the file is only for a provider on this machine; use env or file')
+    if (!keyFrom) say('keyFrom', known)
+    if (!agent || !baseUrl || !keyFrom) continue
+    const program = entry.program ?? null
+    settings[name] = { agent, program, baseUrl, keyFrom, models: entry.models }
+    const ofKey = entry.keyFrom === undefined && variable && env[variable] ? `env ${variable}` : null
+    origins.push(...originsOf(written, name, settings[name], ofKey))
+  }
+  return wrong.length > 0 ? refuse('config-invalid', wrong.join('\n')) : { settings, origins }
+}
+
+function originsOf(written: Written, name: string, settings: FamilySettings, ofKey: string | null): Origin[] {
+  const { agent, program, baseUrl, keyFrom, models } = settings
+  const entry: Record<string, unknown> = { ...written.values.families?.[name] }
+  const origin = (key: string) => (entry[key] === undefined ? 'default' : originOf(written, ['families', name, key]))
+  return [
+    { key: `families.${name}.agent`, value: agent, origin: origin('agent') },
+    { key: `families.${name}.program`, value: program?.join(' ') ?? 'found on PATH', origin: origin('program') },
+    { key: `families.${name}.baseUrl`, value: baseUrl, origin: origin('baseUrl') },
+    { key: `families.${name}.keyFrom`, value: showKeySource(keyFrom), origin: ofKey ?? origin('keyFrom') },
+    ...Object.entries(models).map(([role, value]) => ({
+      key: `families.${name}.models.${role}`,
+      value,
+      origin: originOf(written, ['families', name, 'models', role]),
+    })),
+  ]
+}
+
+/** True for 127.0.0.0/8, ::1 and localhost. */
+function isLoopback(url: string): boolean {
+  const { hostname } = new URL(url)
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
+}
+
+function urlMistake(written: string): string | null {
+  if (!URL.canParse(written)) return 'must be a URL such as https://api.example.com'
+  const url = new URL(written)
+  if (url.username || url.password || url.search || url.hash) return 'must have no user, query or fragment'
+  if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(written))) return null
+  return 'must begin with https:// (http:// only for a provider on this machine)'
+}
