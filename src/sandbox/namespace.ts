@@ -26,9 +26,15 @@ const forwarder = join(import.meta.dirname, 'forwarder.mjs')
 const gatewayPort = 8701
 const inside = { work: '/work', home: '/home/agent', out: '/out', tmp: '/tmp' } as const
 
-/** Closes every inherited descriptor above 5, then becomes the command. No rc file: bash reads one when its stdin is a socket, which Node's is. */
+/** Closes every inherited descriptor above 5, then becomes the command. */
 const closeDescriptors =
   'for f in /proc/$$/fd/*; do n=${f##*/}; if [ "$n" -gt 5 ]; then eval "exec $n>&-"; fi; done; exec "$@"'
+
+/**
+ * bash reads rc files, --norc or not, when its stdin is a socket (it takes that for rsh), which Node's is; not in a nested shell, and not where
+ * there is no home. The first process inside shows these two in /proc/1/environ, and nothing else.
+ */
+const launcherEnv = { SHLVL: '2', HOME: '/nonexistent' }
 
 /** Folders of the system that are shown read-only where they exist. */
 const systemFolders = [
@@ -85,7 +91,7 @@ async function start(world: World, tools: NamespaceTools, box: Box): Promise<Con
         ...command(tools, box),
       ],
       cwd: '/',
-      env: {},
+      env: launcherEnv,
       stdin: box.stdin,
       extra: [filter ?? nullFile!, 'pipe', 'pipe'],
     })
