@@ -83,12 +83,19 @@ export async function makeFolders(paths: Paths): Promise<void> {
   for (const folder of [stateFolder, sockets, areas, repos, layers, transcripts, reports]) await makeOwnFolder(folder)
 }
 
-/** Makes one folder 0700, or makes sure that the one there is ours alone. Faults: `folder-unsafe`. */
+/** Makes one folder 0700, or makes sure that the one there is ours alone. Faults: `folder-unsafe`, `folder-unmade`. */
 export async function makeOwnFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST') throw error // a file or a dangling link: said below, with the reason
-  })
-  const found = await lstat(folder)
+  // a file or a dangling link in its place makes this fail too: said below, with the reason
+  const failed = await mkdir(folder, { recursive: true, mode: 0o700 }).then(
+    () => null,
+    (error: Error) => error,
+  )
+  const found = await lstat(folder).catch(() => null)
+  if (found === null)
+    throw new Fault('folder-unmade', `${folder} cannot be made`, {
+      cause: failed,
+      hint: failed?.message ?? 'try again',
+    })
   const unsafe = (what: string, hint: string) => new Fault('folder-unsafe', `${folder} ${what}`, { hint })
   if (found.isSymbolicLink()) throw unsafe('is a symbolic link', 'point XDG_STATE_HOME at the folder itself')
   if (!found.isDirectory()) throw unsafe('is not a folder', 'move that file away')
