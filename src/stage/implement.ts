@@ -72,12 +72,7 @@ export const implement: Stage = async (ports, work) => {
 }
 
 /** Commits what is in the tree and bundles it, inside a second container without key and network. Null, or why it failed. */
-async function handOff(
-  ports: StagePorts,
-  work: Work,
-  { area, dependencies }: Asked,
-  base: string,
-): Promise<string | null> {
+async function handOff(ports: StagePorts, work: Work, { area, mounts }: Asked, base: string): Promise<string | null> {
   const view = ports.sandbox.view(area, null)
   const script = [
     'set -e',
@@ -102,7 +97,7 @@ async function handOff(
       argv: ['/bin/sh', '-c', script],
       env,
       stdin: null,
-      mounts: dependencies.mounts,
+      mounts,
       gateway: null,
       toolchain: work.toolchain,
     },

@@ -3,13 +3,13 @@
  * `setupKey:` files, contained and without network, and what they made is sealed and given copy-on-write to everything that follows.
  */
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Sha } from '../git/git.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
 import { applyLayer, sealLayer } from '../sandbox/layer.ts'
 import { contain } from './contain.ts'
-import { existsSync } from 'node:fs'
 import type { Layers, StagePorts, Work } from './stage.ts'
 
 /** How long all set-up commands of a layer may take together. */
@@ -36,7 +36,7 @@ export async function setUp(
     makeLayer(ports, work, treeish, folder),
   )
   if ('failed' in layer) return layer
-  return { added: await applyLayer(ports.world, layer.folder, into) }
+  return { added: await applyLayer(layer.folder, into) }
 }
 
 async function makeLayer(ports: StagePorts, work: Work, treeish: Sha, into: string): Promise<string | null> {

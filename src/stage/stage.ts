@@ -21,6 +21,13 @@ export type StagePorts = {
   /** An agent's adapter and where its program is, or null when it is not installed. */
   agent(name: string): { adapter: AgentAdapter; folder: string; argv: readonly string[] } | null
   layers: Layers
+  pool: Pool
+}
+
+/** Clean clones made ahead. */
+export type Pool = {
+  /** Moves a ready clone of this commit to `into`; false when there is none. */
+  take(stores: RepoStores, commit: Sha, into: string): Promise<boolean>
 }
 
 /** Sealed set-up layers by key. Asked twice at once for the same key, it makes the layer once. */

@@ -1,0 +1,335 @@
+/**
+ * The daemon: everything long-lived, wired in one place (the composition root). Nothing else constructs a gateway, an engine or a loop.
+ *
+ *     open database ─▶ refuse a second daemon ─▶ void the old epoch ─▶ gateway ─▶ engine + worker ─▶ loops ─▶ health
+ *
+ * Stopping undoes it in reverse; what is under way is revoked first and recorded as killed, so that it is ready again at the next start.
+ */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Snapshot } from '../core/admission.ts'
+import { defaultLimits } from '../core/budget.ts'
+import type { Event } from '../core/event.ts'
+import { familyOf } from '../core/family.ts'
+import type { FlowPolicy } from '../core/flow.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import type { OperatorSettings } from '../core/setting.ts'
+import type { Role, Task } from '../core/task.ts'
+import { embeddedEngine } from '../engine/embedded.ts'
+import type { Engine } from '../engine/engine.ts'
+import { createGateway, type Gateway, type GatewayEvent, type Grant } from '../gateway/gateway.ts'
+import { loadPrices } from '../gateway/prices.ts'
+import { createGit } from '../git/subprocess.ts'
+import type { Git } from '../git/git.ts'
+import type { Paths } from '../host/path.ts'
+import { bootId, isAlive, killProcess, startTimeOf } from '../host/proc.ts'
+import { listenForNudges } from '../host/nudge.ts'
+import { signalGroup } from '../host/process.ts'
+import type { World } from '../host/world.ts'
+import { removeTree } from '../sandbox/area.ts'
+import { createSandbox } from '../sandbox/create.ts'
+import type { Sandbox } from '../sandbox/sandbox.ts'
+import { objectsInside } from '../stage/ask.ts'
+import { layersIn } from '../stage/setup.ts'
+import type { StagePorts } from '../stage/stage.ts'
+import { openDatabase, type Database, type Reader, type Tx } from '../store/database.ts'
+import { append } from '../store/log.ts'
+import { daemonRow, takeEpoch, type ProcessRow } from '../store/lease.ts'
+import { grantKey } from '../store/ledger.ts'
+import { repoById } from '../store/task.ts'
+import { findAgents, type FoundAgents } from './agents.ts'
+import { dispatcher } from './dispatcher.ts'
+import { describeHealth, flowPolicy, machineClosed, takeSnapshot } from './health.ts'
+import { serveHealth } from './http.ts'
+import { intentHappened } from './lander.ts'
+import { startLoop } from './loop.ts'
+import { clonePool, type Pool } from './pool.ts'
+import { repositoryReader, type RepoContext } from './repository.ts'
+import { rescuer } from './rescuer.ts'
+import { carryAttempt } from './worker.ts'
+
+export type Daemon = {
+  world: World
+  paths: Paths
+  settings: OperatorSettings
+  database: Database
+  epoch: number
+  /** Names this boot of the machine: with pid and start time it names a process for ever. */
+  epochBoot: string
+  git: Git
+  gateway: Gateway
+  engine: Engine
+  pool: Pool
+  stagePorts: StagePorts
+  /** Virtual keys of attempts not yet claimed, in memory only. */
+  keys: Map<string, string>
+  snapshot(reader: Reader, tasks: readonly Task[], idleMs: Snapshot['idleMs']): Promise<Snapshot>
+  mint(tx: Tx, grant: { attempt: string; task: Task; step: string; family: string; model: string }): Promise<string>
+  openGateway(attempt: string, key: string): Promise<{ socket: string }>
+  repository(id: string): Promise<RepoContext | Refusal>
+  flowPolicy(context: RepoContext | null): FlowPolicy
+  intentHappened(task: Task, context: RepoContext): Promise<boolean>
+  /** Ends a recorded process tree and proves it; false while something of it lives. */
+  bury(row: ProcessRow): Promise<boolean>
+  transcriptFile(attempt: string): string
+  /** Values that may appear nowhere we write. */
+  secrets(): readonly string[]
+  /** Has a clean clone made ahead for a repository. */
+  wantClone(id: string, context: RepoContext): void
+  failed(loop: string, error: unknown): Promise<void>
+  wake(): void
+}
+
+export type DaemonOptions = {
+  world: World
+  paths: Paths
+  settings: OperatorSettings
+  env: Readonly<Record<string, string | undefined>>
+  version: string
+  pid: number
+}
+
+export type RunningDaemon = AsyncDisposable & { daemon: Daemon; port: number; rung: string; nudge(): void }
+
+/** Starts everything. Refuses `already-up`, `rung-too-low`, `no-agent`; faults where the machine is broken. */
+export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon | Refusal> {
+  const { world, paths, settings } = options
+  const sandbox = await createSandbox(world, {
+    lowest: settings.rung,
+    path: options.env['PATH'] ?? '/usr/bin:/bin',
+    folder: paths.stateFolder,
+  })
+  if (isRefusal(sandbox)) return sandbox
+  const { agents, missing } = await findAgents(world, settings, options.env)
+  if (agents.size === 0)
+    return refuse(
+      'no-agent',
+      `no configured agent can start: ${missing.join('; ') || 'no family is configured'}`,
+      'tri-agent init',
+    )
+  const stack = new AsyncDisposableStack()
+  const database = openDatabase(paths.database)
+  stack.defer(() => database.close())
+  const epoch = await takeOver(database, options, sandbox.rung)
+  if (isRefusal(epoch)) {
+    await stack.disposeAsync()
+    return epoch
+  }
+  try {
+    return await wire({ ...options, sandbox, agents, database, epoch, stack })
+  } catch (error) {
+    await stack.disposeAsync()
+    throw error
+  }
+}
+
+/** Makes this process the daemon of the database, in one transaction with looking whether another one lives. */
+async function takeOver(
+  database: Database,
+  { world, pid, version }: DaemonOptions,
+  rung: string,
+): Promise<number | Refusal> {
+  return database.write(async (tx) => {
+    const other = await daemonRow(tx)
+    if (other && other.pid !== pid && isAlive({ bootId: other.boot_id, pid: other.pid, startTime: other.start_time }))
+      return refuse('already-up', `a daemon is up already (pid ${other.pid})`, 'tri-agent status, or tri-agent down')
+    const at = world.clock.now()
+    const epoch = await takeEpoch(tx, { pid, boot_id: bootId(), start_time: startTimeOf(pid), started_at: at })
+    await tell(tx, at, { type: 'daemon.started', epoch, pid, rung, version })
+    return epoch
+  })
+}
+
+const tell = (tx: Tx, at: number, event: Event) =>
+  append(tx, { at, actor: 'daemon', stream: 'daemon/main', events: [event] })
+
+type Parts = DaemonOptions & {
+  sandbox: Sandbox
+  agents: FoundAgents
+  database: Database
+  epoch: number
+  stack: AsyncDisposableStack
+}
+
+async function wire(parts: Parts): Promise<RunningDaemon> {
+  const { world, paths, settings, sandbox, agents, database, epoch, stack, env, pid } = parts
+  const failed = (loop: string, error: unknown) =>
+    database.write((tx) => tell(tx, world.clock.now(), { type: 'loop.failed', loop, error: sayError(error) }))
+  const git = createGit(world, {
+    path: env['PATH'] ?? '/usr/bin:/bin',
+    limits: { bundleBytes: settings.sizes.bundleBytes },
+  })
+  const gateway = stack.use(await openTheGateway(parts, failed))
+  const engine = embeddedEngine({
+    world,
+    database,
+    epoch,
+    leaseMs: settings.lease.leaseMs,
+    onFault: (error) => void failed('engine', error),
+  })
+  const pool = stack.use(
+    clonePool({
+      world,
+      git,
+      folder: join(paths.areas, 'warm'),
+      objectsInside: sandbox.rung === 'namespace' ? objectsInside : null,
+      failed: (error) => void failed('pool', error),
+    }),
+  )
+  const grants = new Map<string, Grant>()
+  const read = repositoryReader({ git, settings, repos: paths.repos, env })
+  const stagePorts: StagePorts = {
+    world,
+    git,
+    sandbox,
+    settings,
+    pool,
+    agent: (name) => agents.get(name) ?? null,
+    layers: layersIn(paths.layers),
+  }
+  const closed = { why: await machineClosed(paths.stateFolder) }
+  let wake = () => {}
+  const daemon: Daemon = {
+    world,
+    paths,
+    settings,
+    database,
+    epoch,
+    epochBoot: bootId(),
+    git,
+    gateway,
+    engine,
+    pool,
+    stagePorts,
+    keys: new Map(),
+    snapshot: (reader, tasks, idleMs) =>
+      takeSnapshot(reader, { tasks, idleMs, settings, agents, at: world.clock.now(), closed: closed.why }),
+    async mint(tx, { attempt, task, step, family, model }) {
+      const key = `vk-${attempt}-${world.secret(24)}`
+      const limitNanoUsd = task.budgetNanoUsd ?? settings.money.taskNanoUsd
+      const grant: Grant = {
+        attempt,
+        task: task.id,
+        repo: task.repo,
+        stage: step,
+        family,
+        models: [model],
+        grantedAt: world.clock.now(),
+        scope: `task/${task.root}`,
+        limitNanoUsd,
+      }
+      await grantKey(tx, key, grant)
+      tx.afterCommit(() => grants.set(attempt, grant))
+      return key
+    },
+    async openGateway(attempt, key) {
+      const grant = grants.get(attempt)
+      if (!grant) throw new Error(`attempt ${attempt} has no grant`)
+      grants.delete(attempt)
+      return gateway.open(key, grant)
+    },
+    async repository(id) {
+      const row = await database.read((reader) => repoById(reader, id))
+      return row ? read(row) : refuse('no-such-repository', `repository ${id} is not registered`)
+    },
+    flowPolicy: (context) => flowPolicy(settings, agents, context),
+    intentHappened: (task, context) => intentHappened(daemon, task, context),
+    bury: (row) => bury(world, row),
+    transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
+    secrets: () => [...agents.secrets, ...daemon.keys.values()],
+    wantClone: (id, context) => pool.want(id, context.repo.stores, context.repo.tip),
+    failed,
+    wake: () => wake(),
+  }
+  await startClean(daemon)
+  const working = engine.work((carried) => carryAttempt(daemon, carried))
+  const rescuing = startLoop(world, 'rescuer', 30_000, rescuer(daemon), failed)
+  const looking = startLoop(
+    world,
+    'machine',
+    10_000,
+    async () => void (closed.why = await machineClosed(paths.stateFolder)),
+    failed,
+  )
+  const dispatching = startLoop(world, 'dispatcher', 1000, dispatcher(daemon, new Map<Role, number>()), failed)
+  wake = () => dispatching.wake()
+  const health = await serveHealth(settings.http.host, settings.http.port, () => describeHealth(daemon, sandbox.rung))
+  const nudges = await listenForNudges(paths.socket, wake)
+  stack.defer(() =>
+    database.write((tx) => tell(tx, world.clock.now(), { type: 'daemon.stopped', epoch, why: `stopped, pid ${pid}` })),
+  )
+  stack.defer(async () => {
+    for (const attempt of engine.carrying()) engine.revoke(attempt, 'killed')
+    await working[Symbol.asyncDispose]()
+  })
+  for (const each of [looking, rescuing, dispatching, health, nudges]) stack.use(each)
+  return {
+    daemon,
+    port: health.port,
+    rung: sandbox.rung,
+    nudge: wake,
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  }
+}
+
+async function openTheGateway(
+  { world, database, settings, agents, paths }: Parts,
+  failed: (loop: string, error: unknown) => Promise<void>,
+): Promise<Gateway> {
+  const overlay = Object.fromEntries(
+    settings.prices.map((row) => [
+      row.model,
+      {
+        input: row.inputPerMtokUsd,
+        output: row.outputPerMtokUsd,
+        ...(row.cachedInputPerMtokUsd === undefined ? {} : { cachedInput: row.cachedInputPerMtokUsd }),
+        ...(row.cacheWritePerMtokUsd === undefined ? {} : { cacheWrite: row.cacheWritePerMtokUsd }),
+      },
+    ]),
+  )
+  const onEvent = (event: GatewayEvent) => {
+    if (event.type === 'gateway.failed') void failed('gateway', event.error)
+  }
+  const limits = { ...defaultLimits, dayNanoUsd: settings.money.dayNanoUsd }
+  return createGateway({
+    world,
+    database,
+    upstreams: agents.upstreams,
+    prices: loadPrices(overlay),
+    limits,
+    folder: paths.sockets,
+    families: otherFamilies(settings),
+    onEvent,
+  })
+}
+
+/** Models of families whose names do not tell: what the operator configured under that family. */
+function otherFamilies(settings: OperatorSettings): Record<string, string> {
+  const named = Object.entries(settings.families).flatMap(([family, { models }]) =>
+    Object.values(models).map((model) => [model, family] as const),
+  )
+  return Object.fromEntries(named.filter(([model, family]) => familyOf(model) === null && family !== ''))
+}
+
+/** What an earlier daemon left: every tree it started is ended and its folder removed, so that its attempts can be given back. */
+async function startClean(daemon: Daemon): Promise<void> {
+  await rescuer(daemon)()
+  for (const name of await readdir(daemon.paths.areas)) await removeTree(join(daemon.paths.areas, name))
+}
+
+/** numbers.md has no figure; a killed tree is gone within milliseconds, and a pass of the rescuer comes again. */
+const buryMs = 3000
+
+async function bury(world: World, row: ProcessRow): Promise<boolean> {
+  const identity = { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
+  const began = world.clock.mono()
+  while (isAlive(identity)) {
+    if (world.clock.mono() - began > buryMs) return false
+    signalGroup(row.pid, 'SIGKILL')
+    killProcess(row.pid)
+    await world.timer.sleep(5)
+  }
+  return true
+}
+
+const sayError = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))

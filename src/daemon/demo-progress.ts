@@ -1,0 +1,126 @@
+/** The demo's live view: one line per task, redrawn in place on a terminal; plain lines, one per event, elsewhere. */
+import type { Event } from '../core/event.ts'
+import { isOver, stateOf, type Task } from '../core/task.ts'
+import type { World } from '../host/world.ts'
+import { readLog } from '../store/log.ts'
+import { listTasks } from '../store/task.ts'
+import type { RunningDaemon } from './daemon.ts'
+
+type View = {
+  running: RunningDaemon
+  world: World
+  ids: readonly string[]
+  say: (text: string) => void
+  deadlineMs: number
+  isTerminal: boolean
+  columns: number
+}
+
+const lookMs = 100
+const stages = ['plan', 'implement', 'verify', 'review', 'land'] as const
+
+/** Shows the tasks until none moves any more, or the deadline; answers them as they stand then. */
+export async function showProgress(view: View): Promise<Task[]> {
+  const { running, world, ids, say, deadlineMs, isTerminal } = view
+  const began = world.clock.mono()
+  const seen = { seq: 0, drawn: 0 }
+  for (;;) {
+    const tasks = await tasksOf(running, ids)
+    const events = await running.daemon.database.read((reader) => readLog(reader, { after: seen.seq, limit: 1000 }))
+    seen.seq = events.at(-1)?.seq ?? seen.seq
+    const seconds = ((world.clock.mono() - began) / 1000).toFixed(1).padStart(5)
+    const lines = events
+      .flatMap(({ stream, event }) =>
+        describe(
+          event,
+          tasks.find(({ id }) => stream === `task/${id}`),
+        ),
+      )
+      .map((line) => `${seconds} s  ${line}`)
+    if (isTerminal) redraw(view, tasks, lines, seen)
+    else if (lines.length > 0) say(`${lines.join('\n')}\n`)
+    if (tasks.every(isStill) || world.clock.mono() - began > deadlineMs) {
+      if (isTerminal) say('\n')
+      return tasks
+    }
+    await world.timer.sleep(lookMs)
+  }
+}
+
+function redraw(
+  { say, columns }: View,
+  tasks: readonly Task[],
+  lines: readonly string[],
+  seen: { drawn: number },
+): void {
+  const up = seen.drawn > 0 ? `\u001B[${seen.drawn}A` : ''
+  const news = lines.map((line) => `\u001B[2K${cut(line, columns)}\n`).join('')
+  const rows = tasks.map((task) => `\u001B[2K${cut(bar(task), columns)}\n`)
+  say(`${up}\u001B[J${news}${news || seen.drawn === 0 ? '' : ''}\n${rows.join('')}`)
+  seen.drawn = rows.length + 1
+}
+
+const cut = (text: string, columns: number): string => (text.length > columns ? `${text.slice(0, columns - 1)}…` : text)
+
+/** `plan ✓  implement ▶  verify ·  review ·  land ·   Title` */
+function bar(task: Task): string {
+  const now = stages.indexOf(task.step as (typeof stages)[number])
+  const cells = stages.map((stage, index) => {
+    if (stage === 'plan' && task.size === 'small') return 'plan –'
+    const done = task.phase === 'done' || index < now
+    return `${stage} ${done ? '✓' : index === now ? (task.running.length > 0 ? '▶' : '·') : ' '}`
+  })
+  return `${cells.join('  ')}  ${task.lane.padEnd(10)} ${stateOf(task).padEnd(9)} ${task.title}`
+}
+
+/** One event in a person's words, or nothing where it would only be noise. */
+function describe(event: Event, task: Task | undefined): string[] {
+  if (!task) return []
+  const title = `[${task.title}]`
+  switch (event.type) {
+    case 'task.planned':
+      return [`${title} planned by ${event.family}`]
+    case 'attempt.admitted':
+      return event.step === 'verify' || event.step === 'land'
+        ? []
+        : [
+            `${title} ${event.step}: ${event.family ?? 'our own gates'}${event.model ? ` (${event.model}, simulated)` : ''}`,
+          ]
+    case 'candidate.taken':
+      return [`${title} handed over: ${event.files.join(', ')}  +${event.added} −${event.removed}`]
+    case 'gates.finished':
+      return [
+        `${title} gates on the merge: ${event.report.results.map(({ name, state }) => `${name} ${state}${event.report.baseline.includes(name) ? ' (was red before: baseline)' : ''}`).join(', ')}`,
+      ]
+    case 'task.returned':
+      return [`${title} sent back by ${event.from}, with the evidence`]
+    case 'vote.cast':
+      return [
+        `${title} ${event.family}: ${event.findings.length === 0 ? 'nothing wrong found' : event.findings.map(({ claim }) => `claims "${claim}"`).join('; ')}`,
+      ]
+    case 'finding.checked':
+      return [`${title} claim checked by ${event.by}: ${event.verdict}`]
+    case 'verdict.reached':
+      return [`${title} review: ${event.verdict}`]
+    case 'task.landed':
+      return [`${title} landed as ${event.commit.slice(0, 9)}`]
+    case 'task.escalated':
+      return [`${title} needs a person: ${event.why}`]
+    case 'attempt.ended':
+      return event.outcome === 'passed' || event.outcome === 'failed'
+        ? []
+        : [`${title} attempt ended: ${event.outcome}, ${event.reason}`]
+    default:
+      return []
+  }
+}
+
+/** The demo's tasks as they stand, in the order they were added. */
+async function tasksOf(running: RunningDaemon, ids: readonly string[]): Promise<Task[]> {
+  const all = await running.daemon.database.read((reader) => listTasks(reader, { limit: 100 }))
+  return ids.map((id) => all.find((task) => task.id === id)!)
+}
+
+/** True when nothing of the demo will move any more. */
+const isStill = (task: Task): boolean =>
+  isOver(task) || task.phase === 'escalated' || task.phase === 'awaiting-approval'

@@ -1,0 +1,85 @@
+/** What the daemon says of itself, and what admission sees of the world. */
+import { statfs } from 'node:fs/promises'
+import { freemem } from 'node:os'
+import type { FamilyState, Snapshot } from '../core/admission.ts'
+import { dayOf } from '../core/budget.ts'
+import type { FlowPolicy } from '../core/flow.ts'
+import type { OperatorSettings } from '../core/setting.ts'
+import type { Task } from '../core/task.ts'
+import type { Reader } from '../store/database.ts'
+import { accountOf } from '../store/ledger.ts'
+import { lastSeq } from '../store/log.ts'
+import { countTasks } from '../store/task.ts'
+import type { FoundAgents } from './agents.ts'
+import type { Daemon } from './daemon.ts'
+import type { Health } from './http.ts'
+import type { RepoContext } from './repository.ts'
+
+type Seen = {
+  tasks: readonly Task[]
+  idleMs: Snapshot['idleMs']
+  settings: OperatorSettings
+  agents: FoundAgents
+  at: number
+  closed: string | null
+}
+
+/** The state of the world as admission sees it. */
+export async function takeSnapshot(
+  reader: Reader,
+  { tasks, idleMs, settings, agents, at, closed }: Seen,
+): Promise<Snapshot> {
+  const families = agents.usable.map((family): FamilyState => {
+    const { agent, models } = settings.families[family]!
+    return { family, agent, models, closedUntil: null }
+  })
+  const day = await accountOf(reader, `day/${dayOf(at)}`)
+  const leftNanoUsd = settings.money.dayNanoUsd - (day ? day.spent + day.held : 0)
+  return {
+    at,
+    tasks,
+    families,
+    slots: settings.slots,
+    idleMs,
+    lendAfterMs: settings.lending.idleMs,
+    laneStepMs: settings.lane.stepMs,
+    closed,
+    leftNanoUsd,
+  }
+}
+
+/** The rules of the road for a repository; without one (it could not be read) no gate is known, and nothing passes that needs any. */
+export function flowPolicy(settings: OperatorSettings, agents: FoundAgents, context: RepoContext | null): FlowPolicy {
+  return {
+    unattended: settings.unattended,
+    usable: agents.usable,
+    gates: context?.settings.gates ?? [],
+    retry: settings.retry,
+    rounds: settings.review.rounds,
+    ...(context?.settings.review ? { least: context.settings.review } : {}),
+  }
+}
+
+/** numbers.md: nothing new below these. */
+const leastDiskBytes = 2 * 1024 ** 3
+const leastMemoryBytes = 1024 ** 3
+
+/** Why nothing new may start on this machine, or null. */
+export async function machineClosed(folder: string): Promise<string | null> {
+  const { bavail, bsize } = await statfs(folder)
+  if (bavail * bsize < leastDiskBytes) return `less than 2 GB of disk left for ${folder}`
+  if (availableMemory() < leastMemoryBytes) return 'less than 1 GB of memory left'
+  return null
+}
+
+const availableMemory = (): number => process.availableMemory?.() ?? freemem()
+
+/** The answer of /health and /readyz. */
+export async function describeHealth(daemon: Daemon, rung: string): Promise<Health> {
+  const { database, epoch, engine } = daemon
+  const read = await database.read(async (reader) => ({
+    tasks: await countTasks(reader),
+    events: await lastSeq(reader),
+  }))
+  return { ready: true, summary: { epoch, rung, carrying: engine.carrying().length, ...read } }
+}

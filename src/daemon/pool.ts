@@ -1,0 +1,67 @@
+/**
+ * The warm pool: clean clones made ahead while nothing waits, so that an agent starts without waiting for a checkout. A clone is used once, is
+ * thrown away when the tip moves, and is never shared: taking one is a rename.
+ */
+import { rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Git, RepoStores, Sha } from '../git/git.ts'
+import type { World } from '../host/world.ts'
+
+export type Pool = AsyncDisposable & {
+  /** Moves a ready clone of this commit to `into`; false when there is none. */
+  take(stores: RepoStores, commit: Sha, into: string): Promise<boolean>
+  /** Says what will be wanted next; the clone is made soon, and an older one of the repository is dropped. */
+  want(repo: string, stores: RepoStores, commit: Sha): void
+}
+
+type Ready = { commit: Sha; path: string }
+
+/** Let the attempt that has just started have the disk first. */
+const calmMs = 200
+
+/** One clone per repository, kept in `folder`. `objectsInside` as in Git.clone. */
+export function clonePool(ports: {
+  world: World
+  git: Git
+  folder: string
+  objectsInside: string | null
+  failed: (error: unknown) => void
+}): Pool {
+  const { world, git, folder, objectsInside } = ports
+  const ready = new Map<string, Ready>()
+  let stopped = false
+  let making: Promise<void> = Promise.resolve()
+
+  const make = async (repo: string, stores: RepoStores, commit: Sha) => {
+    const old = ready.get(repo)
+    if (stopped || old?.commit === commit) return
+    ready.delete(repo)
+    if (old) await rm(old.path, { recursive: true, force: true })
+    const path = join(folder, world.id('warm'))
+    await git.clone(stores, commit, path, objectsInside)
+    ready.set(repo, { commit, path })
+  }
+
+  return {
+    async take(stores, commit, into) {
+      const found = [...ready].find(([, each]) => each.commit === commit && each.path !== '')
+      if (!found) return false
+      const [repo, { path }] = found
+      ready.delete(repo) // before anything is awaited: nobody else can take the same clone
+      await rename(path, into)
+      void stores
+      return true
+    },
+    want(repo, stores, commit) {
+      making = making
+        .then(() => world.timer.sleep(calmMs))
+        .then(() => make(repo, stores, commit))
+        .catch(ports.failed)
+    },
+    async [Symbol.asyncDispose]() {
+      stopped = true
+      await making
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}

@@ -1,0 +1,49 @@
+/** `up` in the foreground: the daemon until SIGTERM or SIGINT. The first drains, the second ends at once. */
+import { isRefusal } from '../core/refusal.ts'
+import { loadConfig } from '../host/config.ts'
+import { Fault } from '../host/fault.ts'
+import { findPaths, makeFolders, type Env } from '../host/path.ts'
+import { programVersion } from '../host/version.ts'
+import { realWorld } from '../host/world.ts'
+import { startDaemon } from './daemon.ts'
+
+export type UpOptions = {
+  env: Env
+  unattended: boolean
+  onReady: (ready: { pid: number; port: number; rung: string }) => void
+}
+
+/** Starts the daemon and stays until it is told to stop. Answers the exit code; a refusal is thrown as a Fault with its hint. */
+export async function up({ env, unattended, onReady }: UpOptions): Promise<number> {
+  const paths = findPaths(env)
+  await makeFolders(paths)
+  const loaded = await loadConfig({ file: paths.configFile, env })
+  if (isRefusal(loaded)) throw new Fault(loaded.refused, loaded.why, loaded.hint ? { hint: loaded.hint } : {})
+  const settings = unattended ? { ...loaded.settings, unattended: true } : loaded.settings
+  const started = await startDaemon({
+    world: realWorld(),
+    paths,
+    settings,
+    env,
+    version: programVersion(),
+    pid: process.pid,
+  })
+  if (isRefusal(started)) throw new Fault(started.refused, started.why, started.hint ? { hint: started.hint } : {})
+  await using running = started
+  const told = toldToStop()
+  onReady({ pid: process.pid, port: running.port, rung: running.rung })
+  await told
+  return 0
+}
+
+function toldToStop(): Promise<void> {
+  return new Promise((resolve) => {
+    let times = 0
+    for (const name of ['SIGTERM', 'SIGINT'] as const)
+      process.on(name, () => {
+        times += 1
+        if (times > 1) process.exit(75) // asked twice: what is under way is found dead and given back at the next start
+        resolve()
+      })
+  })
+}

@@ -1,0 +1,107 @@
+/**
+ * verify-history: an independent look at what landed. For every commit on the target that the log knows: its tree is the tested tree, it is on the
+ * first-parent chain, its trailers agree with the log, and families other than the author's voted on the very commit that was reviewed.
+ */
+import { isRefusal } from '../core/refusal.ts'
+import { readTrailers } from '../core/trailer.ts'
+import type { Task } from '../core/task.ts'
+import { createGit } from '../git/subprocess.ts'
+import { loadConfig } from '../host/config.ts'
+import { findPaths, type Env } from '../host/path.ts'
+import { realWorld } from '../host/world.ts'
+import { openDatabase } from '../store/database.ts'
+import { landingsOf, listRepos, loadTask, type LandingRow } from '../store/task.ts'
+import { storesOf } from './repository.ts'
+
+export type VerifyOptions = { env: Env; repo: string | null; json: boolean; out: (text: string) => void }
+
+type Commit = { commit: string; tree: string; parents: string[]; message: string }
+export type Verified = { commit: string; task: string; title: string; problems: string[] }
+
+/** Verifies every landing of the registered repositories (or one, by name or path). Exit code: 0 all good, 1 something is wrong. */
+export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Promise<number> {
+  const world = realWorld()
+  const paths = findPaths(env)
+  const database = openDatabase(paths.database)
+  try {
+    const settings = await loadConfig({ file: paths.configFile, env })
+    if (isRefusal(settings)) throw new Error(settings.why)
+    const git = createGit(world, { path: env['PATH'] ?? '/usr/bin:/bin' })
+    const repos = (await database.read(listRepos)).filter(
+      ({ name, path, id }) => repo === null || [name, path, id].includes(repo),
+    )
+    const verified: Verified[] = []
+    const strangers: { commit: string; repo: string }[] = []
+    for (const row of repos) {
+      const stores = storesOf(paths.repos, row)
+      const landings = await database.read((reader) => landingsOf(reader, row.id))
+      const target = landings.at(-1)?.target ?? settings.settings.landing.branch
+      const tips = await git.refresh(stores, row.base, target)
+      if (isRefusal(tips)) throw new Error(`${row.name}: ${tips.why}`)
+      const history = tips.target === null ? [] : await git.history(stores, target, null)
+      for (const landing of landings) {
+        const task = await database.read((reader) => loadTask(reader, landing.task))
+        verified.push({
+          commit: landing.commit_sha,
+          task: landing.task,
+          title: task?.title ?? '?',
+          problems: problemsOf(landing, task, history),
+        })
+      }
+      for (const { commit, message } of history)
+        if (readTrailers(message)['Tested-Tree'] && !landings.some((each) => each.commit_sha === commit))
+          strangers.push({ commit, repo: row.name })
+    }
+    const bad = verified.filter(({ problems }) => problems.length > 0).length + strangers.length
+    out(json ? `${JSON.stringify({ ok: bad === 0, verified, strangers }, null, 2)}\n` : asText(verified, strangers))
+    return bad === 0 ? 0 : 1
+  } finally {
+    database.close()
+  }
+}
+
+/** Everything that is wrong with one landing, in sentences. */
+export function problemsOf(landing: LandingRow, task: Task | null, history: readonly Commit[]): string[] {
+  const commit = history.find((each) => each.commit === landing.commit_sha)
+  if (!commit) return ['is not on the first-parent history of its target']
+  if (!task?.candidate || !task.round || !task.approval) return ['the log does not know how it came to be']
+  const trailers = readTrailers(commit.message)
+  const { candidate, round, approval } = task
+  const others = round.votes.filter(({ family }) => family !== candidate.family)
+  const checks: [boolean, string][] = [
+    [commit.tree === landing.tree, `landed tree ${commit.tree} is not the tested tree ${landing.tree}`],
+    [trailers['Tested-Tree']?.[0] === commit.tree, 'its Tested-Tree trailer names another tree'],
+    [trailers['Task']?.[0] === landing.task, 'its Task trailer names another task'],
+    [trailers['Reviewed-Commit']?.[0] === candidate.commit, 'its Reviewed-Commit trailer names another commit'],
+    [
+      round.commit === candidate.commit && approval.commit === candidate.commit,
+      'review, approval and candidate are not about one commit',
+    ],
+    [round.votes.every(({ commit: voted }) => voted === candidate.commit), 'a vote was cast on another commit'],
+    [
+      round.policy.families.every((family) => others.some((vote) => vote.family === family)),
+      'a family that had to review it did not',
+    ],
+    [
+      others.length >= 2 || approval.by.startsWith('person:'),
+      'fewer than two other families reviewed it and no person approved',
+    ],
+    [round.verdict === 'approved', 'its round was not approved'],
+    [commit.parents.length === 1, 'it does not have exactly one parent'],
+  ]
+  return checks.filter(([holds]) => !holds).map(([, problem]) => problem)
+}
+
+function asText(verified: readonly Verified[], strangers: readonly { commit: string; repo: string }[]): string {
+  const lines = verified.map(({ commit, title, problems }) =>
+    problems.length === 0
+      ? `ok    ${commit.slice(0, 9)}  ${title}`
+      : `WRONG ${commit.slice(0, 9)}  ${title}\n      ${problems.join('\n      ')}`,
+  )
+  const unknown = strangers.map(
+    ({ commit, repo }) => `WRONG ${commit.slice(0, 9)}  in ${repo} claims to be a landing; the log knows nothing of it`,
+  )
+  const good = verified.filter(({ problems }) => problems.length === 0).length
+  const bad = verified.length - good + strangers.length
+  return `${[...lines, ...unknown].join('\n')}\n${good} landings: tested tree = landed tree, reviewed by other families${bad === 0 ? '' : `; ${bad} WRONG`}\n`
+}

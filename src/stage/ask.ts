@@ -1,0 +1,146 @@
+/**
+ * Asking an agent: an area with a tree in it, dependencies laid over, one contained process of the vendor's CLI, its end read as an answer.
+ * The area lives until `use` has looked at what was left in it. What the agent says is an answer, never a fact.
+ */
+import { randomUUID } from 'node:crypto'
+import { appendFile, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { AgentEnd, AgentSpec, Role } from '../agent/agent.ts'
+import { launch } from '../agent/launcher.ts'
+import { insideArgv } from '../agent/locate.ts'
+import type { Sha } from '../git/git.ts'
+import { makeArea, removeArea } from '../sandbox/area.ts'
+import type { Area, Box, Mount } from '../sandbox/sandbox.ts'
+import type { Prompt } from './prompt.ts'
+import { setUp } from './setup.ts'
+import { stoppedAs, without, type StagePorts, type StageResult, type Work } from './stage.ts'
+
+export type Question = {
+  role: Role
+  prompt: Prompt
+  /** `edit`: a private clone at this commit. `read`: its files, without .git, read-only. */
+  tree: { edit: Sha } | { read: Sha }
+  schema?: object
+}
+
+export type Asked = {
+  end: AgentEnd
+  /** What every result of this attempt carries. */
+  facts: Pick<StageResult, 'promptSha256' | 'killed'>
+  area: Area
+  /** Read-only mounts the tree needs to be whole: its borrowed objects. */
+  mounts: Mount[]
+}
+
+/** Where the agent's program and the borrowed objects are inside. */
+const programInside = '/opt/agent'
+export const objectsInside = '/store'
+
+/** numbers.md: 256 MB of output is a flood whatever it says. */
+const floodBytes = 256 * 1024 * 1024
+const graceMs = 2000
+
+/** Asks, and calls `use` when the agent came to a good end; any other end is the result. */
+export async function askAgent(
+  ports: StagePorts,
+  work: Work,
+  question: Question,
+  use: (asked: Asked) => Promise<StageResult>,
+): Promise<StageResult> {
+  const promptSha256 = question.prompt.sha256
+  const area = await makeArea(join(work.folder, 'agent'))
+  try {
+    const tree = await layTree(ports, work, area, question)
+    if ('failed' in tree)
+      return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', tree.failed, { promptSha256 })
+    const { killed, ...end } = await start(ports, work, area, question, tree.mounts)
+    await work.ended()
+    const facts = { promptSha256, killed }
+    if (work.signal.aborted) return without(stoppedAs(work.signal), end.reason, facts)
+    if (end.outcome !== 'passed') return without(end.outcome, end.reason, facts)
+    return await use({ end, facts, area, mounts: tree.mounts })
+  } finally {
+    await removeArea(area)
+  }
+}
+
+async function layTree(
+  ports: StagePorts,
+  work: Work,
+  area: Area,
+  { tree }: Question,
+): Promise<{ mounts: Mount[] } | { failed: string }> {
+  const { git, sandbox, pool } = ports
+  const { stores } = work.repo
+  const contained = sandbox.rung === 'namespace'
+  const commit = 'edit' in tree ? tree.edit : tree.read
+  if ('edit' in tree) {
+    if (!(await pool.take(stores, commit, area.work)))
+      await git.clone(stores, commit, area.work, contained ? objectsInside : null)
+  } else await git.checkout(stores, commit, area.work)
+  const dependencies = await setUp(ports, work, commit, area.work)
+  if ('failed' in dependencies) return dependencies
+  if ('edit' in tree) {
+    // What set-up made is not the agent's work, also where the repository forgot to ignore it.
+    await mkdir(join(area.work, '.git', 'info'), { recursive: true })
+    await appendFile(
+      join(area.work, '.git', 'info', 'exclude'),
+      dependencies.added.map((path) => `/${path}\n`).join(''),
+    )
+  }
+  const borrowed = 'edit' in tree && contained ? git.objectFolders(stores) : []
+  return { mounts: borrowed.map((from, index) => ({ from, to: `${objectsInside}/${index}`, mode: 'ro' })) }
+}
+
+async function start(ports: StagePorts, work: Work, area: Area, question: Question, mounts: Mount[]) {
+  const { world, sandbox, settings } = ports
+  const { attempt, gateway } = work
+  const found = attempt.family === null ? null : ports.agent(attempt.family)
+  if (!found || !gateway || attempt.family === null || attempt.model === null)
+    throw new Error(`${attempt.step} without an agent, a model or a key`)
+  const contained = sandbox.rung === 'namespace'
+  const view = sandbox.view(area, gateway)
+  const spec: AgentSpec = {
+    attempt: attempt.attempt,
+    role: question.role,
+    prompt: question.prompt.text,
+    family: attempt.family,
+    model: attempt.model,
+    work: view.work,
+    home: view.home,
+    tmp: view.tmp,
+    gatewayUrl: view.gatewayUrl,
+    key: gateway.key,
+    session: randomUUID(),
+    access: 'edit' in question.tree ? 'edit' : 'read',
+    contained,
+    ...(question.schema ? { schema: question.schema } : {}),
+  }
+  const program = insideArgv(found, contained ? programInside : found.folder)
+  const plan = found.adapter.plan(spec, program)
+  return launch({
+    world,
+    parser: found.adapter.parser(spec),
+    plan,
+    home: area.home,
+    limits: { lineBytes: settings.sizes.lineBytes, totalBytes: floodBytes, graceMs },
+    signal: work.signal,
+    onEvent: work.onAgentEvent,
+    onOutput: work.onOutput,
+    start: async ({ argv, env, stdin }) => {
+      const box: Box = {
+        area,
+        argv,
+        env: { HOME: view.home, TMPDIR: view.tmp, ...env },
+        stdin,
+        mounts: contained ? [...mounts, { from: found.folder, to: programInside, mode: 'ro' }] : [],
+        readOnlyWork: spec.access === 'read',
+        gateway,
+        toolchain: work.toolchain,
+      }
+      const started = await sandbox.start(box)
+      await work.started(started, area)
+      return started
+    },
+  })
+}
