@@ -13,6 +13,10 @@ test('a slip of the finger finds the word that was meant, and a stranger finds n
   )
 })
 
+test('letters that changed places count as one slip, so that a short word is found too', () => {
+  assert.equal(nearest('ilst', ['show', 'list']), 'list')
+})
+
 test('a known word is itself; an unknown one is refused with the nearest and the whole list', () => {
   assert.equal(oneOf('lane', 'normal', lanes), 'normal')
   assert.deepEqual(oneOf('lane', 'norml', lanes), {

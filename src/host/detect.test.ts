@@ -125,14 +125,17 @@ async function machine(context: TestContext) {
   await program('home/.nvm/v24/bin/node')
   await program('home/.nvm/v24/lib/npm/bin/npm-cli.js', '#!/usr/bin/env node\n')
   await symlink('../lib/npm/bin/npm-cli.js', join(root, 'home/.nvm/v24/bin/npm'))
+  await program('home/.fmt/bin/fmt', '#!/usr/bin/env node\n')
   await program('home/.local/bin/uv')
   await program('home/bin/mine')
   await program('home/loose')
-  const path = ['home/.nvm/v24/bin', 'home/.local/bin', 'home/bin', 'home'].map((each) => join(root, each))
+  const path = ['home/.nvm/v24/bin', 'home/.fmt/bin', 'home/.local/bin', 'home/bin', 'home'].map((each) =>
+    join(root, each),
+  )
   const resolveIn = (toolchain: string[], ...commands: string[]) => {
     const { folders, missing } = examineToolchain(
       { toolchain, setup: commands, gates: [] },
-      { HOME: home, PATH: [...path, '/usr/bin', '/bin'].join(':') },
+      { HOME: home, XDG_STATE_HOME: '/s', XDG_CONFIG_HOME: '/c', PATH: [...path, '/usr/bin', '/bin'].join(':') },
     )
     return {
       folders: folders.map((each) => each.replace(root, '')),
@@ -146,6 +149,7 @@ test('a tool is found on PATH with what it links to and what interprets it', asy
   const { resolveIn } = await machine(context)
   assert.deepEqual(resolveIn(['npm']), { folders: ['/home/.nvm/v24/bin', '/home/.nvm/v24/lib/npm/bin'], missing: [] })
   assert.deepEqual(resolveIn([], 'npm ci && node x; sh y'), resolveIn(['npm']))
+  assert.deepEqual(resolveIn(['fmt']).folders, ['/home/.fmt/bin', '/home/.nvm/v24/bin'])
   assert.deepEqual(resolveIn(['sh']), { folders: [], missing: [] })
 })
 

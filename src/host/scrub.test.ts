@@ -117,6 +117,10 @@ test('no secret is left in any text, and a text without one is unchanged, byte f
   )
 })
 
+test('of two secrets that begin alike the longer one is taken out whole', () => {
+  assert.equal(scrubText('a hunter22-and-longer b hunter22-and c', known), `a ${mark} b ${mark}-and c`)
+})
+
 test('a line is not delayed unless its end begins a secret', () => {
   const scrubber = createScrubber(known)
   const out = ['a line\n', 'another', ' hunt', 'ing\n', 'x hunter22', '\n'].map((line) =>
