@@ -47,7 +47,15 @@ export type TokenUse = { input: number; cachedInput: number; cacheWrite: number;
 export type AgentEvent =
   | { type: 'started'; session: string | null; model: string | null; version: string | null }
   | { type: 'text'; text: string }
-  | { type: 'tool'; phase: 'start' | 'end'; id: string; name: string; kind: 'shell' | 'edit' | 'read' | 'other'; ok?: boolean; detail?: string }
+  | {
+      type: 'tool'
+      phase: 'start' | 'end'
+      id: string
+      name: string
+      kind: 'shell' | 'edit' | 'read' | 'other'
+      ok?: boolean
+      detail?: string
+    }
   | { type: 'denied'; tool: string }
   | { type: 'retry'; attempt: number | null; status: number | null; delayMs: number | null; reason: string }
   | { type: 'usage'; scope: 'step' | 'attempt' | 'session'; tokens: TokenUse; usd: number | null; model: string | null }

@@ -2,6 +2,7 @@
  * How a stage's result becomes events, in one transaction behind the fence. What the wire showed wins over what the agent said: the family of a
  * candidate or a vote is that of the model the gateway saw, and a limit reached on the wire is the outcome.
  */
+import { createHash } from 'node:crypto'
 import type { AttemptEnded, Event, TaskAdded, TaskEvent } from '../core/event.ts'
 import { familyOf } from '../core/family.ts'
 import { conclude, type Ending, type Product } from '../core/flow.ts'
@@ -16,7 +17,6 @@ import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import { landIntended } from './lander.ts'
 import type { RepoContext } from './repository.ts'
-import { signatureOf } from './worker.ts'
 
 type Transcript = AttemptEnded['transcript']
 
@@ -29,15 +29,13 @@ export async function settle(
   context: RepoContext | null,
   transcript: Transcript,
 ): Promise<void> {
-  const { database, gateway } = daemon
-  const wire = gateway.report(carried.attempt)
+  const wire = daemon.gateway.report(carried.attempt)
   const seen = seenOnTheWire(running, result, wire)
   if (seen.landing && context) {
     const landed = await landIntended(daemon, carried, context, seen.landing)
     if (landed !== null) return finish(daemon, carried, running, { ...seen, ...landed }, context, transcript, wire)
   }
   await finish(daemon, carried, running, seen, context, transcript, wire)
-  void database
 }
 
 async function finish(
@@ -160,3 +158,10 @@ function childOf(parent: Task, sub: SubTask, ids: readonly string[], index: numb
     ref: null,
   }
 }
+
+/** A short hash of a failure, digits and ids left out, so that the same failure is recognised when it comes back. */
+const signatureOf = (outcome: string, reason: string): string =>
+  createHash('sha256')
+    .update(`${outcome} ${reason.toLowerCase().replaceAll(/[0-9a-f]{7,}|\d+/g, '#')}`)
+    .digest('hex')
+    .slice(0, 16)

@@ -2,7 +2,6 @@
  * The worker: carries one attempt from its claim to its recorded end. It owns the order in which an attempt dies (key, program, container, proof)
  * and is the only door through which a stage's result becomes events; the fence decides whether it may.
  */
-import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isRefusal } from '../core/refusal.ts'
@@ -66,6 +65,7 @@ export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<vo
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }
   await settle(daemon, carried, running, result, context, await transcript.close())
+  if (context) daemon.wantClone(task.repo, context)
   daemon.wake()
 }
 
@@ -116,10 +116,3 @@ function brokenBy(error: unknown, signal: AbortSignal): StageResult {
     isFault(error) ? `${message}${error.hint ? ` (${error.hint})` : ''}` : `a defect of tri-agent: ${message}`,
   )
 }
-
-/** A short hash of a failure, digits and ids left out, so that the same failure is recognised when it comes back. */
-export const signatureOf = (outcome: string, reason: string): string =>
-  createHash('sha256')
-    .update(`${outcome} ${reason.toLowerCase().replaceAll(/[0-9a-f]{7,}|\d+/g, '#')}`)
-    .digest('hex')
-    .slice(0, 16)
