@@ -1,0 +1,86 @@
+/** What every verb is given, and the three ways it speaks: an answer on stdout, a note on stderr, a refusal with what to type next. */
+import { existsSync } from 'node:fs'
+import type { CommandPorts } from '../command/ports.ts'
+import { refuse, type Refusal } from '../core/refusal.ts'
+import { accountName } from '../host/environment.ts'
+import { findPaths, type Env, type Paths } from '../host/path.ts'
+import { realWorld, type World } from '../host/world.ts'
+import { openDatabase, type Database } from '../store/database.ts'
+
+export type Context = {
+  env: Env
+  cwd: string
+  paths: Paths
+  world: World
+  json: boolean
+  /** The answer, to stdout. */
+  out(text: string): void
+  /** Progress and remarks, to stderr, so that the answer stays clean. */
+  note(text: string): void
+  isTerminal: boolean
+  /** Width of the terminal; where there is none, lines are not fitted and this is Infinity. */
+  columns: number
+}
+
+/** What was typed after the verb. */
+export type Said = {
+  args: readonly string[]
+  text(option: string): string | undefined
+  texts(option: string): string[]
+  /** Undefined where it was not said. */
+  flag(option: string): boolean | undefined
+}
+
+/** A verb: answers the exit code, or a refusal. */
+export type Act = (context: Context, said: Said) => Promise<number | Refusal>
+
+/** Exit codes: sysexits.h gives the last two. */
+export const exitCode = { done: 0, refused: 1, usage: 2, bug: 70, tryAgain: 75 } as const
+
+export function makeContext(env: Env, json: boolean): Context {
+  const { stdout, stderr } = process
+  return {
+    env,
+    cwd: process.cwd(),
+    paths: findPaths(env),
+    world: realWorld(),
+    json,
+    out: (text) => void stdout.write(text),
+    note: (text) => void stderr.write(text),
+    isTerminal: stdout.isTTY === true,
+    columns: stdout.isTTY ? stdout.columns || 80 : Number.POSITIVE_INFINITY,
+  }
+}
+
+/** The answer: one JSON value with `--json`, else the text. */
+export function answer({ json, out }: Context, value: object, text: string): number {
+  out(json ? `${JSON.stringify(value, null, 2)}\n` : text.endsWith('\n') || text === '' ? text : `${text}\n`)
+  return exitCode.done
+}
+
+/** Opens the database for `body` and closes it after. Refuses `not-initialised` where there is none: looking never makes one. */
+export async function withDatabase<T>(
+  context: Context,
+  body: (database: Database) => Promise<T>,
+): Promise<T | Refusal> {
+  const { database: path } = context.paths
+  if (!existsSync(path))
+    return refuse(
+      'not-initialised',
+      `nothing is set up for this account yet (no ${path})`,
+      'tri-agent init, in your repository',
+    )
+  const database = openDatabase(path)
+  try {
+    return await body(database)
+  } finally {
+    database.close()
+  }
+}
+
+/** What commands are given: this database, this world, and who is asking. */
+export const commandPorts = ({ world }: Context, database: Database): CommandPorts => ({
+  database,
+  world,
+  actor: `person:${accountName()}`,
+})

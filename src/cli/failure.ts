@@ -1,0 +1,49 @@
+/** How a "no" is said: a refusal, a fault of the world, or a bug of ours, each with its exit code. With `--json` on stdout, else on stderr. */
+import { isRefusal, type Refusal } from '../core/refusal.ts'
+import { isFault } from '../host/fault.ts'
+import { exitCode } from './context.ts'
+
+type Said = { refused: string; why: string; hint?: string | undefined; code: number }
+
+/** Says what went wrong; answers the exit code. */
+export function complain(wrong: unknown, json: boolean, refusedCode: number = exitCode.refused): number {
+  const { code, ...said } = describe(wrong, refusedCode)
+  if (json) process.stdout.write(`${JSON.stringify({ ok: false, ...said, exitCode: code }, null, 2)}\n`)
+  else process.stderr.write(`tri-agent: ${said.why}\n${said.hint ? `  → ${said.hint}\n` : ''}`)
+  return code
+}
+
+/** What may pass by itself: another try is worth it. */
+const passing = new Set([
+  'database-unusable',
+  'git-timeout',
+  'port-in-use',
+  'daemon-slow',
+  'ENOSPC',
+  'EMFILE',
+  'ENFILE',
+  'EAGAIN',
+  'EBUSY',
+])
+
+function describe(wrong: unknown, refusedCode: number): Said {
+  if (isRefusal(wrong)) return { ...(wrong as Refusal), code: refusedCode }
+  if (isFault(wrong)) {
+    const { code, message, hint } = wrong
+    return { refused: code, why: message, hint, code: passing.has(code) ? exitCode.tryAgain : exitCode.refused }
+  }
+  const { code, syscall } = (wrong ?? {}) as NodeJS.ErrnoException
+  if (wrong instanceof Error && code && syscall)
+    return {
+      refused: code.toLowerCase(),
+      why: wrong.message,
+      code: passing.has(code) ? exitCode.tryAgain : exitCode.refused,
+    }
+  const stack = wrong instanceof Error ? (wrong.stack ?? wrong.message) : String(wrong)
+  return {
+    refused: 'bug',
+    why: stack,
+    hint: 'this is a bug in tri-agent; nothing acknowledged is lost. Please report the lines above',
+    code: exitCode.bug,
+  }
+}

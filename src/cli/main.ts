@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+/**
+ * The way in. It imports nothing at the top and uses no syntax that an old Node cannot read, so that the sentence below is what an old Node prints.
+ */
+const [major = 0] = process.versions.node.split('.').map(Number)
+if (major < 24) {
+  console.error(`tri-agent needs Node 24 or newer, this is ${process.versions.node}.`)
+  process.exitCode = 2
+} else {
+  const { environment, compileCacheFolder } = await import('../host/environment.ts')
+  const folder = compileCacheFolder(environment())
+  if (folder !== null) (await import('node:module')).enableCompileCache(folder)
+  const { start } = await import('./program.ts')
+  process.exitCode = await start(process.argv.slice(2), environment())
+}

@@ -1,0 +1,293 @@
+/**
+ * Every verb as data: what it takes, what it says of itself, and where its code is. Help, completion, and "did you mean" all read this one table.
+ * Nothing here is loaded before it is asked for: each `load` names its file by import().
+ */
+import { lanes } from '../core/lane.ts'
+import { kinds, sizes } from '../core/task.ts'
+import type { Act } from './context.ts'
+
+export type Choice = {
+  /** As commander writes it: `-f, --file <path>`. */
+  flags: string
+  about: string
+  /** May be said several times. Never greedy: `--tag web "Title"` must not swallow the title. */
+  repeats?: true
+  /** The only words allowed. */
+  words?: readonly string[]
+}
+
+export const groups = ['Start', 'Ask', 'Look', 'Decide', 'Check'] as const
+export type Group = (typeof groups)[number]
+
+export type Verb = {
+  name: string
+  /** Under which heading of the help it stands. */
+  group: Group
+  /** As commander writes them: `<task>`, `[path]`. */
+  args: readonly { name: string; about: string; words?: readonly string[] }[]
+  about: string
+  options: readonly Choice[]
+  examples: readonly string[]
+  load: () => Promise<Act>
+}
+
+const task = { name: '<task>', about: 'its id, or the beginning of it' }
+const why: Choice = { flags: '--why <reason>', about: 'the reason, for the log' }
+
+export const verbs: readonly Verb[] = [
+  {
+    name: 'demo',
+    group: 'Start',
+    args: [],
+    about: 'See it all at work on a scratch repository, with simulated models',
+    options: [],
+    examples: ['tri-agent demo'],
+    load: async () => (await import('./demo.ts')).demo,
+  },
+  {
+    name: 'init',
+    group: 'Start',
+    args: [{ name: '[path]', about: 'the repository; default: where you are' }],
+    about: 'Set up a repository and your settings; starts nothing, may be repeated',
+    options: [
+      { flags: '-y, --yes', about: 'change existing files without asking' },
+      { flags: '--base <branch>', about: 'the branch work starts from; default: the one checked out' },
+    ],
+    examples: ['cd my-project && tri-agent init', 'tri-agent init ~/my-project --yes'],
+    load: async () => (await import('./init.ts')).init,
+  },
+  {
+    name: 'up',
+    group: 'Start',
+    args: [],
+    about: 'Start the daemon that carries tasks out',
+    options: [
+      { flags: '-d, --detach', about: 'leave it in the background and come back once it answers' },
+      { flags: '--unattended', about: 'land without a person wherever the review policy asks for none' },
+    ],
+    examples: ['tri-agent up', 'tri-agent up --detach'],
+    load: async () => (await import('./up.ts')).up,
+  },
+  {
+    name: 'down',
+    group: 'Start',
+    args: [],
+    about: 'Stop the daemon; what is under way goes back to the queue',
+    options: [],
+    examples: ['tri-agent down'],
+    load: async () => (await import('./down.ts')).down,
+  },
+  {
+    name: 'add',
+    group: 'Ask',
+    args: [{ name: '[title]', about: 'what you want, in one line; may stand in the file instead' }],
+    about: 'Queue a task for the repository you are in',
+    options: [
+      { flags: '-f, --file <path>', about: 'a Markdown file with the whole text (- for stdin), front matter allowed' },
+      { flags: '--text <text>', about: 'the whole text, said here' },
+      { flags: '--lane <lane>', about: 'how urgent it is', words: lanes },
+      { flags: '--size <size>', about: 'medium and large tasks are planned first', words: sizes },
+      { flags: '--kind <kind>', about: 'what it is; review and architect answer with a report', words: kinds },
+      { flags: '--tag <tag>', about: 'a label; family:NAME chooses who implements', repeats: true },
+      { flags: '--after <task>', about: 'only once that task is done', repeats: true },
+      { flags: '--accept <criterion>', about: 'what must be true at the end', repeats: true },
+      { flags: '--budget <usd>', about: 'at most so many dollars' },
+      { flags: '--ref <ref>', about: 'for --kind review: the branch or commit to judge' },
+      { flags: '--repo <name>', about: 'another repository than the one you are in' },
+    ],
+    examples: [
+      'tri-agent add "Retry uploads that time out" --kind fix --accept "a test shows the retry"',
+      'tri-agent add -f task.md --lane critical --budget 2.50',
+      'tri-agent add "Is this branch safe?" --kind review --ref feature/login',
+    ],
+    load: async () => (await import('./add.ts')).add,
+  },
+  {
+    name: 'list',
+    group: 'Look',
+    args: [],
+    about: 'List tasks, newest first',
+    options: [
+      { flags: '-a, --all', about: 'all of them' },
+      { flags: '--state <state>', about: 'only these states', repeats: true },
+      { flags: '--repo <name>', about: 'only this repository' },
+      { flags: '--limit <n>', about: 'at most so many' },
+    ],
+    examples: ['tri-agent list', 'tri-agent list --state escalated --state awaiting-approval'],
+    load: async () => (await import('./list.ts')).list,
+  },
+  {
+    name: 'show',
+    group: 'Look',
+    args: [task],
+    about: 'Show one task whole, and what to type next',
+    options: [],
+    examples: ['tri-agent show task_7k2m', 'tri-agent show 7k2m --json'],
+    load: async () => (await import('./show.ts')).show,
+  },
+  {
+    name: 'status',
+    group: 'Look',
+    args: [],
+    about: "One screen: the daemon, its work, what waits for you, today's cost",
+    options: [],
+    examples: ['tri-agent status'],
+    load: async () => (await import('./status.ts')).status,
+  },
+  {
+    name: 'log',
+    group: 'Look',
+    args: [],
+    about: 'What happened, one line per event',
+    options: [
+      { flags: '-f, --follow', about: 'go on as it happens' },
+      { flags: '--task <task>', about: 'only of this task' },
+      { flags: '--type <type>', about: 'only these types', repeats: true },
+      { flags: '--limit <n>', about: 'the last so many; default: 50' },
+    ],
+    examples: ['tri-agent log -f', 'tri-agent log --task 7k2m', 'tri-agent log --type task.landed --json'],
+    load: async () => (await import('./log.ts')).log,
+  },
+  {
+    name: 'output',
+    group: 'Look',
+    args: [task],
+    about: "Read along with a task's agent",
+    options: [
+      { flags: '-f, --follow', about: 'go on until the attempt ends' },
+      { flags: '--attempt <n>', about: 'which attempt, by its number; default: the last' },
+    ],
+    examples: ['tri-agent output 7k2m --follow', 'tri-agent output 7k2m --attempt 1'],
+    load: async () => (await import('./output.ts')).output,
+  },
+  {
+    name: 'watch',
+    group: 'Look',
+    args: [],
+    about: 'Watch the work as it happens',
+    options: [{ flags: '--until-idle', about: 'stop once nothing moves any more without you' }],
+    examples: ['tri-agent watch', 'tri-agent watch --until-idle'],
+    load: async () => (await import('./watch.ts')).watch,
+  },
+  {
+    name: 'approve',
+    group: 'Decide',
+    args: [task],
+    about: 'Let a reviewed commit land',
+    options: [{ flags: '--commit <sha>', about: 'only if this is what was reviewed' }],
+    examples: ['tri-agent approve 7k2m', 'tri-agent approve 7k2m --commit 3f9c2ab'],
+    load: async () => (await import('./decide.ts')).approve,
+  },
+  {
+    name: 'reject',
+    group: 'Decide',
+    args: [task],
+    about: 'Send a reviewed commit back to its implementer',
+    options: [{ flags: '--why <reason>', about: 'what is wrong; the implementer reads it' }],
+    examples: ['tri-agent reject 7k2m --why "it must not touch the parser"'],
+    load: async () => (await import('./decide.ts')).reject,
+  },
+  {
+    name: 'retry',
+    group: 'Decide',
+    args: [task],
+    about: 'Open an escalated task again where it stopped',
+    options: [],
+    examples: ['tri-agent retry 7k2m'],
+    load: async () => (await import('./decide.ts')).retry,
+  },
+  {
+    name: 'cancel',
+    group: 'Ask',
+    args: [task],
+    about: 'Give a task up; what runs for it is ended',
+    options: [why],
+    examples: ['tri-agent cancel 7k2m --why "no longer wanted"'],
+    load: async () => (await import('./decide.ts')).cancel,
+  },
+  {
+    name: 'prioritize',
+    group: 'Ask',
+    args: [task],
+    about: 'Change the order',
+    options: [
+      { flags: '--lane <lane>', about: 'put it into this lane', words: lanes },
+      { flags: '--first', about: 'before everything else' },
+      { flags: '--no-first', about: 'no longer before everything else' },
+    ],
+    examples: ['tri-agent prioritize 7k2m --lane critical', 'tri-agent prioritize 7k2m --first'],
+    load: async () => (await import('./decide.ts')).prioritize,
+  },
+  {
+    name: 'hold',
+    group: 'Ask',
+    args: [task],
+    about: 'Start nothing new for a task until it is released',
+    options: [why],
+    examples: ['tri-agent hold 7k2m --why "wait for the release"'],
+    load: async () => (await import('./decide.ts')).hold,
+  },
+  {
+    name: 'release',
+    group: 'Ask',
+    args: [task],
+    about: 'Let a held task go on',
+    options: [],
+    examples: ['tri-agent release 7k2m'],
+    load: async () => (await import('./decide.ts')).release,
+  },
+  {
+    name: 'route',
+    group: 'Check',
+    args: [{ name: '[task]', about: 'a task that is there; or describe one with --title' }],
+    about: 'Say which family would take a task, and why',
+    options: [
+      { flags: '--explain', about: 'every rule that was considered' },
+      { flags: '--title <title>', about: 'a task that is not there' },
+      { flags: '--kind <kind>', about: 'its kind', words: kinds },
+      { flags: '--size <size>', about: 'its size', words: sizes },
+      { flags: '--tag <tag>', about: 'its labels', repeats: true },
+    ],
+    examples: ['tri-agent route 7k2m --explain', 'tri-agent route --title "Explain the parser" --kind docs --explain'],
+    load: async () => (await import('./route.ts')).routeTask,
+  },
+  {
+    name: 'config',
+    group: 'Check',
+    args: [{ name: '[what]', about: 'show', words: ['show'] }],
+    about: 'Show the settings in force',
+    options: [{ flags: '--origin', about: 'where each value comes from' }],
+    examples: ['tri-agent config show --origin'],
+    load: async () => (await import('./config.ts')).config,
+  },
+  {
+    name: 'verify-history',
+    group: 'Check',
+    args: [],
+    about: 'Check every landed commit against the log',
+    options: [{ flags: '--repo <name>', about: 'only this repository' }],
+    examples: ['tri-agent verify-history'],
+    load: async () => (await import('./verify-history.ts')).verifyHistory,
+  },
+  {
+    name: 'rebuild',
+    group: 'Check',
+    args: [],
+    about: 'Make the tables anew from the log',
+    options: [{ flags: '--verify', about: 'only compare; change nothing' }],
+    examples: ['tri-agent rebuild --verify'],
+    load: async () => (await import('./rebuild.ts')).rebuild,
+  },
+  {
+    name: 'completion',
+    group: 'Start',
+    args: [{ name: '<shell>', about: 'which shell', words: ['bash', 'zsh', 'fish'] }],
+    about: 'Print a completion script for your shell',
+    options: [],
+    examples: [
+      'source <(tri-agent completion bash)',
+      'tri-agent completion fish > ~/.config/fish/completions/tri-agent.fish',
+    ],
+    load: async () => (await import('./completion.ts')).completion,
+  },
+]
