@@ -6,6 +6,7 @@ import { accountName } from '../host/environment.ts'
 import { findPaths, type Env, type Paths } from '../host/path.ts'
 import { realWorld, type World } from '../host/world.ts'
 import { openDatabase, type Database } from '../store/database.ts'
+import { clean } from './format.ts'
 
 export type Context = {
   env: Env
@@ -13,8 +14,10 @@ export type Context = {
   paths: Paths
   world: World
   json: boolean
-  /** The answer, to stdout. */
+  /** The answer, to stdout, cleaned of control characters: much of it was written by agents. */
   out(text: string): void
+  /** To stdout as it is: for what moves the cursor itself and cleans what it shows. */
+  draw(text: string): void
   /** Progress and remarks, to stderr, so that the answer stays clean. */
   note(text: string): void
   isTerminal: boolean
@@ -45,8 +48,9 @@ export function makeContext(env: Env, json: boolean): Context {
     paths: findPaths(env),
     world: realWorld(),
     json,
-    out: (text) => void stdout.write(text),
-    note: (text) => void stderr.write(text),
+    out: (text) => void stdout.write(clean(text)),
+    draw: (text) => void stdout.write(text),
+    note: (text) => void stderr.write(clean(text)),
     isTerminal: stdout.isTTY === true,
     columns: stdout.isTTY ? stdout.columns || 80 : Number.POSITIVE_INFINITY,
   }

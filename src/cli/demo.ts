@@ -1,7 +1,7 @@
 /** demo: the whole product on a scratch repository, with simulated models. */
 import type { Act } from './context.ts'
 
-export const demo: Act = async ({ env, json, out, isTerminal, columns }) => {
+export const demo: Act = async ({ env, json, draw, isTerminal, columns }) => {
   const { demo: play } = await import('../daemon/demo.ts')
-  return play({ env, json, out, isTerminal, columns: Number.isFinite(columns) ? columns : 120 })
+  return play({ env, json, out: draw, isTerminal, columns: Number.isFinite(columns) ? columns : 120 })
 }

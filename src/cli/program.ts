@@ -94,8 +94,10 @@ function checkWords(verb: Verb, args: readonly string[], options: Record<string,
   for (const { flags, words } of verb.options) {
     const name = longFlag(flags)
     const word = options[camel(name)]
-    const wrong = typeof word === 'string' && words ? oneOf(name, word, words) : null
-    if (isRefusal(wrong)) return wrong
+    for (const each of Array.isArray(word) ? word : [word]) {
+      const wrong = typeof each === 'string' && words ? oneOf(name, each, words) : null
+      if (isRefusal(wrong)) return wrong
+    }
   }
   return null
 }

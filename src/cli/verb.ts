@@ -3,7 +3,7 @@
  * Nothing here is loaded before it is asked for: each `load` names its file by import().
  */
 import { lanes } from '../core/lane.ts'
-import { kinds, sizes } from '../core/task.ts'
+import { kinds, phases, sizes } from '../core/task.ts'
 import type { Act } from './context.ts'
 
 export type Choice = {
@@ -31,6 +31,7 @@ export type Verb = {
   load: () => Promise<Act>
 }
 
+const states = ['ready', 'running', ...phases.filter((phase) => phase !== 'open')]
 const task = { name: '<task>', about: 'its id, or the beginning of it' }
 const why: Choice = { flags: '--why <reason>', about: 'the reason, for the log' }
 
@@ -109,7 +110,7 @@ export const verbs: readonly Verb[] = [
     about: 'List tasks, newest first',
     options: [
       { flags: '-a, --all', about: 'all of them' },
-      { flags: '--state <state>', about: 'only these states', repeats: true },
+      { flags: '--state <state>', about: 'only this state', words: states, repeats: true },
       { flags: '--repo <name>', about: 'only this repository' },
       { flags: '--limit <n>', about: 'at most so many' },
     ],
@@ -142,7 +143,7 @@ export const verbs: readonly Verb[] = [
     options: [
       { flags: '-f, --follow', about: 'go on as it happens' },
       { flags: '--task <task>', about: 'only of this task' },
-      { flags: '--type <type>', about: 'only these types', repeats: true },
+      { flags: '--type <type>', about: 'only this type of event', repeats: true },
       { flags: '--limit <n>', about: 'the last so many; default: 50' },
     ],
     examples: ['tri-agent log -f', 'tri-agent log --task 7k2m', 'tri-agent log --type task.landed --json'],

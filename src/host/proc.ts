@@ -105,3 +105,14 @@ export function killProcess(pid: number): boolean {
     return false
   }
 }
+
+/** Asks this very process to end (SIGTERM); false when it was not there. Faults pass: EPERM says that it is not ours. */
+export function terminateProcess(identity: ProcessIdentity): boolean {
+  if (!isAlive(identity)) return false
+  try {
+    return process.kill(identity.pid, 'SIGTERM')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
+    throw error
+  }
+}

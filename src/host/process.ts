@@ -5,6 +5,7 @@
  * `exit` settles on the kernel's exit, not on closed pipes: a daemon that inherited stdout would hold those for minutes.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, constants, openSync } from 'node:fs'
 import { Readable, type Writable } from 'node:stream'
 
 export type Exit = { code: number | null; signal: string | null }
@@ -84,6 +85,38 @@ export function signalGroup(pgid: number, name: NodeJS.Signals): boolean {
   } catch {
     return false
   }
+}
+
+export type Detached = { pid: number; exit: Promise<Exit> }
+
+/**
+ * Starts a program that outlives us: a session of its own, no terminal, its output appended to `log` (0600). Waiting for `exit` does not keep us
+ * alive. Rejects with the system's error when it cannot be started or the log not be opened.
+ */
+export function startDetached(
+  spec: Pick<SpawnSpec, 'file' | 'args' | 'cwd' | 'env'> & { log: string },
+): Promise<Detached> {
+  const log = openSync(
+    spec.log,
+    constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW,
+    0o600,
+  )
+  return new Promise<Detached>((resolve, reject) => {
+    const child = spawn(spec.file, [...spec.args], {
+      cwd: spec.cwd,
+      env: { ...spec.env },
+      detached: true,
+      stdio: ['ignore', log, log],
+    })
+    child.once('error', reject)
+    child.once('spawn', () => {
+      child.unref()
+      resolve({
+        pid: child.pid!,
+        exit: new Promise((ended) => child.once('exit', (code, signal) => ended({ code, signal }))),
+      })
+    })
+  }).finally(() => closeSync(log))
 }
 
 export type Captured = Exit & { stdout: string; stderr: string }

@@ -48,6 +48,28 @@ export async function readLog(reader: Reader, filter: LogFilter): Promise<Logged
   return rows.map(decode)
 }
 
+/** The last events that fit, oldest of them first. */
+export async function readLastLog(reader: Reader, filter: Omit<LogFilter, 'after' | 'since'>): Promise<LoggedEvent[]> {
+  const rows = await reader.all<Row>(
+    `select seq, at, stream, version, type, actor, body from event
+     where (:stream is null or stream = :stream)
+       and (:types is null or type in (select value from json_each(:types)))
+     order by seq desc limit :limit`,
+    { stream: filter.stream ?? null, types: filter.types ? JSON.stringify(filter.types) : null, limit: filter.limit },
+  )
+  return rows.map(decode).reverse()
+}
+
+/** The last event of one type in one stream, or null. */
+export async function lastEvent(reader: Reader, stream: string, type: string): Promise<LoggedEvent | null> {
+  const row = await reader.get<Row>(
+    `select seq, at, stream, version, type, actor, body from event
+     where stream = :stream and type = :type order by version desc limit 1`,
+    { stream, type },
+  )
+  return row ? decode(row) : null
+}
+
 /** The highest sequence number, 0 for an empty log. */
 export async function lastSeq(reader: Reader): Promise<number> {
   return (await reader.get<{ seq: number }>('select coalesce(max(seq), 0) as seq from event'))!.seq

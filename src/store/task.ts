@@ -52,6 +52,16 @@ export async function listTasks(reader: Reader, filter: TaskFilter): Promise<Tas
   return rows.map(decode)
 }
 
+/** Tasks a person holds back, oldest first. */
+export const heldTasks = async (reader: Reader, limit: number): Promise<Task[]> =>
+  (
+    await reader.all<Doc>(
+      `select doc from task
+       where state not in ('done', 'cancelled') and doc ->> '$.held' is not null order by added_at, id limit :limit`,
+      { limit },
+    )
+  ).map(decode)
+
 export const childrenOf = async (reader: Reader, parent: string): Promise<Task[]> =>
   (await reader.all<Doc>('select doc from task where parent = :parent order by added_at, id', { parent })).map(decode)
 

@@ -1,0 +1,134 @@
+/** add: a wish becomes a task of the repository one stands in. Answers only after the commit. On the fast path: loads a parser only for a file. */
+import { realpathSync } from 'node:fs'
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { addTask } from '../command/add.ts'
+import { parseUsd } from '../core/quantity.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import { defaultSettings } from '../core/setting.ts'
+import type { Wish } from '../core/wish.ts'
+import { nudge } from '../host/nudge.ts'
+import type { TaskFile } from '../host/task-file.ts'
+import type { Reader } from '../store/database.ts'
+import { listRepos, repoByPath, type RepoRow } from '../store/task.ts'
+import { answer, commandPorts, withDatabase, type Act, type Context, type Said } from './context.ts'
+import { briefTask } from './describe.ts'
+
+export const add: Act = async (context, said) => {
+  const file = await readTaskFile(context, said)
+  if (isRefusal(file)) return file
+  return withDatabase(context, async (database) => {
+    const repo = await database.read((reader) => findRepository(reader, context, said.text('repo')))
+    if (isRefusal(repo)) return repo
+    const wish = wishOf(repo, said, file)
+    if (isRefusal(wish)) return wish
+    const task = await addTask(commandPorts(context, database), wish)
+    if (isRefusal(task)) return task
+    const heard = await nudge(context.paths.socket)
+    const { id, lane, size, kind, step, after } = task
+    const next = !heard
+      ? 'The daemon is down, the task waits for it: tri-agent up --detach'
+      : after.length > 0
+        ? `It starts once ${after.join(', ')} is done: tri-agent watch`
+        : `Next is ${step}, as soon as a slot is free: tri-agent watch`
+    return answer(
+      context,
+      { task: briefTask(task), daemonHeard: heard },
+      `Added ${id} to ${repo.name}: ${size} ${kind}, lane ${lane}.\n${next}`,
+    )
+  })
+}
+
+/** The repository that was named, or the registered one around the folder we are in. Refuses `no-such-repository`, `not-registered`. */
+export async function findRepository(reader: Reader, { cwd }: Context, named?: string): Promise<RepoRow | Refusal> {
+  const repos = await listRepos(reader)
+  if (named !== undefined) {
+    const found = repos.filter(({ name, path, id }) => [name, path, id].includes(named) || path === resolve(cwd, named))
+    if (found.length === 1) return found[0]!
+    const names = repos.map(({ name }) => name).join(', ') || 'none yet'
+    return found.length === 0
+      ? refuse('no-such-repository', `no repository ${JSON.stringify(named)} is registered`, `registered: ${names}`)
+      : refuse(
+          'ambiguous',
+          `${found.length} repositories are called ${named}`,
+          `say the path: ${found.map(({ path }) => path).join(', ')}`,
+        )
+  }
+  for (let folder = realpathSync(cwd); ; folder = dirname(folder)) {
+    const found = await repoByPath(reader, folder)
+    if (found) return found
+    if (folder === dirname(folder))
+      return refuse('not-registered', `${cwd} is in no registered repository`, 'tri-agent init here, or --repo NAME')
+  }
+}
+
+const largestFile = 10 * 1024 * 1024
+
+async function readTaskFile({ cwd }: Context, said: Said): Promise<TaskFile | null | Refusal> {
+  const name = said.text('file')
+  if (name === undefined) return null
+  if (said.text('text') !== undefined)
+    return refuse('text-twice', '--text and --file both say the text', 'leave one of them out')
+  const written = name === '-' ? await readStdin() : await readText(resolve(cwd, name), name)
+  if (isRefusal(written)) return written
+  const { parseTaskFile } = await import('../host/task-file.ts')
+  const { taskTextBytes } = defaultSettings(1).sizes
+  return parseTaskFile(written, { file: name === '-' ? 'stdin' : name, taskTextBytes })
+}
+
+async function readText(path: string, name: string): Promise<string | Refusal> {
+  try {
+    if ((await stat(path)).size > largestFile)
+      return refuse('text-too-long', `${name} is far too large for a task; it is not cut`)
+    return decode(await readFile(path), name)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return refuse('no-such-file', `there is no file ${name}`)
+    return refuse('file-unreadable', `${name} cannot be read (${code})`)
+  }
+}
+
+async function readStdin(): Promise<string | Refusal> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > largestFile)
+      return refuse('text-too-long', 'what stdin says is far too large for a task; it is not cut')
+    chunks.push(chunk)
+  }
+  return decode(Buffer.concat(chunks), 'stdin')
+}
+
+function decode(bytes: Buffer, name: string): string | Refusal {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    return refuse('not-text', `${name} is not UTF-8 text`)
+  }
+}
+
+/** Flags over the file; lists are joined. */
+function wishOf(repo: RepoRow, said: Said, file: TaskFile | null): Wish | Refusal {
+  const written = said.text('budget')
+  const budgetNanoUsd = written === undefined ? (file?.budgetNanoUsd ?? null) : parseUsd(written)
+  if (written !== undefined && budgetNanoUsd === null)
+    return refuse('bad-budget', `--budget ${JSON.stringify(written)} is not an amount in dollars`, '--budget 2.50')
+  const choose = (name: 'kind' | 'lane' | 'size') => {
+    const value = said.text(name) ?? file?.[name] ?? undefined
+    return value === undefined ? {} : { [name]: value }
+  }
+  return {
+    repo: repo.id,
+    title: said.args[0] ?? file?.title ?? '',
+    text: said.text('text') ?? file?.text ?? '',
+    ...choose('kind'),
+    ...choose('lane'),
+    ...choose('size'),
+    tags: [...(file?.tags ?? []), ...said.texts('tag')],
+    after: [...(file?.after ?? []), ...said.texts('after')],
+    acceptance: [...(file?.acceptance ?? []), ...said.texts('accept')],
+    budgetNanoUsd,
+    ref: said.text('ref') ?? null,
+  }
+}

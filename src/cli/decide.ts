@@ -1,0 +1,65 @@
+/** What a person decides about one task: approve, reject, retry, cancel, prioritize, hold, release. Each answers after the commit and wakes the daemon. */
+import { cancelTask } from '../command/cancel.ts'
+import { approveTask, holdTask, prioritizeTask, rejectTask, releaseTask, retryTask } from '../command/decision.ts'
+import type { CommandPorts } from '../command/ports.ts'
+import { isRefusal, type Refusal } from '../core/refusal.ts'
+import type { Task } from '../core/task.ts'
+import { nudge } from '../host/nudge.ts'
+import { answer, commandPorts, withDatabase, type Act, type Said } from './context.ts'
+import { briefTask } from './describe.ts'
+
+type Decision = (ports: CommandPorts, task: string, said: Said) => Promise<Task | Refusal>
+
+const deciding =
+  (decide: Decision, tell: (task: Task) => string): Act =>
+  (context, said) =>
+    withDatabase(context, async (database) => {
+      const task = await decide(commandPorts(context, database), said.args[0]!, said)
+      if (isRefusal(task)) return task
+      const heard = await nudge(context.paths.socket)
+      const later = heard ? '' : ' The daemon is down; it will see this when it is up: tri-agent up --detach'
+      return answer(context, { task: briefTask(task), daemonHeard: heard }, `${tell(task)}${later}`)
+    })
+
+export const approve = deciding(
+  (ports, task, said) => approveTask(ports, task, said.text('commit') ?? null),
+  ({ id, approval }) => `${id}: ${approval?.commit.slice(0, 12)} may land.`,
+)
+
+export const reject = deciding(
+  (ports, task, said) => rejectTask(ports, task, said.text('why') ?? ''),
+  ({ id }) => `${id}: sent back to its implementer with your reason.`,
+)
+
+export const retry = deciding(
+  (ports, task) => retryTask(ports, task),
+  ({ id, step }) => `${id}: open again at ${step}.`,
+)
+
+export const cancel = deciding(
+  (ports, task, said) => cancelTask(ports, task, said.text('why') ?? 'no reason given'),
+  ({ id, running }) => `${id}: cancelled.${running.length > 0 ? ' What runs for it is being ended.' : ''}`,
+)
+
+export const prioritize = deciding(
+  (ports, task, said) => {
+    const lane = said.text('lane')
+    const first = said.flag('first')
+    return prioritizeTask(ports, task, {
+      ...(lane === undefined ? {} : { lane }),
+      ...(first === undefined ? {} : { override: first }),
+    })
+  },
+  ({ id, lane, override }) => `${id}: lane ${lane}${override ? ', before everything else' : ''}.`,
+)
+
+export const hold = deciding(
+  (ports, task, said) => holdTask(ports, task, said.text('why') ?? 'no reason given'),
+  ({ id, running }) =>
+    `${id}: held; nothing new starts for it.${running.length > 0 ? ' What is under way goes on to its end.' : ''}`,
+)
+
+export const release = deciding(
+  (ports, task) => releaseTask(ports, task),
+  ({ id }) => `${id}: released.`,
+)

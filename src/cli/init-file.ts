@@ -1,0 +1,113 @@
+/** The texts of the two files init writes, with the comments a person needs at that moment. Pure. */
+import type { Env } from '../host/path.ts'
+import { vendors } from '../core/setting.ts'
+import type { Addition } from '../host/yaml-edit.ts'
+
+/** One model per vendor, all in the bundled price table, pinned: a model that changes under one's feet changes price and quality. */
+export const pinnedModels: Readonly<Record<string, string>> = {
+  anthropic: 'claude-opus-5-5',
+  openai: 'gpt-6-sol',
+  google: 'gemini-3.8-flash',
+}
+
+export type FoundFamily = { family: string; agent: string; variable: string; model: string }
+
+/** The families whose key variable is set. */
+export const familiesWithKey = (env: Env): FoundFamily[] =>
+  Object.entries(vendors).flatMap(([family, { agent, keyVariables }]) => {
+    const variable = keyVariables.find((each) => env[each])
+    const model = pinnedModels[family]
+    return variable && model ? [{ family, agent, variable, model }] : []
+  })
+
+export const keyVariables = (): string[] => Object.values(vendors).map((vendor) => vendor.keyVariables[0]!)
+
+/** The operator's file, as it is first written. */
+export function operatorText(families: readonly FoundFamily[]): string {
+  const entries = families.flatMap(({ family, agent, variable, model }) => [
+    `  ${family}:`,
+    `    agent: ${agent}`,
+    `    keyFrom: { env: ${variable} }`,
+    `    models: { architect: ${model}, implementer: ${model}, reviewer: ${model} }`,
+  ])
+  const none = [
+    `  # none yet: no key variable was set (${keyVariables().join(', ')}).`,
+    '  # Set one, then: tri-agent init',
+  ]
+  return `${[
+    '# Your settings for tri-agent. Only this file sets money, keys and what may land; a repository can only tighten it.',
+    '# Keys stay where they are: in the environment. What is in force, and from where: tri-agent config show --origin',
+    'families:',
+    ...(entries.length > 0 ? entries : none),
+    'money: { day: $75, task: $10 }',
+    '# true: land without a person wherever the review policy asks for none',
+    'unattended: false',
+  ].join('\n')}\n`
+}
+
+/** What an operator's file that is there already lacks. */
+export const operatorAdditions = (families: readonly FoundFamily[]): Addition[] =>
+  families.map(({ family, agent, variable, model }) => ({
+    path: ['families', family],
+    value: {
+      agent,
+      keyFrom: { env: variable },
+      models: { architect: model, implementer: model, reviewer: model },
+    },
+  }))
+
+export type Proposed = {
+  found: readonly string[]
+  setup: readonly string[]
+  setupKey: readonly string[]
+  gates: readonly { name: string; command: string }[]
+  toolchain: readonly string[]
+}
+
+/** A plain word stays as it is; anything else becomes a JSON string, which is YAML too. */
+const scalar = (text: string): string =>
+  /^[A-Za-z][\w ./@+-]*[\w/]$/.test(text) && !/^(?:true|false|null|yes|no|on|off)$/i.test(text)
+    ? text
+    : JSON.stringify(text)
+
+const list = (words: readonly string[]): string => `[${words.map(scalar).join(', ')}]`
+
+/** The repository's file, as it is first written. */
+export function repositoryText({ found, setup, setupKey, gates, toolchain }: Proposed): string {
+  return `${[
+    `# How tri-agent sets this repository up and tests it${found.length > 0 ? `; proposed from ${found.join(', ')}` : ''}.`,
+    '# Read from the base commit, never from the work tree: commit it. It can only tighten what the operator allows.',
+    ...(setup.length > 0
+      ? [
+          '',
+          '# Fetches dependencies, in a sandbox, once per content of setupKey. The only step that reaches package registries.',
+          'setup:',
+          ...setup.map((command) => `  - ${scalar(command)}`),
+          `setupKey: ${list(setupKey)}`,
+        ]
+      : []),
+    ...(toolchain.length > 0 ? ['', '# Programs that set-up and gates need.', `toolchain: ${list(toolchain)}`] : []),
+    '',
+    '# What must be green before anything is reviewed or lands.',
+    ...(gates.length > 0
+      ? [
+          'gates:',
+          ...gates.flatMap(({ name, command }) => [`  - name: ${scalar(name)}`, `    command: ${scalar(command)}`]),
+        ]
+      : [
+          '# No command that tests was found: nothing can be verified until you name one.',
+          'gates: []',
+          '#  - name: test',
+          '#    command: make test',
+        ]),
+  ].join('\n')}\n`
+}
+
+/** What a repository's file that is there already lacks. */
+export const repositoryAdditions = ({ setup, setupKey, gates, toolchain }: Proposed): Addition[] =>
+  [
+    { path: ['setup'], value: setup },
+    { path: ['setupKey'], value: setupKey },
+    { path: ['toolchain'], value: toolchain },
+    { path: ['gates'], value: gates },
+  ].filter(({ value }) => value.length > 0)

@@ -1,0 +1,76 @@
+/** log: what happened, one line per event; with --follow as it happens. With --json one JSON object per line. */
+import type { LoggedEvent } from '../core/event.ts'
+import { isRefusal, refuse } from '../core/refusal.ts'
+import type { Database } from '../store/database.ts'
+import { lastSeq, readLastLog, readLog } from '../store/log.ts'
+import { findTask } from '../store/task.ts'
+import { exitCode, withDatabase, type Act, type Context } from './context.ts'
+import { clip } from './format.ts'
+import { tell } from './tell.ts'
+
+/** How often a followed log is looked at, in milliseconds. */
+const lookMs = 200
+
+export const log: Act = (context, said) =>
+  withDatabase(context, async (database) => {
+    const written = said.text('limit') ?? '50'
+    const limit = Number(written)
+    if (!Number.isSafeInteger(limit) || limit < 0)
+      return refuse('bad-limit', `--limit ${JSON.stringify(written)} is not a number of events`, '--limit 20')
+    const named = said.text('task')
+    const task = named === undefined ? null : await database.read((reader) => findTask(reader, named))
+    if (isRefusal(task)) return task
+    const types = said.texts('type')
+    const filter = { ...(task ? { stream: `task/${task.id}` } : {}), ...(types.length > 0 ? { types } : {}) }
+    const [before, from] = await database.read(
+      async (reader) =>
+        [limit === 0 ? [] : await readLastLog(reader, { ...filter, limit }), await lastSeq(reader)] as const,
+    )
+    for (const each of before) context.out(lineOf(context, each))
+    if (said.flag('follow')) await followLog(context, database, filter, before.at(-1)?.seq ?? from, () => false)
+    return exitCode.done
+  })
+
+/** Prints what happens after `after`, until `ended` says so (asked after each look). */
+export async function followLog(
+  context: Context,
+  database: Database,
+  filter: { stream?: string; types?: string[] },
+  after: number,
+  ended: () => boolean | Promise<boolean>,
+): Promise<void> {
+  let seen = after
+  for (;;) {
+    const last = await ended() // asked before looking, so that what led to the end is still printed
+    for (;;) {
+      const page = await database.read((reader) => readLog(reader, { ...filter, after: seen, limit: 500 }))
+      for (const each of page) context.out(lineOf(context, each))
+      if (page.length === 0) break
+      seen = page.at(-1)!.seq
+    }
+    if (last) return
+    await context.world.timer.sleep(lookMs)
+  }
+}
+
+/** One event as one line: when, to whom, what; on a terminal clipped to it. */
+export function lineOf({ json, isTerminal, columns }: Context, logged: LoggedEvent): string {
+  if (json) return `${JSON.stringify(logged)}\n`
+  const { at, stream, actor, event } = logged
+  const who = stream.startsWith('task/') ? stream.slice('task/'.length) : stream
+  const by = actor.startsWith('person:') ? ` [${actor.slice('person:'.length)}]` : ''
+  const line = `${clockTime(at)}  ${who}  ${tell(event).replaceAll(/\s+/g, ' ')}${by}`
+  return `${isTerminal ? clip(line, columns) : line}\n`
+}
+
+const format = {
+  year: 'numeric',
+  month: '2-digit',
+  day: '2-digit',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+} as const
+
+/** `2026-11-24 15:04:05` in the zone of whoever looks. */
+export const clockTime = (at: number): string => new Intl.DateTimeFormat('sv-SE', format).format(at)

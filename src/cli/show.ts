@@ -1,0 +1,209 @@
+/** show: one task whole, for a person who has to decide something about it, ending in what to type next. */
+import { isRefusal } from '../core/refusal.ts'
+import type { JudgedFinding } from '../core/review.ts'
+import { isOver, stateOf, type Task } from '../core/task.ts'
+import { attemptsOf, findTask, loadTask, repoById, type AttemptRow } from '../store/task.ts'
+import { answer, withDatabase, type Act, type Context } from './context.ts'
+import { briefTask, nextSteps, situation } from './describe.ts'
+import { age, clean, clip, money, table, wrap } from './format.ts'
+import { clockTime } from './log.ts'
+import { findDaemon } from './presence.ts'
+
+type Shown = {
+  task: Task
+  attempts: AttemptRow[]
+  waitsFor: { id: string; title: string; state: string }[]
+  repository: string
+  next: string[]
+}
+
+export const show: Act = (context, said) =>
+  withDatabase(context, (database) =>
+    database.read(async (reader) => {
+      const task = await findTask(reader, said.args[0]!)
+      if (isRefusal(task)) return task
+      const needed = await Promise.all(task.after.map((id) => loadTask(reader, id)))
+      const waitsFor = needed
+        .filter((each): each is Task => each !== null && each.phase !== 'done')
+        .map((each) => ({ id: each.id, title: each.title, state: stateOf(each) }))
+      const attempts = (await attemptsOf(reader, task.id)).map((row) => ({ ...row }))
+      const repository = (await repoById(reader, task.repo))?.name ?? task.repo
+      const shown = {
+        task,
+        attempts,
+        waitsFor,
+        repository,
+        next: nextSteps(task, (await findDaemon(reader)) !== null),
+      }
+      return answer(context, asJson(shown), asText(context, shown))
+    }),
+  )
+
+function asJson({ task, attempts, waitsFor, repository, next }: Shown) {
+  const { text, acceptance, budgetNanoUsd, ref, plan, candidate, gates, round, feedback, evidence, approval, report } =
+    task
+  return {
+    task: {
+      ...briefTask(task),
+      repository,
+      text,
+      acceptance,
+      budgetNanoUsd,
+      ref,
+      plan,
+      candidate,
+      gates,
+      round,
+      feedback,
+      evidence,
+      approval,
+      report,
+    },
+    attempts: attempts.map((row) => ({
+      id: row.id,
+      number: row.token,
+      step: row.step,
+      role: row.role,
+      family: row.family,
+      agent: row.agent,
+      model: row.model,
+      state: row.state,
+      rung: row.rung,
+      admittedAt: row.admitted_at,
+      startedAt: row.started_at,
+      endedAt: row.ended_at,
+      outcome: row.outcome,
+      reason: row.reason,
+      costNanoUsd: row.cost_nano_usd,
+    })),
+    waitsFor,
+    next,
+  }
+}
+
+function asText(context: Context, shown: Shown): string {
+  const { task, repository, waitsFor, next } = shown
+  const columns = Math.min(context.columns, 160)
+  const now = context.world.clock.now()
+  const blocked = waitsFor.map(({ id }) => id)
+  const body = (text: string) => wrap(text, columns, '  ')
+  const heading = [
+    `${task.id}  ${clean(task.title)}`,
+    body(
+      `${task.size} ${task.kind}, lane ${task.lane}${task.override ? ' (before everything else)' : ''}, in ${repository}, added ${age(now - task.addedAt)} ago${task.tags.length > 0 ? `, tags ${task.tags.join(', ')}` : ''}`,
+    ),
+    '',
+    `${stateOf(task)}: ${wrap(situation(task, blocked), columns - stateOf(task).length - 2).replaceAll('\n', '\n  ')}`,
+    ...(isOver(task)
+      ? []
+      : [
+          body(
+            `${task.returns > 0 ? `sent back ${task.returns}×; ` : ''}${money(task.costNanoUsd)} of ${task.budgetNanoUsd === null ? 'the usual budget' : money(task.budgetNanoUsd)} spent`,
+          ),
+        ]),
+  ]
+  const sections: [string, string][] = [
+    ['What is asked', [task.text.trim(), ...task.acceptance.map((each) => `• ${each}`)].filter(Boolean).join('\n')],
+    ['Waits for', waitsFor.map(({ id, title, state }) => `${id}  ${title} (${state})`).join('\n')],
+    ['Plan', planText(task)],
+    ['Parts', task.children.join('\n')],
+    ['Sent back with', task.feedback ? `from ${task.feedback.from}:\n${task.feedback.text}` : ''],
+    ['Candidate', candidateText(task)],
+    ['Gates', gatesText(task)],
+    ['Review', reviewText(task)],
+    ['Approval', task.approval ? `${task.approval.by}, of ${task.approval.commit.slice(0, 12)}` : ''],
+    ['Landed', task.landed ? `${task.landed.commit} on ${task.landed.target}, ${clockTime(task.landed.at)}` : ''],
+    ['Report', task.report ?? ''],
+    ['Evidence', task.evidence ?? ''],
+  ]
+  const attempts = attemptsText(shown.attempts, now, columns)
+  return [
+    ...heading,
+    ...sections.filter(([, text]) => text.trim() !== '').flatMap(([title, text]) => ['', title, body(text)]),
+    ...(attempts === '' ? [] : ['', 'Attempts', attempts]),
+    ...(next.length > 0 ? ['', 'Type next', ...next.map((each) => `  ${each}`)] : []),
+  ].join('\n')
+}
+
+function planText({ plan }: Task): string {
+  if (!plan) return ''
+  const parts = plan.subTasks.map(
+    ({ title, kind, size, after }, index) =>
+      `${index + 1}. ${title} (${size} ${kind}${after.length > 0 ? `, after ${after.map((n) => n + 1).join(', ')}` : ''})`,
+  )
+  const lines = [
+    plan.approach.trim(),
+    plan.files.length > 0 ? `files: ${plan.files.join(', ')}` : '',
+    ...plan.acceptance.map((each) => `• ${each}`),
+    ...parts,
+  ]
+  return lines.filter(Boolean).join('\n')
+}
+
+function candidateText({ candidate }: Task): string {
+  if (!candidate) return ''
+  const { commit, family, model, files, added, removed, message } = candidate
+  return [
+    `${commit.slice(0, 12)} by ${family} (${model}), +${added} −${removed} in ${files.slice(0, 12).join(', ')}${files.length > 12 ? ` and ${files.length - 12} more` : ''}`,
+    message.trim(),
+  ].join('\n')
+}
+
+function gatesText({ gates }: Task): string {
+  if (!gates) return ''
+  return gates.results
+    .map(({ name, command, state, exitCode, ms, tail }) => {
+      const known = gates.baseline.includes(name) ? ', red before, too' : ''
+      const line = `${name}: ${state}${exitCode ? ` (exit ${exitCode})` : ''}, ${(ms / 1000).toFixed(1)} s${known}`
+      return state === 'green' ? line : `${line}\n  $ ${command}\n${indent(lastLines(tail, 12))}`
+    })
+    .join('\n')
+}
+
+function reviewText({ round }: Task): string {
+  if (!round) return ''
+  const owed = round.policy.families.filter((family) => !round.votes.some((vote) => vote.family === family))
+  return [
+    `round ${round.number} of ${round.commit.slice(0, 12)}: ${round.verdict ?? 'open'}. ${round.policy.why}`,
+    ...round.votes.map(({ family, model, summary }) => `${family} (${model}): ${summary.trim() || 'nothing to say'}`),
+    ...(round.advice ? [`${round.advice.family}, advice that does not count: ${round.advice.summary}`] : []),
+    ...(owed.length > 0 && round.verdict === null ? [`still asked: ${owed.join(', ')}`] : []),
+    ...round.findings.map(findingText),
+  ].join('\n')
+}
+
+const findingText = ({ by, state, severity, file, line, claim, proof, checks }: JudgedFinding): string =>
+  [
+    `${state.toUpperCase()} ${severity} ${file}${line === null ? '' : `:${line}`} (${by}): ${claim}`,
+    ...(proof ? [`  $ ${proof}`] : []),
+    ...checks.map((check) => indent(`${check.verdict} by ${check.by}: ${lastLines(check.evidence, 6)}`)),
+  ].join('\n')
+
+function attemptsText(rows: readonly AttemptRow[], now: number, columns: number): string {
+  if (rows.length === 0) return ''
+  const cells = rows.map((row) => {
+    const seconds = row.started_at === null ? '' : `${Math.round(((row.ended_at ?? now) - row.started_at) / 1000)} s`
+    return [
+      String(row.token),
+      row.step,
+      row.family ?? '–',
+      row.model ?? '–',
+      row.outcome ?? row.state,
+      seconds,
+      money(row.cost_nano_usd),
+      row.reason ?? '',
+    ]
+  })
+  const head = ['n', 'step', 'family', 'model', 'outcome', 'time', 'cost', 'reason']
+  return table(head, cells, columns - 2)
+    .split('\n')
+    .map((line) => clip(`  ${line}`, columns))
+    .join('\n')
+}
+
+const lastLines = (text: string, n: number): string => text.trim().split('\n').slice(-n).join('\n')
+const indent = (text: string): string =>
+  text
+    .split('\n')
+    .map((line) => `  ${line}`)
+    .join('\n')

@@ -1,0 +1,100 @@
+/** status: one screen. On the fast path: reads the database and the process table, asks nobody. */
+import { dayOf } from '../core/budget.ts'
+import { stateOf, type Task } from '../core/task.ts'
+import type { Reader } from '../store/database.ts'
+import { accountOf } from '../store/ledger.ts'
+import { countTasks, heldTasks, listRepos, listTasks } from '../store/task.ts'
+import { answer, withDatabase, type Act, type Context } from './context.ts'
+import { briefTask, situation } from './describe.ts'
+import { age, clean, clip, money, plural } from './format.ts'
+import { findDaemon, type Presence } from './presence.ts'
+
+export type Overview = {
+  daemon: Presence | null
+  counts: Record<string, number>
+  running: Task[]
+  awaiting: Task[]
+  escalated: Task[]
+  held: Task[]
+  repositories: { name: string; path: string; base: string }[]
+  today: { spentNanoUsd: number; heldNanoUsd: number; limitNanoUsd: number | null }
+}
+
+export const status: Act = (context) =>
+  withDatabase(context, async (database) => {
+    const overview = await database.read((reader) => readOverview(reader, context.world.clock.now()))
+    const { running, awaiting, escalated, held, ...rest } = overview
+    const asJson = {
+      up: overview.daemon !== null,
+      ...rest,
+      running: running.map(briefTask),
+      awaitingApproval: awaiting.map(briefTask),
+      escalated: escalated.map(briefTask),
+      held: held.map(briefTask),
+    }
+    return answer(context, asJson, overviewText(context, overview, 10))
+  })
+
+/** Everything the screen shows, in one snapshot. */
+export async function readOverview(reader: Reader, now: number): Promise<Overview> {
+  const open = await listTasks(reader, { states: ['running', 'awaiting-approval', 'escalated'], limit: 1000 })
+  const inState = (state: string) => open.filter((task) => stateOf(task) === state).reverse()
+  const today = await accountOf(reader, `day/${dayOf(now)}`)
+  return {
+    daemon: await findDaemon(reader),
+    counts: await countTasks(reader),
+    running: inState('running'),
+    awaiting: inState('awaiting-approval'),
+    escalated: inState('escalated'),
+    held: await heldTasks(reader, 1000),
+    repositories: (await listRepos(reader)).map(({ name, path, base }) => ({ name, path, base })),
+    today: { spentNanoUsd: today?.spent ?? 0, heldNanoUsd: today?.held ?? 0, limitNanoUsd: today?.limit ?? null },
+  }
+}
+
+const order = ['running', 'ready', 'awaiting-approval', 'escalated', 'split', 'done', 'cancelled']
+
+/** The screen as lines; of each group at most `most` tasks. */
+export function overviewText(context: Context, overview: Overview, most: number): string {
+  const { daemon, counts, today, repositories } = overview
+  const now = context.world.clock.now()
+  const { spentNanoUsd, heldNanoUsd, limitNanoUsd } = today
+  const states = order.filter((state) => counts[state]).map((state) => `${counts[state]} ${state}`)
+  const lines = [
+    daemon
+      ? `Daemon    up ${age(now - daemon.startedAt)}, pid ${daemon.pid}, sandbox rung ${daemon.rung}`
+      : 'Daemon    down: tri-agent up --detach',
+    `Tasks     ${states.join(', ') || 'none yet: tri-agent add "what you want"'}`,
+    `Today     ${money(spentNanoUsd)} spent${heldNanoUsd > 0 ? `, ${money(heldNanoUsd)} held` : ''}${limitNanoUsd === null ? '' : ` of ${money(limitNanoUsd)}`}`,
+    `Where     ${repositories.map(({ name, base }) => `${name} (${base})`).join(', ') || 'no repository: tri-agent init'}`,
+    ...group('Under way', overview.running, most, (task) => {
+      const since = Math.min(...task.running.map(({ admittedAt }) => admittedAt))
+      return `${situation(task)}, ${age(now - since)}`
+    }),
+    ...group(
+      'Waiting for your approval: tri-agent show TASK, then approve or reject',
+      overview.awaiting,
+      most,
+      situation,
+    ),
+    ...group(
+      'Waiting for your decision: tri-agent show TASK, then retry or cancel',
+      overview.escalated,
+      most,
+      situation,
+    ),
+    ...group('Held: tri-agent release TASK', overview.held, most, situation),
+  ]
+  return lines.map((line) => clip(clean(line).replaceAll(/\s*\n\s*/g, ' '), context.columns)).join('\n')
+}
+
+function group(title: string, tasks: readonly Task[], most: number, tell: (task: Task) => string): string[] {
+  if (tasks.length === 0) return []
+  const rest = tasks.length - most
+  return [
+    '',
+    title,
+    ...tasks.slice(0, most).map((task) => `  ${task.id}  ${task.title}: ${tell(task)}`),
+    ...(rest > 0 ? [`  and ${plural(rest, 'more task')}`] : []),
+  ]
+}

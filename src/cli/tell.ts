@@ -1,0 +1,106 @@
+/** An event as a sentence in plain words. Total: a type that is not here does not compile. */
+import type { Event, TaskEvent } from '../core/event.ts'
+import { money } from './format.ts'
+
+/** What happened, without when and to whom. */
+export function tell(event: Event): string {
+  switch (event.type) {
+    case 'repo.registered':
+      return `repository ${event.name} registered: ${event.path}, from ${event.base}`
+    case 'repo.trusted':
+      return `${event.by} agreed to its commands`
+    case 'daemon.started':
+      return `daemon started: pid ${event.pid}, sandbox rung ${event.rung}, version ${event.version}`
+    case 'daemon.stopped':
+      return `daemon ended: ${event.why}`
+    case 'loop.failed':
+      return `the ${event.loop} loop failed and goes on: ${firstLine(event.error)}`
+    default:
+      return tellTask(event)
+  }
+}
+
+function tellTask(event: TaskEvent): string {
+  switch (event.type) {
+    case 'task.added':
+      return `added: ${event.title} (${event.size} ${event.kind}, lane ${event.lane})`
+    case 'task.planned':
+      return `planned by ${event.family}: ${list(event.plan.files, 'files')}, ${event.plan.subTasks.length} parts`
+    case 'task.split':
+      return `split into ${event.children.join(', ')}`
+    case 'task.joined':
+      return 'all of its parts are done'
+    case 'task.prioritized':
+      return `put ${[event.lane && `into lane ${event.lane}`, event.override === null ? null : event.override ? 'before everything else' : 'back into its lane'].filter(Boolean).join(', ')}`
+    case 'task.held':
+      return `held: ${event.why}`
+    case 'task.released':
+      return 'released'
+    case 'task.delayed':
+      return `waits: ${event.why}`
+    case 'task.escalated':
+      return `needs a person: ${event.why}`
+    case 'task.retried':
+      return `opened again at ${event.step}`
+    case 'task.cancelled':
+      return `cancelled: ${event.why}`
+    case 'task.approved':
+      return `approved by ${event.by}: ${short(event.commit)} may land`
+    case 'task.rejected':
+      return `rejected by ${event.by}: ${event.why}`
+    case 'task.returned':
+      return `sent back by ${event.from}${event.rebase ? ' to start over from the tip' : ''}: ${firstLine(event.feedback)}`
+    case 'task.reported':
+      return `reported: ${firstLine(event.report)}`
+    case 'task.landed':
+      return `landed on ${event.target} as ${short(event.commit)}`
+    case 'verdict.reached':
+      return `round ${event.round} ${event.verdict}: ${event.why}`
+    default:
+      return tellWork(event)
+  }
+}
+
+function tellWork(event: Exclude<TaskEvent, { type: `task.${string}` | `verdict.${string}` }>): string {
+  switch (event.type) {
+    case 'attempt.admitted':
+      return `attempt ${event.token} may start: ${event.step}${event.family ? ` by ${event.family} (${event.model})` : ''}${event.because ? `, ${event.because}` : ''}`
+    case 'attempt.started':
+      return `${event.attempt} started on rung ${event.rung}`
+    case 'attempt.ended':
+      return `${event.attempt} ${event.outcome}${event.reason ? `: ${firstLine(event.reason)}` : ''}${event.costNanoUsd > 0 ? ` (${money(event.costNanoUsd)})` : ''}`
+    case 'candidate.taken':
+      return `${event.family} handed over ${short(event.commit)}: ${list(event.files, 'files')}, +${event.added} −${event.removed}`
+    case 'gates.finished':
+      return `gates: ${event.report.results.map(({ name, state }) => `${name} ${state}${event.report.baseline.includes(name) ? ' (red before, too)' : ''}`).join(', ') || 'none'}${event.report.reused ? ' (result of the same tree)' : ''}`
+    case 'round.opened':
+      return `review round ${event.round} of ${short(event.commit)}: ${event.policy.why}`
+    case 'vote.cast':
+      return `${event.family} reviewed: ${list(
+        event.findings.map(({ claim }) => claim),
+        'findings',
+      )}`
+    case 'advice.given':
+      return `${event.family} advised, which does not count: ${firstLine(event.summary)}`
+    case 'finding.checked':
+      return `${event.finding} ${event.verdict} by ${event.by}: ${firstLine(event.evidence)}`
+    case 'landing.intended':
+      return `lands ${short(event.commit)} on ${event.target}`
+    case 'landing.refused':
+      return `could not land: ${event.why}`
+  }
+}
+
+const short = (sha: string): string => sha.slice(0, 9)
+
+const firstLine = (text: string): string => {
+  const [first = '', ...rest] = text.trim().split('\n')
+  return rest.length > 0 ? `${first} …` : first
+}
+
+const list = (words: readonly string[], what: string): string =>
+  words.length === 0
+    ? `no ${what}`
+    : words.length > 3
+      ? `${words.slice(0, 3).join(', ')} and ${words.length - 3} more`
+      : words.join(', ')

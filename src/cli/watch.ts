@@ -1,0 +1,110 @@
+/** watch: the overview and the last events, redrawn in place; where there is no terminal, the log as it happens. Only looks. */
+import { refuse, type Refusal } from '../core/refusal.ts'
+import { stateOf, type Task } from '../core/task.ts'
+import type { Database, Reader } from '../store/database.ts'
+import { lastSeq, readLastLog } from '../store/log.ts'
+import { openTasks } from '../store/task.ts'
+import { exitCode, withDatabase, type Act, type Context } from './context.ts'
+import { followLog, lineOf } from './log.ts'
+import { findDaemon } from './presence.ts'
+import { overviewText, readOverview } from './status.ts'
+
+const redrawMs = 500
+
+export const watch: Act = (context, said) =>
+  withDatabase(context, async (database) => {
+    const untilIdle = said.flag('until-idle') === true
+    const idle = async () => untilIdle && (await database.read(isIdle))
+    return context.isTerminal && !context.json
+      ? redraw(context, database, idle, untilIdle)
+      : follow(context, database, idle, untilIdle)
+  })
+
+/** Nothing will move any more without a person: what is open waits for one, is held, or depends on such a task. */
+export async function isIdle(reader: Reader): Promise<boolean> {
+  const open = await openTasks(reader)
+  const byId = new Map(open.map((task) => [task.id, task]))
+  const moves = (task: Task, depth = 0): boolean => {
+    if (task.running.length > 0) return true
+    if (stateOf(task) !== 'ready' || task.held !== null || depth > open.length) return false
+    return task.after.every((id) => {
+      const needed = byId.get(id)
+      return !needed || needed.phase === 'done' || moves(needed, depth + 1) || splitMoves(needed, depth + 1)
+    })
+  }
+  const splitMoves = (task: Task, depth: number): boolean =>
+    task.phase === 'split' &&
+    task.children.some((id) => {
+      const child = byId.get(id)
+      return child !== undefined && (moves(child, depth + 1) || splitMoves(child, depth + 1))
+    })
+  return !open.some((task) => moves(task))
+}
+
+/** Waiting until idle with nobody at work would never end. */
+async function nobodyWorks(database: Database): Promise<Refusal | null> {
+  return (await database.read(findDaemon))
+    ? null
+    : refuse('not-up', 'the daemon is down, so nothing will move', 'tri-agent up --detach')
+}
+
+async function follow(
+  context: Context,
+  database: Database,
+  idle: () => Promise<boolean>,
+  untilIdle: boolean,
+): Promise<number | Refusal> {
+  const from = await database.read(lastSeq)
+  let refusal: Refusal | null = null
+  await followLog(context, database, {}, from, async () => {
+    if (await idle()) return true
+    refusal = untilIdle ? await nobodyWorks(database) : null
+    return refusal !== null
+  })
+  return refusal ?? exitCode.done
+}
+
+async function redraw(
+  context: Context,
+  database: Database,
+  idle: () => Promise<boolean>,
+  untilIdle: boolean,
+): Promise<number | Refusal> {
+  const { draw, world } = context
+  const stop = new AbortController()
+  const end = () => stop.abort()
+  process.once('SIGINT', end).once('SIGTERM', end)
+  let shown: string[] = []
+  draw('\u001b[?1049h\u001b[?25l') // a screen of its own, without a cursor: what was on the terminal comes back after
+  try {
+    for (;;) {
+      const last = (await idle()) || stop.signal.aborted
+      shown = await screen(context, database)
+      draw(frame(shown))
+      if (last) return exitCode.done
+      const refusal = untilIdle ? await nobodyWorks(database) : null
+      if (refusal) return refusal
+      await world.timer.sleep(redrawMs, stop.signal)
+    }
+  } finally {
+    draw(`\u001b[?25h\u001b[?1049l${shown.map((line) => `${line}\n`).join('')}`)
+    process.off('SIGINT', end).off('SIGTERM', end)
+  }
+}
+
+async function screen(context: Context, database: Database): Promise<string[]> {
+  const columns = process.stdout.columns || 80 // asked at each look: windows are resized
+  const rows = process.stdout.rows || 24
+  const fitted = { ...context, columns }
+  return database.read(async (reader) => {
+    const now = context.world.clock.now()
+    const top = overviewText(fitted, await readOverview(reader, now), Math.max(2, Math.floor(rows / 6))).split('\n')
+    const room = rows - top.length - 3
+    const events = room > 0 ? await readLastLog(reader, { limit: room }) : []
+    return [...top, '', ...events.map((each) => lineOf(fitted, each).trimEnd())].slice(0, rows - 1)
+  })
+}
+
+/** From the top left, each line cleared to its end, what is below cleared: no flicker, no scrollback. */
+const frame = (lines: readonly string[]): string =>
+  `\u001b[H${lines.map((line) => `${line}\u001b[K\n`).join('')}\u001b[J`

@@ -1,0 +1,81 @@
+/**
+ * A first look at a folder somebody wants to have worked on: is it a repository, where is its top, which branch, which commit, and what lies in
+ * that commit. Reads only, executes nothing of the repository's, and sees what is committed, never the work tree.
+ */
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import type { World } from '../host/world.ts'
+import { createCommand, type Command } from './command.ts'
+import type { Sha } from './git.ts'
+import { openSource, readBranch } from './source.ts'
+
+export type Inspected = {
+  /** The top of the work tree, absolute, links resolved. */
+  top: string
+  /** The branch work would start from. */
+  base: string
+  commit: Sha
+  /** Every path of that commit. */
+  list(): readonly string[]
+  /** A small file at the top of that commit, or null. */
+  read(path: string): string | null
+}
+
+/** Files at the top that are larger are no configuration, in bytes. */
+const largestFile = 1024 * 1024
+
+/** Looks at the repository around `folder`. `path` is PATH; `base` null means the branch that is checked out. Refuses `not-a-repository`, `shallow`, `bare`, `no-commit`, `no-branch`, `no-such-branch`. */
+export async function inspectRepository(
+  world: World,
+  { folder, path, base }: { folder: string; path: string; base: string | null },
+): Promise<Inspected | Refusal> {
+  const command = createCommand(world, { path })
+  const source = await openSource(command, folder)
+  if (isRefusal(source)) return source
+  if ((await command.text({ folder, args: ['rev-parse', '--is-inside-work-tree'] })) !== 'true')
+    return refuse('bare', `${folder} has no work tree (a bare repository)`, 'name the folder you work in')
+  const top = await command.text({ folder, args: ['rev-parse', '--path-format=absolute', '--show-toplevel'] })
+  const { gitDir } = source
+  const current = await command.answer({ folder, args: ['symbolic-ref', '--quiet', '--short', 'HEAD'], accept: [0, 1] })
+  const branch = base ?? (current.code === 0 ? current.stdout.toString('utf8').trim() : null)
+  if (branch === null)
+    return refuse('no-branch', `${top} has no branch checked out`, 'say where work starts: tri-agent init --base main')
+  const commit = await readBranch(command, gitDir, branch)
+  if (commit === null)
+    return base === null
+      ? refuse('no-commit', `${top} has no commit yet`, 'git add --all && git commit')
+      : refuse('no-such-branch', `${top} has no branch ${branch}`, 'git branch --list')
+  const [paths, texts] = [await listPaths(command, gitDir, commit), await readTop(command, gitDir, commit)]
+  return { top, base: branch, commit, list: () => paths, read: (name) => texts.get(name) ?? null }
+}
+
+async function listPaths(command: Command, gitDir: string, commit: Sha): Promise<string[]> {
+  const { stdout } = await command.answer({ gitDir, args: ['ls-tree', '-r', '-z', '--name-only', commit] })
+  return stdout.toString('utf8').split('\0').filter(Boolean)
+}
+
+/** The small regular files at the top of a commit, by name. */
+async function readTop(command: Command, gitDir: string, commit: Sha): Promise<Map<string, string>> {
+  const { stdout } = await command.answer({ gitDir, args: ['ls-tree', '-z', '-l', commit] })
+  const files = stdout
+    .toString('utf8')
+    .split('\0')
+    .flatMap((line) => {
+      const [, kind, id, size, name] = /^100\d+ (\w+) (\w+) +(\d+)\t(.*)$/s.exec(line) ?? []
+      return kind === 'blob' && Number(size) <= largestFile ? [{ id: id!, name: name! }] : []
+    })
+  const texts = new Map<string, string>()
+  if (files.length === 0) return texts
+  const batch = await command.answer({
+    gitDir,
+    args: ['cat-file', '--batch'],
+    stdin: files.map(({ id }) => `${id}\n`).join(''),
+  })
+  let at = 0
+  for (const { name } of files) {
+    const end = batch.stdout.indexOf(10, at)
+    const length = Number(batch.stdout.toString('latin1', at, end).split(' ')[2])
+    texts.set(name, batch.stdout.toString('utf8', end + 1, end + 1 + length))
+    at = end + 1 + length + 1 // each object is followed by a newline (git-cat-file, BATCH OUTPUT)
+  }
+  return texts
+}
