@@ -44,7 +44,11 @@ function sayEnd({ note }: Context, row: AttemptRow | undefined): void {
   if (row?.state === 'ended') note(`Ended: ${row.outcome}${row.reason ? `, ${row.reason}` : ''}\n`)
 }
 
-/** The attempt asked for, or the last; when following a task that has none yet, the first one once it is there. */
+/** What a person wants to read: the last one with an agent in it, else the last. */
+const likeliest = (rows: readonly AttemptRow[]): AttemptRow | undefined =>
+  rows.findLast(({ family }) => family !== null) ?? rows.at(-1)
+
+/** The attempt asked for, or the likeliest; when following a task that has none yet, the first one once it is there. */
 async function chooseAttempt(
   { world }: Context,
   database: Database,
@@ -56,7 +60,7 @@ async function chooseAttempt(
   const number = said.text('attempt')
   for (;;) {
     const rows = await database.read((reader) => attemptsOf(reader, task.id))
-    const found = number === undefined ? rows.at(-1) : rows.find(({ token }) => String(token) === number)
+    const found = number === undefined ? likeliest(rows) : rows.find(({ token }) => String(token) === number)
     if (found) return found
     const over = await database.read((reader) => loadTask(reader, task.id))
     if (number !== undefined || !follow || !over || isOver(over)) {

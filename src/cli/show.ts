@@ -164,7 +164,7 @@ function reviewText({ round }: Task): string {
   if (!round) return ''
   const owed = round.policy.families.filter((family) => !round.votes.some((vote) => vote.family === family))
   return [
-    `round ${round.number} of ${round.commit.slice(0, 12)}: ${round.verdict ?? 'open'}. ${round.policy.why}`,
+    `round ${round.number} of ${round.commit.slice(0, 12)}: ${round.verdict ?? 'open'}; ${round.policy.why}`,
     ...round.votes.map(({ family, model, summary }) => `${family} (${model}): ${summary.trim() || 'nothing to say'}`),
     ...(round.advice ? [`${round.advice.family}, advice that does not count: ${round.advice.summary}`] : []),
     ...(owed.length > 0 && round.verdict === null ? [`still asked: ${owed.join(', ')}`] : []),
@@ -182,7 +182,7 @@ const findingText = ({ by, state, severity, file, line, claim, proof, checks }: 
 function attemptsText(rows: readonly AttemptRow[], now: number, columns: number): string {
   if (rows.length === 0) return ''
   const cells = rows.map((row) => {
-    const seconds = row.started_at === null ? '' : `${Math.round(((row.ended_at ?? now) - row.started_at) / 1000)} s`
+    const seconds = row.started_at === null ? '' : `${(((row.ended_at ?? now) - row.started_at) / 1000).toFixed(1)} s`
     return [
       String(row.token),
       row.step,

@@ -156,7 +156,7 @@ export const verbs: readonly Verb[] = [
     about: "Read along with a task's agent",
     options: [
       { flags: '-f, --follow', about: 'go on until the attempt ends' },
-      { flags: '--attempt <n>', about: 'which attempt, by its number; default: the last' },
+      { flags: '--attempt <n>', about: 'which attempt, by its number; default: the last with an agent' },
     ],
     examples: ['tri-agent output 7k2m --follow', 'tri-agent output 7k2m --attempt 1'],
     load: async () => (await import('./output.ts')).output,
