@@ -146,7 +146,7 @@ function demoSettings(url: string): OperatorSettings {
 async function writeConfig(paths: Paths, settings: OperatorSettings): Promise<void> {
   const families = Object.entries(settings.families).map(
     ([name, { models }]) =>
-      `  ${name}:\n    agent: scripted\n    baseUrl: ${settings.families[name]!.baseUrl}\n    key: { value: demo-key-of-no-provider }\n    model: ${models.implementer}\n`,
+      `  ${name}:\n    agent: scripted\n    baseUrl: ${settings.families[name]!.baseUrl}\n    keyFrom: { value: demo-key-of-no-provider }\n    models: ${models.implementer}\n`,
   )
   await mkdir(dirname(paths.configFile), { recursive: true, mode: 0o700 })
   await writeFile(

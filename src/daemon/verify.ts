@@ -7,6 +7,7 @@ import { readTrailers } from '../core/trailer.ts'
 import type { Task } from '../core/task.ts'
 import { createGit } from '../git/subprocess.ts'
 import { loadConfig } from '../host/config.ts'
+import { Fault } from '../host/fault.ts'
 import { findPaths, type Env } from '../host/path.ts'
 import { realWorld } from '../host/world.ts'
 import { openDatabase } from '../store/database.ts'
@@ -25,7 +26,8 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
   const database = openDatabase(paths.database)
   try {
     const settings = await loadConfig({ file: paths.configFile, env })
-    if (isRefusal(settings)) throw new Error(settings.why)
+    if (isRefusal(settings))
+      throw new Fault(settings.refused, settings.why, settings.hint ? { hint: settings.hint } : {})
     const git = createGit(world, { path: env['PATH'] ?? '/usr/bin:/bin' })
     const repos = (await database.read(listRepos)).filter(
       ({ name, path, id }) => repo === null || [name, path, id].includes(repo),
@@ -37,7 +39,8 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
       const landings = await database.read((reader) => landingsOf(reader, row.id))
       const target = landings.at(-1)?.target ?? settings.settings.landing.branch
       const tips = await git.refresh(stores, row.base, target)
-      if (isRefusal(tips)) throw new Error(`${row.name}: ${tips.why}`)
+      if (isRefusal(tips))
+        throw new Fault(tips.refused, `${row.name}: ${tips.why}`, tips.hint ? { hint: tips.hint } : {})
       const history = tips.target === null ? [] : await git.history(stores, target, null)
       for (const landing of landings) {
         const task = await database.read((reader) => loadTask(reader, landing.task))
