@@ -30,15 +30,15 @@ export function operatorText(families: readonly FoundFamily[]): string {
     `    keyFrom: { env: ${variable} }`,
     `    models: { architect: ${model}, implementer: ${model}, reviewer: ${model} }`,
   ])
-  const none = [
-    `  # none yet: no key variable was set (${keyVariables().join(', ')}).`,
-    '  # Set one, then: tri-agent init',
-  ]
   return `${[
     '# Your settings for tri-agent. Only this file sets money, keys and what may land; a repository can only tighten it.',
     '# Keys stay where they are: in the environment. What is in force, and from where: tri-agent config show --origin',
-    'families:',
-    ...(entries.length > 0 ? entries : none),
+    ...(entries.length > 0
+      ? ['families:', ...entries]
+      : [
+          `# A family appears here once its key variable (${keyVariables().join(', ')}) is set and you type: tri-agent init`,
+          'families: {}',
+        ]),
     'money: { day: $75, task: $10 }',
     '# true: land without a person wherever the review policy asks for none',
     'unattended: false',

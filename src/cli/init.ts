@@ -62,7 +62,8 @@ export const init: Act = async (context, said) => {
     const tools = examineToolchain({ toolchain: detected.toolchain, setup: detected.setup, gates: [] }, context.env)
     const missing = [...detected.missing, ...tools.missing.map((tool) => `${tool.name} ${tool.why}`)]
     const isCommitted = repository.read('tri-agent.yaml') === (await readText(repositoryFile))
-    const next = nextSteps(context, { isCommitted, families: families.length, base: repository.base })
+    const isKept = files.some(({ action }) => action === 'kept')
+    const next = nextSteps(context, { isKept, isCommitted, families: families.length, base: repository.base })
     return answer(
       context,
       { repository: { ...row }, files, families, detected: { ...detected, missing }, next },
@@ -70,7 +71,7 @@ export const init: Act = async (context, said) => {
         `${name} is known, work starts from ${repository.base}.`,
         ...files.map(({ path, action }) => `  ${action.padEnd(9)}  ${path}`),
         families.length > 0
-          ? `Families with a key: ${families.map(({ family, model }) => `${family} (${model})`).join(', ')}`
+          ? `Families with a key: ${families.map(({ family, model }) => `${family} (${model})`).join(', ')}.${reviewNote(families.length)}`
           : `No key variable is set (${keyVariables().join(', ')}): set at least one, better two or three, then tri-agent init again.`,
         ...missing.map((each) => wrap(`! ${each}`, context.columns)),
         'Type next:',
@@ -82,11 +83,20 @@ export const init: Act = async (context, said) => {
   }
 }
 
+/** What fewer than three families mean, said before the first task waits for it (core/review.ts has the rule). */
+function reviewNote(families: number): string {
+  if (families >= 3) return ''
+  return families === 2
+    ? ' With two, one reviews the other and a person approves each landing.'
+    : ' With one, nobody else can review: its advice never counts and a person approves each landing.'
+}
+
 function nextSteps(
   { paths }: Context,
-  { isCommitted, families, base }: { isCommitted: boolean; families: number; base: string },
+  { isKept, isCommitted, families, base }: { isKept: boolean; isCommitted: boolean; families: number; base: string },
 ): string[] {
   return [
+    ...(isKept ? ['tri-agent init --yes   # makes the changes shown above'] : []),
     ...(isCommitted
       ? []
       : [`git add tri-agent.yaml && git commit -m "Say how to test this"   # on ${base}, after a look at it`]),

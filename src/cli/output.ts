@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { isOver } from '../core/task.ts'
-import { readTranscript } from '../host/transcript.ts'
+import { readTranscript, type Stream } from '../host/transcript.ts'
 import type { Database } from '../store/database.ts'
 import { attemptsOf, findTask, loadTask, type AttemptRow } from '../store/task.ts'
 import { exitCode, withDatabase, type Act, type Context, type Said } from './context.ts'
@@ -22,6 +22,7 @@ export const output: Act = (context, said) =>
       return rows.find((each) => each.id === id)?.state === 'ended'
     }
     const file = join(context.paths.transcripts, `${id}.jsonl`)
+    const linesOf = context.json ? asJson : said.flag('raw') ? asIs : await asRead(attempt)
     let lines = 0
     for await (const { stream, text } of readTranscript(
       file,
@@ -29,7 +30,11 @@ export const output: Act = (context, said) =>
       follow ? { timer: context.world.timer, ended } : undefined,
     )) {
       lines += 1
-      context.out(context.json ? `${JSON.stringify({ stream, text })}\n` : `${stream === 'note' ? '# ' : ''}${text}\n`)
+      context.out(
+        linesOf(stream, text)
+          .map((line) => `${line}\n`)
+          .join(''),
+      )
     }
     if (lines === 0 && !context.json) context.note('It has printed nothing.\n')
     if (!context.json)
@@ -39,6 +44,19 @@ export const output: Act = (context, said) =>
       )
     return exitCode.done
   })
+
+type Show = (stream: Stream, text: string) => string[]
+
+const asJson: Show = (stream, text) => [JSON.stringify({ stream, text })]
+const asIs: Show = (stream, text) => [`${stream === 'note' ? '# ' : ''}${text}`]
+
+/** As a person reads it, where an agent was at work; a gate's output is words already. */
+async function asRead({ id, role, family, model, agent }: AttemptRow): Promise<Show> {
+  if (agent === null || family === null || model === null || role === 'gate') return asIs
+  const { readAlong } = await import('../daemon/read-along.ts')
+  const read = readAlong({ attempt: id, role: role as 'architect' | 'implementer' | 'reviewer', family, model, agent })
+  return (stream, text) => (stream === 'note' ? asIs(stream, text) : read(stream, text))
+}
 
 function sayEnd({ note }: Context, row: AttemptRow | undefined): void {
   if (row?.state === 'ended') note(`Ended: ${row.outcome}${row.reason ? `, ${row.reason}` : ''}\n`)

@@ -157,6 +157,7 @@ export const verbs: readonly Verb[] = [
     options: [
       { flags: '-f, --follow', about: 'go on until the attempt ends' },
       { flags: '--attempt <n>', about: 'which attempt, by its number; default: the last with an agent' },
+      { flags: '--raw', about: 'as the agent printed it' },
     ],
     examples: ['tri-agent output 7k2m --follow', 'tri-agent output 7k2m --attempt 1'],
     load: async () => (await import('./output.ts')).output,

@@ -15,6 +15,7 @@ export function addMissing(text: string, additions: readonly Addition[]): string
     const holder = parent.length === 0 ? document.contents : document.getIn(parent)
     if (document.hasIn(path) || (holder !== null && holder !== undefined && !isMap(holder))) continue
     if (holder === null && parent.length > 0) document.deleteIn(parent) // `families:` with nothing behind it
+    if (isMap(holder) && holder.items.length === 0) holder.flow = false // `families: {}` grows lines, not one long one
     document.setIn(path, document.createNode(value))
     changed = true
   }
