@@ -1,0 +1,114 @@
+/** The start of the program, guarded without a clock: what the way in pulls in before a verb is chosen, and what the quick verbs add to it. */
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { Metafile } from 'esbuild'
+import { searchPath } from '../src/git/fixture.ts'
+import { capture } from '../src/host/process.ts'
+import { realWorld } from '../src/host/world.ts'
+
+const root = join(import.meta.dirname, '..')
+const folder = mkdtempSync(join(tmpdir(), 'tri-agent-coldstart-'))
+let outputs: Metafile['outputs'] = {}
+
+/** facts of a cold start: each of these alone costs more than the program may. `zod` +65 ms, `node:http` +45 ms, the price table its parse. */
+const slow = ['/zod/', '/yaml/', '/hono/', '/genai-prices/', '/sim/', 'node:http', 'node:https', 'node:http2']
+/** 200 kB unminified, of which commander is 126. */
+const mostBytes = 200_000
+const quickVerbs = ['add', 'list', 'status', 'decide', 'show', 'log']
+
+before(async () => {
+  const meta = join(folder, 'meta.json')
+  const built = await capture(realWorld().spawn, {
+    file: process.execPath,
+    args: ['tools/build.ts', join(folder, 'dist'), meta],
+    cwd: root,
+    env: { PATH: searchPath },
+  })
+  assert.equal(built.code, 0, built.stderr)
+  outputs = (JSON.parse(readFileSync(meta, 'utf8')) as Metafile).outputs
+})
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+/** What is loaded with a chunk before a line of it is executed: itself and everything it imports statically, to the end. */
+function closure(entries: readonly string[]): {
+  bytes: number
+  chunks: string[]
+  sources: string[]
+  builtins: string[]
+} {
+  const seen = new Set<string>()
+  const builtins = new Set<string>()
+  const queue = [...entries]
+  for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
+    if (seen.has(path)) continue
+    seen.add(path)
+    for (const { path: next, kind, external } of outputs[path]!.imports) {
+      if (kind !== 'import-statement') continue
+      if (external) builtins.add(next)
+      else queue.push(next)
+    }
+  }
+  const chunks = [...seen]
+  return {
+    bytes: chunks.reduce((sum, path) => sum + outputs[path]!.bytes, 0),
+    chunks,
+    sources: chunks.flatMap((path) => Object.keys(outputs[path]!.inputs)),
+    builtins: [...builtins],
+  }
+}
+
+const chunkOf = (source: string): string => {
+  const found = Object.entries(outputs).find(([, output]) => output.entryPoint === source)
+  assert.ok(found, `${source} is no chunk of its own: something imports it statically, so every verb loads it`)
+  return found[0]
+}
+
+const slowIn = ({ sources, builtins }: ReturnType<typeof closure>): string[] =>
+  [...sources.map((each) => `/${each}`), ...builtins].filter((each) =>
+    slow.some((part) => (part.startsWith('/') ? each.includes(part) : each === part)),
+  )
+
+test('the way in and the table of verbs stay below 200 kB and load nothing slow', () => {
+  const program = closure([chunkOf('src/cli/main.ts'), chunkOf('src/cli/program.ts')])
+  assert.deepEqual(slowIn(program), [])
+  assert.ok(program.bytes <= mostBytes, `${program.bytes} bytes, at most ${mostBytes}`)
+  assert.ok(program.sources.includes('src/cli/verb.ts'), 'the harvest is not empty')
+  assert.ok(
+    program.sources.some((each) => each.includes('/commander/')),
+    'commander is in it, or it was not harvested',
+  )
+})
+
+test('the main file imports nothing at the top, or an old Node dies before the sentence that helps', () => {
+  const source = readFileSync(join(root, 'src/cli/main.ts'), 'utf8')
+  assert.deepEqual(source.match(/^import .*/gm), null)
+  const { chunks, bytes } = closure([chunkOf('src/cli/main.ts')])
+  assert.deepEqual(
+    chunks.map((path) => outputs[path]!.entryPoint),
+    ['src/cli/main.ts'],
+  )
+  assert.ok(bytes < 2000, `${bytes} bytes`)
+})
+
+for (const verb of quickVerbs)
+  test(`${verb} loads nothing slow before it begins`, () => {
+    const all = closure([chunkOf('src/cli/program.ts'), chunkOf(`src/cli/${verb}.ts`)])
+    assert.deepEqual(slowIn(all), [])
+    assert.ok(all.sources.includes('src/store/database.ts'), 'the harvest follows imports')
+  })
+
+test('a slow library that is drawn in is seen', () => {
+  const slowChunk = Object.entries(outputs).find(([, { inputs }]) =>
+    Object.keys(inputs).some((each) => each.includes('/zod/')),
+  )
+  assert.ok(slowChunk, 'zod is in the bundle')
+  assert.notDeepEqual(slowIn(closure([slowChunk[0]])), [])
+  assert.equal(
+    dirname(slowChunk[0]),
+    dirname(chunkOf('src/cli/main.ts')),
+    'chunks lie flat, so that files beside them are found',
+  )
+})

@@ -1,0 +1,97 @@
+/** What a user gets: the packed tarball, installed without a network into an empty folder, does the first things anybody would type. */
+import assert from 'node:assert/strict'
+import { cp, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { test } from 'node:test'
+import { searchPath } from '../src/git/fixture.ts'
+import { capture, type Captured } from '../src/host/process.ts'
+import { realWorld } from '../src/host/world.ts'
+
+const root = join(import.meta.dirname, '..')
+/** numbers.md: what an install may weigh. */
+const mostBytes = 20 * 1024 * 1024
+
+test('the package installs offline into an empty folder, weighs at most 20 MB, and takes in a task', async (t) => {
+  const scratch = await mkdtemp(join(tmpdir(), 'tri-agent-package-'))
+  t.after(() => rm(scratch, { recursive: true, force: true }))
+  const { spawn, clock } = realWorld()
+  const env = { PATH: `${dirname(process.execPath)}:${searchPath}`, HOME: join(scratch, 'home'), LC_ALL: 'C' }
+  const type = async (cwd: string, file: string, ...args: string[]): Promise<Captured> => {
+    const ended = await capture(spawn, { file, args, cwd, env })
+    assert.equal(ended.code, 0, `${file} ${args.join(' ')}: ${ended.stdout}${ended.stderr}`)
+    return ended
+  }
+  const [source, empty, repo] = [join(scratch, 'source'), join(scratch, 'empty'), join(scratch, 'repo')]
+  for (const each of [env.HOME, source, empty, repo]) await mkdir(each)
+
+  // packed from a copy, so that two tests never share dist/; npm's own scripts are left out, because the build is made here
+  for (const each of ['src', 'sim', 'tools/build.ts', 'package.json', 'README.md', 'LICENSE', '.npmrc'])
+    await cp(join(root, each), join(source, each), { recursive: true })
+  await symlink(join(root, 'node_modules'), join(source, 'node_modules'))
+  await type(source, 'node', 'tools/build.ts')
+  await type(source, 'npm', 'pack', '--ignore-scripts', '--pack-destination', scratch)
+  const tarball = (await readdir(scratch)).find((name) => name.endsWith('.tgz'))!
+  const began = clock.mono()
+  await writeFile(join(empty, 'package.json'), '{ "private": true }')
+  await type(
+    empty,
+    'npm',
+    'install',
+    '--offline',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    join(scratch, tarball),
+  )
+  const seconds = (clock.mono() - began) / 1000
+  const installed = await sizeOf(join(empty, 'node_modules'))
+  t.diagnostic(
+    `tarball ${megabytes((await stat(join(scratch, tarball))).size)}, installed ${megabytes(installed)}, ${seconds.toFixed(1)} s`,
+  )
+  assert.ok(installed <= mostBytes, `${installed} bytes`)
+  assert.deepEqual(
+    (await readdir(join(empty, 'node_modules'))).filter((name) => !name.startsWith('.')),
+    ['tri-agent'],
+    'it brings nothing else along',
+  )
+
+  const program = join(empty, 'node_modules/.bin/tri-agent')
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+  assert.equal((await type(empty, program, '--version')).stdout, `${version}\n`)
+
+  await type(repo, 'git', 'init', '-q', '-b', 'main')
+  await type(
+    repo,
+    'git',
+    '-c',
+    'user.name=Ada',
+    '-c',
+    'user.email=ada@example.org',
+    'commit',
+    '-q',
+    '--allow-empty',
+    '-m',
+    'Start',
+  )
+  await type(repo, program, 'init', '--yes')
+  const added = JSON.parse((await type(repo, program, 'add', 'Add a flag', '--json')).stdout) as {
+    task: { id: string }
+  }
+  const listed = JSON.parse((await type(repo, program, 'list', '--json')).stdout) as { tasks: { id: string }[] }
+  assert.deepEqual(
+    listed.tasks.map(({ id }) => id),
+    [added.task.id],
+  )
+})
+
+async function sizeOf(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const sizes = entries
+    .filter((each) => each.isFile())
+    .map(async (each) => (await stat(join(each.parentPath, each.name))).size)
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(2)} MB`
