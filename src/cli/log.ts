@@ -5,7 +5,6 @@ import type { Database } from '../store/database.ts'
 import { lastSeq, readLastLog, readLog } from '../store/log.ts'
 import { findTask } from '../store/task.ts'
 import { exitCode, withDatabase, type Act, type Context } from './context.ts'
-import { clip } from './format.ts'
 import { tell } from './tell.ts'
 
 /** How often a followed log is looked at, in milliseconds. */
@@ -53,14 +52,16 @@ export async function followLog(
   }
 }
 
-/** One event as one line: when, to whom, what; on a terminal clipped to it. */
-export function lineOf({ json, isTerminal, columns }: Context, logged: LoggedEvent): string {
-  if (json) return `${JSON.stringify(logged)}\n`
-  const { at, stream, actor, event } = logged
+/** One event as one line: when, to whom, what. */
+export function lineOf({ json }: Context, logged: LoggedEvent): string {
+  return json ? `${JSON.stringify(logged)}\n` : `${clockTime(logged.at)}  ${sentence(logged)}\n`
+}
+
+/** To whom and what, without when. */
+export function sentence({ stream, actor, event }: LoggedEvent): string {
   const who = stream.startsWith('task/') ? stream.slice('task/'.length) : stream
   const by = actor.startsWith('person:') ? ` [${actor.slice('person:'.length)}]` : ''
-  const line = `${clockTime(at)}  ${who}  ${tell(event).replaceAll(/\s+/g, ' ')}${by}`
-  return `${isTerminal ? clip(line, columns) : line}\n`
+  return `${who}  ${tell(event).replaceAll(/\s+/g, ' ')}${by}`
 }
 
 const format = {

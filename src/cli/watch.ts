@@ -5,7 +5,8 @@ import type { Database, Reader } from '../store/database.ts'
 import { lastSeq, readLastLog } from '../store/log.ts'
 import { openTasks } from '../store/task.ts'
 import { exitCode, withDatabase, type Act, type Context } from './context.ts'
-import { followLog, lineOf } from './log.ts'
+import { clean, clip } from './format.ts'
+import { clockTime, followLog, sentence } from './log.ts'
 import { findDaemon } from './presence.ts'
 import { overviewText, readOverview } from './status.ts'
 
@@ -101,7 +102,11 @@ async function screen(context: Context, database: Database): Promise<string[]> {
     const top = overviewText(fitted, await readOverview(reader, now), Math.max(2, Math.floor(rows / 6))).split('\n')
     const room = rows - top.length - 3
     const events = room > 0 ? await readLastLog(reader, { limit: room }) : []
-    return [...top, '', ...events.map((each) => lineOf(fitted, each).trimEnd())].slice(0, rows - 1)
+    return [
+      ...top,
+      '',
+      ...events.map((each) => clip(clean(`${clockTime(each.at).slice(11)}  ${sentence(each)}`), columns)),
+    ].slice(0, rows - 1)
   })
 }
 
