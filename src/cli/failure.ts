@@ -1,6 +1,6 @@
 /** How a "no" is said: a refusal, a fault of the world, or a bug of ours, each with its exit code. With `--json` on stdout, else on stderr. */
 import { isRefusal, type Refusal } from '../core/refusal.ts'
-import { isFault } from '../host/fault.ts'
+import { isFault, type Fault } from '../host/fault.ts'
 import { exitCode } from './context.ts'
 
 type Said = { refused: string; why: string; hint?: string | undefined; code: number }
@@ -14,23 +14,21 @@ export function complain(wrong: unknown, json: boolean, refusedCode: number = ex
 }
 
 /** What may pass by itself: another try is worth it. */
-const passing = new Set([
-  'database-unusable',
-  'git-timeout',
-  'port-in-use',
-  'daemon-slow',
-  'ENOSPC',
-  'EMFILE',
-  'ENFILE',
-  'EAGAIN',
-  'EBUSY',
-])
+const passing = new Set(['git-timeout', 'port-in-use', 'daemon-slow', 'ENOSPC', 'EMFILE', 'ENFILE', 'EAGAIN', 'EBUSY'])
+
+/** Another process writes; SQLite says no more than this (result codes SQLITE_BUSY, SQLITE_LOCKED). */
+const isBusy = ({ code, message }: Fault): boolean => code === 'database-unusable' && /is locked|is busy/.test(message)
 
 function describe(wrong: unknown, refusedCode: number): Said {
   if (isRefusal(wrong)) return { ...(wrong as Refusal), code: refusedCode }
   if (isFault(wrong)) {
     const { code, message, hint } = wrong
-    return { refused: code, why: message, hint, code: passing.has(code) ? exitCode.tryAgain : exitCode.refused }
+    return {
+      refused: code,
+      why: message,
+      hint,
+      code: passing.has(code) || isBusy(wrong) ? exitCode.tryAgain : exitCode.refused,
+    }
   }
   const { code, syscall } = (wrong ?? {}) as NodeJS.ErrnoException
   if (wrong instanceof Error && code && syscall)
