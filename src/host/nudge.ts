@@ -3,7 +3,7 @@
  * nudge costs a second and nothing else.
  */
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 
 /** numbers.md: a daemon that does not answer within this is not waited for. Milliseconds. */
 const patienceMs = 100
@@ -18,6 +18,7 @@ export function nudge(path: string): Promise<boolean> {
     }
     socket.setTimeout(patienceMs, () => end(false))
     socket.on('error', () => end(false))
+    socket.on('close', () => end(false)) // a daemon that ends now hangs up without a word
     socket.on('data', () => end(true))
     socket.on('connect', () => socket.write('nudge\n'))
   })
@@ -25,7 +26,10 @@ export function nudge(path: string): Promise<boolean> {
 
 /** Answers nudges at `path` (0600), replacing the socket of a daemon that is gone; the caller has made sure that it is. */
 export async function listenForNudges(path: string, onNudge: () => void): Promise<AsyncDisposable> {
+  const open = new Set<Socket>()
   const server = createServer((socket) => {
+    open.add(socket)
+    socket.on('close', () => open.delete(socket))
     socket.on('error', () => socket.destroy())
     socket.on('data', () => {
       onNudge()
@@ -37,6 +41,10 @@ export async function listenForNudges(path: string, onNudge: () => void): Promis
   chmodSync(path, 0o600)
   return {
     [Symbol.asyncDispose]: () =>
-      new Promise<void>((resolve) => (server.listening ? server.close(() => resolve()) : resolve())),
+      new Promise<void>((resolve) => {
+        if (!server.listening) return resolve()
+        server.close(() => resolve())
+        for (const socket of open) socket.destroy() // or whoever connected and says nothing keeps the daemon from ending
+      }),
   }
 }
