@@ -6,6 +6,7 @@ import { accountName } from '../host/environment.ts'
 import { findPaths, type Env, type Paths } from '../host/path.ts'
 import { realWorld, type World } from '../host/world.ts'
 import { openDatabase, type Database } from '../store/database.ts'
+import { exitCode } from './exit-code.ts'
 import { clean } from './format.ts'
 
 export type Context = {
@@ -36,9 +37,6 @@ export type Said = {
 
 /** A verb: answers the exit code, or a refusal. */
 export type Act = (context: Context, said: Said) => Promise<number | Refusal>
-
-/** Exit codes: sysexits.h gives the last two. */
-export const exitCode = { done: 0, refused: 1, usage: 2, bug: 70, tryAgain: 75 } as const
 
 export function makeContext(env: Env, json: boolean): Context {
   const { stdout, stderr } = process

@@ -2,7 +2,8 @@
 import { refuse } from '../core/refusal.ts'
 import { isAlive, terminateProcess } from '../host/proc.ts'
 import { daemonRow } from '../store/lease.ts'
-import { answer, exitCode, withDatabase, type Act } from './context.ts'
+import { answer, withDatabase, type Act } from './context.ts'
+import { exitCode } from './exit-code.ts'
 import { complain } from './failure.ts'
 
 /** Ending what is under way takes a kill order per attempt, a few seconds each at worst. */

@@ -1,7 +1,7 @@
 /** How a "no" is said: a refusal, a fault of the world, or a bug of ours, each with its exit code. With `--json` on stdout, else on stderr. */
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import { isFault, type Fault } from '../host/fault.ts'
-import { exitCode } from './context.ts'
+import { exitCode } from './exit-code.ts'
 
 type Said = { refused: string; why: string; hint?: string | undefined; code: number }
 

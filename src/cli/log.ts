@@ -4,7 +4,8 @@ import { isRefusal, refuse } from '../core/refusal.ts'
 import type { Database } from '../store/database.ts'
 import { lastSeq, readLastLog, readLog } from '../store/log.ts'
 import { findTask } from '../store/task.ts'
-import { exitCode, withDatabase, type Act, type Context } from './context.ts'
+import { withDatabase, type Act, type Context } from './context.ts'
+import { exitCode } from './exit-code.ts'
 import { tell } from './tell.ts'
 
 /** How often a followed log is looked at, in milliseconds. */

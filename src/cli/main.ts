@@ -3,9 +3,14 @@
  * The way in. It imports nothing at the top and uses no syntax that an old Node cannot read, so that the sentence below is what an old Node prints.
  */
 const [major = 0] = process.versions.node.split('.').map(Number)
+const [word = '', ...more] = process.argv.slice(2)
 if (major < 24) {
   console.error(`tri-agent needs Node 24 or newer, this is ${process.versions.node}.`)
   process.exitCode = 2
+} else if (more.length === 0 && (word === '--version' || word === '-V')) {
+  // programs ask this often, and need no parser of options for it
+  const { programVersion } = await import('../host/version.ts')
+  console.log(programVersion())
 } else {
   const { environment, compileCacheFolder } = await import('../host/environment.ts')
   const folder = compileCacheFolder(environment())

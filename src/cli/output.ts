@@ -5,7 +5,8 @@ import { isOver } from '../core/task.ts'
 import { readTranscript, type Stream } from '../host/transcript.ts'
 import type { Database } from '../store/database.ts'
 import { attemptsOf, findTask, loadTask, type AttemptRow } from '../store/task.ts'
-import { exitCode, withDatabase, type Act, type Context, type Said } from './context.ts'
+import { withDatabase, type Act, type Context, type Said } from './context.ts'
+import { exitCode } from './exit-code.ts'
 
 /** How often is looked whether a first attempt has begun, in milliseconds. */
 const lookMs = 200

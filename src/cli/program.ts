@@ -8,7 +8,8 @@ import { nearest, oneOf } from '../core/nearest.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { Env } from '../host/path.ts'
 import { programVersion } from '../host/version.ts'
-import { exitCode, makeContext, type Said } from './context.ts'
+import type { Said } from './context.ts'
+import { exitCode } from './exit-code.ts'
 import { complain } from './failure.ts'
 import { groups, verbs, type Verb } from './verb.ts'
 
@@ -74,10 +75,10 @@ function makeVerb(program: Command, verb: Verb, env: Env, answer: Answer): Comma
   command.addHelpText('after', `\nExamples:\n${verb.examples.map((each) => `  ${each}`).join('\n')}`)
   command.action(async () => {
     const { json, ...options } = command.optsWithGlobals() as Record<string, unknown>
-    const context = makeContext(env, json === true)
     const wrong = checkWords(verb, command.args, options)
-    if (wrong) return void (answer.code = complain(wrong, context.json, exitCode.usage))
-    const act = await verb.load()
+    if (wrong) return void (answer.code = complain(wrong, json === true, exitCode.usage))
+    const [{ makeContext }, act] = await Promise.all([import('./context.ts'), verb.load()])
+    const context = makeContext(env, json === true)
     const done = await act(context, asSaid(command.args, options))
     answer.code = isRefusal(done) ? complain(done, context.json) : done
   })

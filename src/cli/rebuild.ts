@@ -1,6 +1,7 @@
 /** rebuild: the tables made anew from the log; with --verify only compared, row by row. */
 import { verifyProjections, rebuildProjections, type Rebuilt } from '../store/rebuild.ts'
-import { answer, exitCode, withDatabase, type Act } from './context.ts'
+import { answer, withDatabase, type Act } from './context.ts'
+import { exitCode } from './exit-code.ts'
 import { plural } from './format.ts'
 
 const mostShown = 20

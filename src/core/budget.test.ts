@@ -36,3 +36,13 @@ test('the tightest account decides', () => {
 test('a budget day begins at midnight UTC', () => {
   assert.deepEqual([dayOf(1_795_478_399_999), dayOf(1_795_478_400_000)], ['2026-11-23', '2026-11-24'])
 })
+
+test('the budget day is the day of the calendar, leap years and ends of centuries too', () => {
+  const calendar = new Intl.DateTimeFormat('sv-SE', { timeZone: 'UTC' })
+  const wrong: string[] = []
+  for (let day = -1000; day < 60_000; day++) {
+    const at = day * 86_400_000 + ((day + 1000) % 86_400) * 1000
+    if (dayOf(at) !== calendar.format(at)) wrong.push(dayOf(at))
+  }
+  assert.deepEqual(wrong, [])
+})

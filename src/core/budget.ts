@@ -71,10 +71,23 @@ export const scopePath = (grant: Pick<Grant, 'scope' | 'attempt'>, limits: Limit
   { scope: `attempt/${grant.attempt}`, limit: limits.attemptNanoUsd },
 ]
 
-const utcDay = new Intl.DateTimeFormat('sv-SE', { timeZone: 'UTC' })
-
-/** The budget day of a moment (epoch milliseconds): `2026-11-24`, UTC. */
-export const dayOf = (at: number): string => utcDay.format(at)
+/**
+ * The budget day of a moment (epoch milliseconds): `2026-11-24`, UTC. By arithmetic, in years that begin in March and eras of 400 of them, because
+ * the first use of Intl costs every command 20 ms.
+ */
+export function dayOf(at: number): string {
+  const days = Math.floor(at / 86_400_000) + 719_468 // since the first of March of the year 0
+  const era = Math.floor(days / 146_097)
+  const ofEra = days - era * 146_097
+  const leaps = Math.floor(ofEra / 1460) - Math.floor(ofEra / 36_524) + Math.floor(ofEra / 146_096)
+  const year = Math.floor((ofEra - leaps) / 365)
+  const ofYear = ofEra - (365 * year + Math.floor(year / 4) - Math.floor(year / 100))
+  const fromMarch = Math.floor((5 * ofYear + 2) / 153)
+  const day = ofYear - Math.floor((153 * fromMarch + 2) / 5) + 1
+  const month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9
+  const pad = (n: number, width: number) => String(n).padStart(width, '0')
+  return `${pad(era * 400 + year + (month <= 2 ? 1 : 0), 4)}-${pad(month, 2)}-${pad(day, 2)}`
+}
 
 /** Tokens a provider may bill after we stop listening: the cancel lag alone. */
 export const lagTokens = (limits: Limits): number => Math.ceil((limits.decodeRate * limits.cancelLagMs) / 1000)
