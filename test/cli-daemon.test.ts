@@ -1,0 +1,65 @@
+/** The daemon's life as a person sees it: up --detach, a second one, what commands reach it, down. Real processes, no sleeps: each verb answers when it is so. */
+import assert from 'node:assert/strict'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { after, test } from 'node:test'
+import { isAlive, bootId, startTimeOf } from '../src/host/proc.ts'
+import { bundle, person, type Person } from './cli-rig.ts'
+
+const built = await bundle()
+after(() => built[Symbol.asyncDispose]())
+
+/** A provider that nobody can reach: attempts start, and none of them can do anything. */
+async function settled(ada: Person): Promise<void> {
+  const program = JSON.stringify([process.execPath, join(dirname(built.program), 'scripted-agent.js')])
+  const family = (model: string) =>
+    `{ agent: scripted, program: ${program}, baseUrl: "http://127.0.0.1:9", keyFrom: { value: none }, models: ${model} }`
+  await mkdir(dirname(ada.paths.configFile), { recursive: true })
+  await writeFile(
+    ada.paths.configFile,
+    `rung: group\nhttp: { port: 0 }\nfamilies:\n  openai: ${family('gpt-6-sol')}\n  google: ${family('gemini-3.8-flash')}\n`,
+    { mode: 0o600 },
+  )
+  await ada.type(['init'])
+  await ada.git('add', '--all')
+  await ada.git('commit', '--quiet', '--message', 'Say how to test this')
+}
+
+test('up --detach comes back when the daemon answers; a second is refused; commands wake it; down comes back when it is gone', async () => {
+  await using ada = await person(built.program)
+  await settled(ada)
+  const up = await ada.json(['up', '--detach'])
+  try {
+    assert.equal(up['up'], true, JSON.stringify(up))
+    const pid = up['pid'] as number
+    const identity = { bootId: bootId(), pid, startTime: startTimeOf(pid) }
+    assert.ok(isAlive(identity))
+    for (const args of [['up', '--detach'], ['up']]) {
+      const second = await ada.type([...args, '--json'])
+      assert.deepEqual([second.code, (JSON.parse(second.stdout) as { refused: string }).refused], [1, 'already-up'])
+    }
+    const { daemon } = (await ada.json(['status'])) as { daemon: { pid: number } }
+    assert.equal(daemon.pid, pid)
+    assert.equal((await ada.json(['add', 'Sell tea']))['daemonHeard'], true)
+    assert.match((await ada.type(['status'])).stdout, /^Daemon {4}up \d+s, pid \d+, sandbox rung \w+$/m)
+
+    assert.deepEqual(await ada.json(['down']), { down: true, wasUp: true, pid })
+    assert.equal(isAlive(identity), false)
+    assert.deepEqual(await ada.json(['down']), { down: true, wasUp: false })
+    const { up: still, running } = (await ada.json(['status'])) as { up: boolean; running: unknown[] }
+    assert.deepEqual([still, running], [false, []], 'what was under way has ended and is in the queue again')
+    assert.match(await readFile(ada.paths.log, 'utf8'), /^Up: pid /m)
+  } finally {
+    await ada.type(['down'])
+  }
+})
+
+test('a daemon that cannot start is shown with its own words, and nothing is left behind', async () => {
+  await using ada = await person(built.program)
+  await settled(ada)
+  await writeFile(ada.paths.configFile, 'rung: group\n', { mode: 0o600 })
+  const { code, stderr } = await ada.type(['up', '--detach'])
+  assert.equal(code, 1)
+  assert.match(stderr, /^tri-agent: the daemon ended while it started:\n {2}tri-agent: no configured agent can start/)
+  assert.equal((await ada.json(['status']))['up'], false)
+})
