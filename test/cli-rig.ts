@@ -2,7 +2,6 @@
 import { copyFile, mkdtemp, mkdir, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { isRefusal, type Refusal } from '../src/core/refusal.ts'
 import { environment } from '../src/host/environment.ts'
 import { findPaths, type Paths } from '../src/host/path.ts'
 import { capture } from '../src/host/process.ts'
@@ -113,10 +112,4 @@ export async function person(program: string): Promise<Person> {
         .replaceAll(/\[[^\]\n]+\]$/gm, '[me]'),
     [Symbol.asyncDispose]: () => rm(home, { recursive: true, force: true }),
   }
-}
-
-/** The value, where a refusal would be a broken test. */
-export function granted<T>(value: T | Refusal): T {
-  if (isRefusal(value)) throw new Error(value.why)
-  return value
 }

@@ -17,7 +17,7 @@ export type Choice = {
 }
 
 export const groups = ['Start', 'Ask', 'Look', 'Decide', 'Check'] as const
-export type Group = (typeof groups)[number]
+type Group = (typeof groups)[number]
 
 export type Verb = {
   name: string
