@@ -13,6 +13,8 @@ after(() => built[Symbol.asyncDispose]())
 /** One table for everything that is typed wrong: what, exit code, and what stderr says. */
 const wrong: readonly [args: string[], code: number, says: string][] = [
   [['lst'], 2, 'verb "lst" is not known\n  → did you mean: tri-agent list\n'],
+  [['cancle', '--help'], 2, 'verb "cancle" is not known\n  → did you mean: tri-agent cancel\n'],
+  [['help', 'sow'], 2, 'verb "sow" is not known\n  → did you mean: tri-agent show\n'],
   [['frobnicate'], 2, 'verb "frobnicate" is not known\n  → tri-agent --help\n'],
   [['log', '--folow'], 2, 'option --folow is not known to log\n  → did you mean --follow? See tri-agent log --help\n'],
   [['--jsn', 'list'], 2, 'option --jsn is not known to list\n  → did you mean --json? See tri-agent list --help\n'],

@@ -16,12 +16,16 @@ import { groups, verbs, type Verb } from './verb.ts'
 type Answer = { code: number }
 
 /** Carries out what was typed; answers the exit code. Never rejects. */
-export async function start(argv: readonly string[], env: Env): Promise<number> {
+export async function start(typed: readonly string[], env: Env): Promise<number> {
+  const argv = typed[0] === 'help' ? [...typed.slice(1), '--help'] : typed
   const json = argv.includes('--json')
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : exitCode.bug))
   process.on('uncaughtException', (error) => process.exit(complain(error, json)))
   const answer: Answer = { code: exitCode.done }
   try {
+    const verb = argv.find((word) => !word.startsWith('-')) // no option before the verb takes a value
+    if (verb !== undefined && !verbs.some(({ name }) => name === verb))
+      return complain(unknownVerb(verb), json, exitCode.usage)
     const program = makeProgram(env, answer)
     if (argv.every((word) => word === '--json')) program.outputHelp()
     else await program.parseAsync([...argv], { from: 'user' })
@@ -125,22 +129,22 @@ function asSaid(args: readonly string[], options: Record<string, unknown>): Said
 const longFlag = (flags: string): string => /--(?:no-)?([a-z-]+)/.exec(flags)?.[1] ?? flags
 const camel = (name: string): string => name.replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
+function unknownVerb(verb: string): Refusal {
+  const names = verbs.map(({ name }) => name)
+  const near = nearest(verb, names)
+  return refuse(
+    'unknown-verb',
+    `verb ${JSON.stringify(verb)} is not known`,
+    near ? `did you mean: tri-agent ${near}` : 'tri-agent --help',
+  )
+}
+
 /** What commander found wrong, in our words. */
 function misuse(error: CommanderError, argv: readonly string[]): Refusal {
   const quoted = /'([^']*)'/.exec(error.message)?.[1] ?? ''
-  const verb = verbs.find(({ name }) => argv.includes(name))
+  const typed = argv.find((word) => !word.startsWith('-'))
+  const verb = verbs.find(({ name }) => name === typed)
   const usage = `tri-agent ${verb ? `${verb.name} ` : ''}--help`
-  if (error.code === 'commander.unknownCommand') {
-    const near = nearest(
-      quoted,
-      verbs.map(({ name }) => name),
-    )
-    return refuse(
-      'unknown-verb',
-      `verb ${JSON.stringify(quoted)} is not known`,
-      near ? `did you mean: tri-agent ${near}` : usage,
-    )
-  }
   if (error.code === 'commander.unknownOption') {
     const flags = [...(verb?.options ?? []).map(({ flags }) => `--${longFlag(flags)}`), '--json', '--help']
     const near = nearest(quoted, flags)
