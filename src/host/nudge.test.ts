@@ -75,10 +75,9 @@ test('the socket is for its owner alone, and one that a dead daemon left is repl
 test('what is no socket is never removed: listening there fails', async (t) => {
   const path = await place(t)
   writeFileSync(path, 'somebody else wrote this')
-  await assert.rejects(
-    listenForNudges(path, () => {}),
-    { code: 'EADDRINUSE' },
-  )
+  const listening = listenForNudges(path, () => {})
+  t.after(() => listening.then((each) => each[Symbol.asyncDispose]()).catch(() => {})) // or a failure would never end
+  await assert.rejects(listening, { code: 'EADDRINUSE' })
   assert.ok(lstatSync(path).isFile())
 })
 
