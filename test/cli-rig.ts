@@ -29,20 +29,18 @@ export type Person = AsyncDisposable & {
 }
 
 export const world = realWorld()
-export const path = environment()['PATH'] ?? '/usr/bin:/bin'
+const path = environment()['PATH'] ?? '/usr/bin:/bin'
 
 /** Builds what users get, once per test file: it starts three times as fast as the source, and a test of it is a test of the bundle. */
-export async function bundle(): Promise<{ program: string; metafile: string } & AsyncDisposable> {
+export async function bundle(): Promise<{ program: string } & AsyncDisposable> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'tri-agent-bundle-')))
   const root = join(import.meta.dirname, '..')
   await copyFile(join(root, 'package.json'), join(folder, 'package.json'))
-  const metafile = join(folder, 'metafile.json')
-  const args = [join(root, 'tools/build.ts'), join(folder, 'dist'), metafile]
+  const args = [join(root, 'tools/build.ts'), join(folder, 'dist')]
   const done = await capture(world.spawn, { file: process.execPath, args, cwd: root, env: { PATH: path } })
   if (done.code !== 0) throw new Error(`the bundle cannot be built: ${done.stderr}`)
   return {
     program: join(folder, 'dist/main.js'),
-    metafile,
     [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   }
 }

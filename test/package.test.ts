@@ -1,70 +1,105 @@
-/** What a user gets: the bundle, packed, installed into an empty directory without network, and used. */
+/** What a user gets: the packed tarball, installed without a network into an empty folder, does the first things anybody would type. */
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, realpath, rm, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { capture } from '../src/host/process.ts'
-import { path, person, world } from './cli-rig.ts'
+import { searchPath } from '../src/git/fixture.ts'
+import { capture, type Captured } from '../src/host/process.ts'
+import { realWorld } from '../src/host/world.ts'
 
 const root = join(import.meta.dirname, '..')
+/** numbers.md: what an install may weigh. */
+const mostBytes = 20 * 1024 * 1024
 
-test('the packed bundle installs into an empty directory, without network, and works there', async () => {
-  const empty = await realpath(await mkdtemp(join(tmpdir(), 'tri-agent-package-')))
-  try {
-    const started = world.clock.mono()
-    const env = { PATH: path, HOME: empty, npm_config_update_notifier: 'false' }
-    const npm = async (cwd: string, ...args: string[]) => {
-      const done = await capture(world.spawn, { file: 'npm', args, cwd, env })
-      assert.equal(done.code, 0, done.stderr)
-      return done.stdout
-    }
-    // as publishing does it, but into a folder of our own: two tests must not write one dist
-    const copy = join(empty, 'copy')
-    await mkdir(copy)
-    const built = await capture(world.spawn, {
-      file: process.execPath,
-      args: [join(root, 'tools/build.ts'), join(copy, 'dist')],
-      cwd: root,
-      env,
-    })
-    assert.equal(built.code, 0, built.stderr)
-    for (const name of ['package.json', 'README.md', 'LICENSE'])
-      await writeFile(join(copy, name), await readFile(join(root, name)))
-    await npm(copy, 'pack', '--ignore-scripts', '--pack-destination', empty)
-    const tarball = (await readdir(empty)).find((name) => name.endsWith('.tgz'))!
-    const target = join(empty, 'target')
-    await mkdir(target)
-    await writeFile(join(target, 'package.json'), '{}')
-    await npm(target, 'install', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', join(empty, tarball))
-    const installed = (world.clock.mono() - started) / 1000
-    assert.deepEqual((await readdir(join(target, 'node_modules'))).sort(), ['.bin', '.package-lock.json', 'tri-agent'])
-
-    const program = await realpath(join(target, 'node_modules/.bin/tri-agent'))
-    await using ada = await person(program)
-    const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string }
-    assert.deepEqual(await ada.type(['--version']), { code: 0, stdout: `${version}\n`, stderr: '' })
-    assert.equal((await ada.type(['init'])).code, 0)
-    assert.match((await ada.type(['add', 'Sell tea'])).stdout, /^Added task_\w+ to shop/)
-    const files = await Promise.all(
-      ['migrations/0001-log.sql', 'prompt/implement.md', 'forwarder.mjs', 'scripted-agent.js'].map((name) =>
-        stat(join(target, 'node_modules/tri-agent/dist', name)),
-      ),
-    )
-    assert.ok(files.every(({ size }) => size > 0))
-
-    const packed = (await stat(join(empty, tarball))).size
-    const sizes = await Promise.all(
-      (await readdir(join(target, 'node_modules/tri-agent'), { recursive: true })).map((name) =>
-        stat(join(target, 'node_modules/tri-agent', name)),
-      ),
-    )
-    const unpacked = sizes.reduce((sum, each) => sum + (each.isFile() ? each.size : 0), 0)
-    console.log(
-      `packed ${(packed / 1e6).toFixed(2)} MB, installed ${(unpacked / 1e6).toFixed(2)} MB; built, packed and installed in ${installed.toFixed(1)} s`,
-    )
-    assert.ok(unpacked <= 20e6, `${unpacked} bytes installed, 20 MB promised`)
-  } finally {
-    await rm(empty, { recursive: true, force: true })
+test('the package installs offline into an empty folder, weighs at most 20 MB, and takes in a task', async (t) => {
+  const scratch = await mkdtemp(join(tmpdir(), 'tri-agent-package-'))
+  t.after(() => rm(scratch, { recursive: true, force: true }))
+  const { spawn, clock } = realWorld()
+  const env = { PATH: `${dirname(process.execPath)}:${searchPath}`, HOME: join(scratch, 'home'), LC_ALL: 'C' }
+  const type = async (cwd: string, file: string, ...args: string[]): Promise<Captured> => {
+    const ended = await capture(spawn, { file, args, cwd, env })
+    assert.equal(ended.code, 0, `${file} ${args.join(' ')}: ${ended.stdout}${ended.stderr}`)
+    return ended
   }
+  const [source, empty, repo] = [join(scratch, 'source'), join(scratch, 'empty'), join(scratch, 'repo')]
+  for (const each of [env.HOME, source, empty, repo]) await mkdir(each)
+
+  // packed from a copy, so that two tests never share dist/; npm's own scripts are left out, because the build is made here
+  for (const each of ['src', 'sim', 'tools/build.ts', 'package.json', 'README.md', 'LICENSE', '.npmrc'])
+    await cp(join(root, each), join(source, each), { recursive: true })
+  await symlink(join(root, 'node_modules'), join(source, 'node_modules'))
+  await type(source, 'node', 'tools/build.ts')
+  await type(source, 'npm', 'pack', '--ignore-scripts', '--pack-destination', scratch)
+  const tarball = (await readdir(scratch)).find((name) => name.endsWith('.tgz'))!
+  const began = clock.mono()
+  await writeFile(join(empty, 'package.json'), '{ "private": true }')
+  await type(
+    empty,
+    'npm',
+    'install',
+    '--offline',
+    '--ignore-scripts',
+    '--no-audit',
+    '--no-fund',
+    join(scratch, tarball),
+  )
+  const seconds = (clock.mono() - began) / 1000
+  const installed = await sizeOf(join(empty, 'node_modules'))
+  t.diagnostic(
+    `tarball ${megabytes((await stat(join(scratch, tarball))).size)}, installed ${megabytes(installed)}, ${seconds.toFixed(1)} s`,
+  )
+  assert.ok(installed <= mostBytes, `${installed} bytes`)
+  assert.deepEqual(
+    (await readdir(join(empty, 'node_modules'))).filter((name) => !name.startsWith('.')),
+    ['tri-agent'],
+    'it brings nothing else along',
+  )
+
+  const beside = ['migrations/0001-log.sql', 'prompt/implement.md', 'forwarder.mjs', 'scripted-agent.js']
+  const dist = await readdir(join(empty, 'node_modules/tri-agent/dist'), { recursive: true })
+  assert.deepEqual(
+    beside.filter((name) => !dist.includes(name)),
+    [],
+    'what is read from beside the program is packed too',
+  )
+
+  const program = join(empty, 'node_modules/.bin/tri-agent')
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+  assert.equal((await type(empty, program, '--version')).stdout, `${version}\n`)
+
+  await type(repo, 'git', 'init', '-q', '-b', 'main')
+  await type(
+    repo,
+    'git',
+    '-c',
+    'user.name=Ada',
+    '-c',
+    'user.email=ada@example.org',
+    'commit',
+    '-q',
+    '--allow-empty',
+    '-m',
+    'Start',
+  )
+  await type(repo, program, 'init', '--yes')
+  const added = JSON.parse((await type(repo, program, 'add', 'Add a flag', '--json')).stdout) as {
+    task: { id: string }
+  }
+  const listed = JSON.parse((await type(repo, program, 'list', '--json')).stdout) as { tasks: { id: string }[] }
+  assert.deepEqual(
+    listed.tasks.map(({ id }) => id),
+    [added.task.id],
+  )
 })
+
+async function sizeOf(folder: string): Promise<number> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const sizes = entries
+    .filter((each) => each.isFile())
+    .map(async (each) => (await stat(join(each.parentPath, each.name))).size)
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(2)} MB`
