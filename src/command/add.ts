@@ -34,7 +34,7 @@ async function findAll(tx: Tx, said: readonly string[]): Promise<string[] | Refu
     if (isRefusal(found)) return found
     if (found.phase === 'cancelled')
       return refuse('cancelled', `${found.id} was cancelled and will never be done`, 'leave out that --after')
-    ids.push(found.id)
+    if (!ids.includes(found.id)) ids.push(found.id)
   }
   return ids
 }

@@ -1,9 +1,13 @@
-/** cancel: a task is given up, and so are the parts it was split into. What runs for it is ended by the daemon as soon as it sees this. */
+/**
+ * cancel: a task is given up, and so are the parts it was split into. What runs for it is ended by the daemon as soon as it sees this. Who waits
+ * for one of them could never start, so a person is asked what is to become of it: nothing waits in silence.
+ */
+import type { TaskEvent } from '../core/event.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import { isOver, type Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'
 import { append } from '../store/log.ts'
-import { childrenOf } from '../store/task.ts'
+import { childrenOf, waitingFor } from '../store/task.ts'
 import { decideOn } from './decide.ts'
 import type { CommandPorts } from './ports.ts'
 
@@ -13,16 +17,28 @@ export function cancelTask(ports: CommandPorts, said: string, why: string): Prom
     if (isOver(task)) return refuse('already-over', `${task.id} is ${task.phase} already`)
     if (task.intent)
       return refuse('landing', `${task.id} is landing at this moment`, 'look again in a second: tri-agent show')
-    await cancelChildren(ports, tx, task, why)
+    const parts = await partsOf(tx, task)
+    for (const part of parts)
+      await write(ports, tx, part, { type: 'task.cancelled', why: `${part.parent} was cancelled: ${why}` })
+    for (const { id } of [task, ...parts])
+      for (const waiting of await waitingFor(tx, id))
+        if (waiting.phase === 'open')
+          await write(ports, tx, waiting, {
+            type: 'task.escalated',
+            why: `${id}, which it waits for, was cancelled: ${why}`,
+            evidence: '',
+          })
     return [{ type: 'task.cancelled', why }]
   })
 }
 
-async function cancelChildren({ world, actor }: CommandPorts, tx: Tx, parent: Task, why: string): Promise<void> {
-  for (const child of await childrenOf(tx, parent.id)) {
-    if (isOver(child) || child.intent) continue
-    await cancelChildren({ world, actor } as CommandPorts, tx, child, why)
-    const event = { type: 'task.cancelled' as const, why: `${parent.id} was cancelled: ${why}` }
-    await append(tx, { at: world.clock.now(), actor, stream: `task/${child.id}`, events: [event] })
-  }
+/** What a task was split into, however deep; without what is over or landing. */
+async function partsOf(tx: Tx, parent: Task): Promise<Task[]> {
+  const parts: Task[] = []
+  for (const child of await childrenOf(tx, parent.id))
+    if (!isOver(child) && !child.intent) parts.push(child, ...(await partsOf(tx, child)))
+  return parts
 }
+
+const write = ({ world, actor }: CommandPorts, tx: Tx, { id }: Task, event: TaskEvent): Promise<void> =>
+  append(tx, { at: world.clock.now(), actor, stream: `task/${id}`, events: [event] })

@@ -4,6 +4,7 @@ import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { lanes } from '../core/lane.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
 import { oneOf } from '../core/nearest.ts'
+import { loadTask } from '../store/task.ts'
 import { decideOn } from './decide.ts'
 import type { CommandPorts } from './ports.ts'
 
@@ -31,11 +32,18 @@ export const rejectTask = (ports: CommandPorts, said: string, why: string): Answ
     return [{ type: 'task.rejected', commit: round.commit, by: ports.actor, why: why.trim() }]
   })
 
-/** Opens an escalated task again at the step it stopped at. Refuses `wrong-state`. */
+/** Opens an escalated task again at the step it stopped at. Refuses `wrong-state`, and `waits-for-cancelled`: it would wait for ever. */
 export const retryTask = (ports: CommandPorts, said: string): Answer =>
-  decideOn(ports, said, (task): TaskEvent[] | Refusal => {
+  decideOn(ports, said, async (task, tx): Promise<TaskEvent[] | Refusal> => {
     if (task.phase !== 'escalated')
       return notIn(task, 'retry', 'only an escalated task is retried; what failed by itself is tried again by itself')
+    for (const id of task.after)
+      if ((await loadTask(tx, id))?.phase === 'cancelled')
+        return refuse(
+          'waits-for-cancelled',
+          `${task.id} waits for ${id}, which was cancelled`,
+          `tri-agent cancel ${task.id}, then add it again without --after ${id}`,
+        )
     return [{ type: 'task.retried', step: task.step }]
   })
 
@@ -63,8 +71,12 @@ export const holdTask = (ports: CommandPorts, said: string, why: string): Answer
     return [{ type: 'task.held', why }]
   })
 
-/** Lets a held task start again. Refuses `not-held`. */
+/** Lets a held task start again. Refuses `already-over`, `not-held`. */
 export const releaseTask = (ports: CommandPorts, said: string): Answer =>
   decideOn(ports, said, (task) =>
-    task.held === null ? refuse('not-held', `${task.id} is not held`) : [{ type: 'task.released' }],
+    isOver(task)
+      ? refuse('already-over', `${task.id} is ${task.phase}`)
+      : task.held === null
+        ? refuse('not-held', `${task.id} is not held`)
+        : [{ type: 'task.released' }],
   )

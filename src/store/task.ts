@@ -65,6 +65,17 @@ export const heldTasks = async (reader: Reader, limit: number): Promise<Task[]> 
 export const childrenOf = async (reader: Reader, parent: string): Promise<Task[]> =>
   (await reader.all<Doc>('select doc from task where parent = :parent order by added_at, id', { parent })).map(decode)
 
+/** Tasks that are not over and start only after this one, oldest first. */
+export const waitingFor = async (reader: Reader, id: string): Promise<Task[]> =>
+  (
+    await reader.all<Doc>(
+      `select doc from task
+       where state not in ('done', 'cancelled') and :id in (select value from json_each(doc, '$.after'))
+       order by added_at, id`,
+      { id },
+    )
+  ).map(decode)
+
 /** How many tasks are in each state. */
 export async function countTasks(reader: Reader): Promise<Record<string, number>> {
   const rows = await reader.all<{ state: string; n: number }>(
