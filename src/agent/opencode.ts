@@ -81,7 +81,7 @@ function parser(): AgentParser {
   let [text, session] = ['', null as string | null]
   let tokens: TokenUse = noTokens
   let final: Final | null = null
-  let [understood, complaint] = [false, '']
+  let [understood, complaint, halted] = [false, '', '']
 
   const read = (event: Fields): AgentEvent[] => {
     const part = fieldsOf(event['part'])
@@ -140,12 +140,12 @@ function parser(): AgentParser {
     }
     const usage: AgentEvent = { type: 'usage', scope: 'step', tokens: step, usd: countOf(part['cost']), model: null }
     const reason = textOf(part['reason'])
-    if (reason === 'stop') {
+    if (reason === 'stop' && final?.ok !== false) {
       final = { ok: true }
       return [usage, { type: 'final', ok: true, text }]
     }
-    // believed only if nothing follows: then it ended in the middle of its work
-    final = { ok: false, message: complaint || `stopped without an answer (${reason || 'no reason'})`, status: null }
+    if (final?.ok) final = null // it went on, and the next step tells how that ended; an error stays one
+    halted = `stopped in the middle of its work (${reason || 'no reason'})`
     return [usage]
   }
 
@@ -165,7 +165,12 @@ function parser(): AgentParser {
       const started: AgentEvent[] = first ? [{ type: 'started', session, model: null, version: null }] : []
       return [...started, ...read(event)]
     },
-    end: (exit) => endOf(exit, { said: { text, session, tokens }, final, understood, complaint }),
+    end(exit) {
+      // what it could not ask for comes on stderr, before or after the step
+      const midway: Final | null =
+        halted !== '' && exit.code === 0 ? { ok: false, message: complaint || halted, status: null } : null
+      return endOf(exit, { said: { text, session, tokens }, final: final ?? midway, understood, complaint })
+    },
   }
 }
 
