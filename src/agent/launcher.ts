@@ -5,12 +5,13 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { StringDecoder } from 'node:string_decoder'
-import type { Outcome } from '../core/outcome.ts'
+import { outcomes, type Outcome } from '../core/outcome.ts'
 import type { Exit } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import type { AgentEnd, AgentEvent, AgentParser, LaunchPlan } from './agent.ts'
+import { readLines } from './lines.ts'
 
+/** What `start` gives: a contained process, as sandbox/sandbox.ts describes it. Its streams end soon after it does. */
 export type StartedProcess = {
   pid: number
   stdout: Readable
@@ -41,45 +42,63 @@ export type Launched = AgentEnd & {
   bytes: number
 }
 
-/** Starts the plan and sees it through. */
+/** Starts the plan and sees it through. Throws what `start` throws; an agent's own failures are its outcome. */
 export async function launch(options: LaunchOptions): Promise<Launched> {
-  const { world, parser, plan, home, limits, signal, onEvent, onOutput } = options
+  const { world, parser, plan, home, limits, signal } = options
+  if (signal.aborted) return neverStarted(parser, signal)
   await writeFiles(home, plan.files)
   const started = await options.start(plan)
-  const counted = { lines: 0, bytes: 0 }
-  let flooded = false
-  const end = () => {
+  let forget = () => {}
+  const leave = () => {
     started.stop('SIGTERM')
     const cancel = world.timer.after(limits.graceMs, () => void started.kill())
     void started.exit.then(cancel)
   }
-  signal.addEventListener('abort', end, { once: true })
-  if (signal.aborted) end()
-  const read = (stream: 'stdout' | 'stderr') =>
-    readLines(started[stream], limits.lineBytes, (line, cut, bytes) => {
-      counted.lines += 1
-      counted.bytes += bytes
-      if (cut) onEvent({ type: 'warning', text: `a line longer than ${limits.lineBytes} bytes was cut` })
-      onOutput(stream, line)
-      for (const event of parser.push(stream, line)) onEvent(event)
-      if (counted.bytes <= limits.totalBytes || flooded) return
-      flooded = true
-      void started.kill()
-    })
   try {
-    const reading = Promise.all([read('stdout'), read('stderr')])
-    const exit = await started.exit
-    await reading
-    const stopped = signal.aborted
-      ? { stopped: (typeof signal.reason === 'string' ? signal.reason : 'killed') as Outcome }
-      : {}
-    const said = parser.end({ ...exit, ...stopped })
+    signal.addEventListener('abort', leave, { once: true })
+    forget = () => signal.removeEventListener('abort', leave)
+    if (signal.aborted) leave() // while it was being started
+    const heard = listen(options, started)
+    const end = started.exit.then(async (exit) => ({ exit, killed: await started.kill() }))
+    const [{ exit, killed }] = await Promise.all([end, heard.done])
+    const said = parser.end(signal.aborted ? { ...exit, stopped: stopWord(signal) } : exit)
     const flood = { outcome: 'failed' as const, reason: `a flood: it printed more than ${limits.totalBytes} bytes` }
-    return { ...said, ...(flooded && !signal.aborted ? flood : {}), exit, killed: await started.kill(), ...counted }
+    return { ...said, ...(heard.flooded() && !signal.aborted ? flood : {}), exit, killed, ...heard.counted }
   } finally {
-    signal.removeEventListener('abort', end)
-    await started.kill()
+    forget()
+    await started.kill() // also when a listener threw: nothing survives
   }
+}
+
+/** Hears both streams to their ends; a flood is ended at once and its rest is not passed on. */
+function listen({ parser, limits, onEvent, onOutput }: LaunchOptions, started: StartedProcess) {
+  const counted = { lines: 0, bytes: 0 }
+  let flooded = false
+  const hear = (stream: 'stdout' | 'stderr') =>
+    readLines(started[stream], limits.lineBytes, {
+      onBytes(bytes) {
+        counted.bytes += bytes
+        if (flooded || counted.bytes <= limits.totalBytes) return
+        flooded = true
+        void started.kill()
+      },
+      onLine(line, cut) {
+        if (flooded) return
+        counted.lines += 1
+        onOutput(stream, line)
+        if (cut) onEvent({ type: 'warning', text: `a line longer than ${limits.lineBytes} bytes was cut` })
+        for (const event of parser.push(stream, line)) onEvent(event)
+      },
+    })
+  return { done: Promise.all([hear('stdout'), hear('stderr')]), flooded: () => flooded, counted }
+}
+
+const stopWord = ({ reason }: AbortSignal): Outcome => outcomes.find((each) => each === reason) ?? 'killed'
+
+function neverStarted(parser: AgentParser, signal: AbortSignal): Launched {
+  const exit = { code: null, signal: null }
+  const killed = { method: 'never started', survivors: 0, ms: 0 }
+  return { ...parser.end({ ...exit, stopped: stopWord(signal) }), exit, killed, lines: 0, bytes: 0 }
 }
 
 async function writeFiles(home: string, files: LaunchPlan['files']): Promise<void> {
@@ -88,41 +107,4 @@ async function writeFiles(home: string, files: LaunchPlan['files']): Promise<voi
     await mkdir(dirname(file), { recursive: true, mode: 0o700 })
     await writeFile(file, text, { mode: 0o600, flag: 'wx' }) // HOME is fresh: what is there already was not put there by us
   }
-}
-
-/** Lines of a stream, each cut at `lineBytes`; UTF-8 is decoded across chunks. A destroyed stream is an ended one. */
-async function readLines(
-  stream: Readable,
-  lineBytes: number,
-  onLine: (line: string, cut: boolean, bytes: number) => void,
-): Promise<void> {
-  const decoder = new StringDecoder('utf8')
-  let line = ''
-  let bytes = 0
-  const give = () => {
-    onLine(
-      line.length > lineBytes ? line.slice(0, lineBytes) : line,
-      line.length > lineBytes || bytes > lineBytes * 4,
-      bytes,
-    )
-    line = ''
-    bytes = 0
-  }
-  const take = (text: string) => {
-    if (line.length <= lineBytes) line += text
-    bytes += text.length
-  }
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      const parts = decoder.write(chunk).split('\n')
-      for (const [index, part] of parts.entries()) {
-        take(part)
-        if (index < parts.length - 1) give()
-      }
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error
-  }
-  take(decoder.end())
-  if (bytes > 0) give()
 }
