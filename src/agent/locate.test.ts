@@ -106,6 +106,12 @@ for (const [name, found] of Object.entries(expected)) {
   })
 }
 
+test('where we happen to stand is not on PATH: its empty and relative entries are passed over', async () => {
+  const here = machine({ claude: 'ELF', 'bin/claude': 'ELF' })
+  const found = await locate(silent, adapterNamed('claude'), null, ':bin:.', here)
+  assert.equal('refused' in found && found.refused, 'agent-missing')
+})
+
 test('a launch script in node_modules/.bin leads to the package beside it', async () => {
   const files = { ...npm, [`${root}/.bin/gemini`]: '#!/bin/sh\nexec node "$basedir/../x.js"' }
   assert.deepEqual(

@@ -40,7 +40,7 @@ export async function locate(
   if (file === null || real === null) return refuse('agent-missing', `${named || command} was not found`, install)
   if (adapter.name === 'scripted')
     return { folder: dirname(real), argv: ['node', real, ...rest], version: programVersion() }
-  const found = inPackage(machine, adapter.name, [real, file]) ?? alone(machine, real)
+  const found = inPackage(machine, adapter.name, real) ?? alone(machine, real)
   if (isRefusal(found)) return found
   const version = found.version ?? (await askVersion(world, found.argv, path))
   if (version === null)
@@ -100,8 +100,8 @@ function layoutsOf(machine: Machine, adapter: VendorName): Layout[] {
 }
 
 /** Looks in the packages around a path: in every folder above it, and in the node_modules beside them. */
-function inPackage(machine: Machine, adapter: VendorName, paths: readonly string[]): Found | null {
-  const folders = paths.flatMap(foldersAbove)
+function inPackage(machine: Machine, adapter: VendorName, path: string): Found | null {
+  const folders = foldersAbove(path)
   for (const { name, programs, withNode = false } of layoutsOf(machine, adapter))
     for (const above of folders) {
       const root = join(above, ...(basename(above) === 'node_modules' ? [] : ['node_modules']), name)
