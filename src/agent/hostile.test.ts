@@ -95,3 +95,20 @@ for (const name of ['claude', 'codex', 'gemini', 'opencode', 'scripted'] as cons
     )
   })
 }
+
+test('counts that no meter could show are read as zero', () => {
+  const wrong = ['-5', '1e999', '"many"', 'null'] // as they stand on the wire
+  const lines: Record<'claude' | 'codex' | 'gemini' | 'opencode', (n: string) => object> = {
+    claude: (n) => ({ type: 'result', usage: { input_tokens: n, output_tokens: n, cache_read_input_tokens: n } }),
+    codex: (n) => ({ type: 'turn.completed', usage: { input_tokens: n, output_tokens: n, cached_input_tokens: n } }),
+    gemini: (n) => ({ type: 'result', stats: { input_tokens: n, output_tokens: n, total_tokens: n, cached: n } }),
+    opencode: (n) => ({ type: 'step_finish', part: { tokens: { input: n, output: n, cache: { read: n, write: n } } } }),
+  }
+  for (const [name, lineOf] of Object.entries(lines))
+    for (const each of wrong) {
+      const parser = adapterNamed(name).parser(spec)
+      parser.push('stdout', JSON.stringify(lineOf('?')).replaceAll('"?"', each))
+      const { tokens } = parser.end({ code: 0, signal: null })
+      assert.deepEqual(tokens, { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 }, `${name} ${each}`)
+    }
+})

@@ -131,3 +131,41 @@ test('the words of our gateway are understood by every client', () => {
   const expected = ['over-budget', 'unreachable', 'refused', 'refused']
   assert.deepEqual(outcomes, [expected, expected, expected, expected])
 })
+
+test('gemini: where its words name no status, the exit code does', () => {
+  const endWith = (code: number) => {
+    const parser = gemini.parser(spec)
+    parser.push('stdout', '{"type":"result","status":"error","error":{"message":"[API Error: no]"}}')
+    return parser.end({ code, signal: null }).outcome
+  }
+  assert.deepEqual([144, 145, 146, 173, 247, 1].map(endWith), [
+    'refused', // 400
+    'refused', // 401
+    'over-budget', // 402
+    'rate-limited', // 429
+    'unreachable', // 503
+    'failed',
+  ])
+})
+
+test('opencode: a step after the last word takes it back', () => {
+  const parser = opencode.parser(spec)
+  for (const reason of ['stop', 'tool-calls'])
+    parser.push('stdout', JSON.stringify({ type: 'step_finish', sessionID: 'ses_1', part: { reason } }))
+  const { outcome, reason } = parser.end({ code: 0, signal: null })
+  assert.deepEqual({ outcome, reason }, { outcome: 'failed', reason: 'stopped in the middle of its work (tool-calls)' })
+})
+
+test('opencode: an error stays one, whatever follows', () => {
+  const parser = opencode.parser(spec)
+  parser.push('stdout', '{"type":"error","sessionID":"ses_1","error":{"data":{"message":"no","statusCode":401}}}')
+  parser.push('stdout', '{"type":"step_finish","sessionID":"ses_1","part":{"reason":"stop"}}')
+  const { outcome, reason } = parser.end({ code: 0, signal: null })
+  assert.deepEqual({ outcome, reason }, { outcome: 'refused', reason: 'no' })
+})
+
+test('opencode: killed by somebody in the middle of its work is a crash, not an answer', () => {
+  const parser = opencode.parser(spec)
+  parser.push('stdout', '{"type":"step_finish","sessionID":"ses_1","part":{"reason":"tool-calls"}}')
+  assert.equal(parser.end({ code: null, signal: 'SIGKILL' }).outcome, 'crashed')
+})
