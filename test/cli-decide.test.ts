@@ -111,6 +111,20 @@ Held: tri-agent release TASK
   assert.equal(task.state, 'ready')
 })
 
+test('cancel says who waited for the task; show then offers only what can help', async () => {
+  await using ada = await shop()
+  const tea = await tell(ada, 'Sell tea', [])
+  const { stdout } = await ada.type(['add', 'Sell cups', '--after', tea])
+  const cups = /task_\w+/.exec(stdout)![0]
+  assert.equal(
+    ada.still((await ada.type(['cancel', tea, '--why', 'no leaves'])).stdout),
+    `${ada.still(tea)}: cancelled. ${ada.still(cups)} waited for it and now asks for your decision. The daemon is down; it will see this when it is up: tri-agent up --detach\n`,
+  )
+  const { next } = (await ada.json(['show', cups])) as { next: string[] }
+  assert.deepEqual(next, [`tri-agent cancel ${cups}`])
+  assert.equal((await ada.json(['retry', cups]))['refused'], 'waits-for-cancelled')
+})
+
 test('watch --until-idle ends when only people can move anything, and refuses to wait for a daemon that is down', async () => {
   await using ada = await shop()
   await tell(ada, 'Retry uploads', untilApproval)

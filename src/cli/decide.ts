@@ -5,20 +5,26 @@ import type { CommandPorts } from '../command/ports.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { Task } from '../core/task.ts'
 import { nudge } from '../host/nudge.ts'
+import type { Reader } from '../store/database.ts'
+import { waitingFor } from '../store/task.ts'
 import { answer, commandPorts, withDatabase, type Act, type Said } from './context.ts'
 import { briefTask } from './describe.ts'
 
 type Decision = (ports: CommandPorts, task: string, said: Said) => Promise<Task | Refusal>
 
+/** What to say after the decision; may look at what became of other tasks. */
+type Tell = (task: Task, reader: Reader) => string | Promise<string>
+
 const deciding =
-  (decide: Decision, tell: (task: Task) => string): Act =>
+  (decide: Decision, tell: Tell): Act =>
   (context, said) =>
     withDatabase(context, async (database) => {
       const task = await decide(commandPorts(context, database), said.args[0]!, said)
       if (isRefusal(task)) return task
       const heard = await nudge(context.paths.socket)
       const later = heard ? '' : ' The daemon is down; it will see this when it is up: tri-agent up --detach'
-      return answer(context, { task: briefTask(task), daemonHeard: heard }, `${tell(task)}${later}`)
+      const told = await database.read(async (reader) => tell(task, reader))
+      return answer(context, { task: briefTask(task), daemonHeard: heard }, `${told}${later}`)
     })
 
 export const approve = deciding(
@@ -38,7 +44,15 @@ export const retry = deciding(
 
 export const cancel = deciding(
   (ports, task, said) => cancelTask(ports, task, said.text('why') ?? 'no reason given'),
-  ({ id, running }) => `${id}: cancelled.${running.length > 0 ? ' What runs for it is being ended.' : ''}`,
+  async ({ id, running }, reader) => {
+    const waiting = (await waitingFor(reader, id)).filter(({ phase }) => phase === 'escalated').map((each) => each.id)
+    const asks = waiting.length === 1 ? 'asks' : 'ask'
+    return [
+      `${id}: cancelled.`,
+      ...(running.length > 0 ? ['What runs for it is being ended.'] : []),
+      ...(waiting.length > 0 ? [`${waiting.join(', ')} waited for it and now ${asks} for your decision.`] : []),
+    ].join(' ')
+  },
 )
 
 export const prioritize = deciding(

@@ -34,15 +34,15 @@ export const briefTask = (task: Task) => ({
   addedAt: task.addedAt,
 })
 
-/** What a person may type next about this task, the likeliest first. */
-export function nextSteps(task: Task, daemonIsUp: boolean): string[] {
+/** What a person may type next about this task, the likeliest first. `waitsInVain`: for one that was cancelled. */
+export function nextSteps(task: Task, daemonIsUp: boolean, waitsInVain = false): string[] {
   const { id } = task
   if (task.held !== null && !isOver(task)) return [`tri-agent release ${id}`]
   switch (stateOf(task)) {
     case 'awaiting-approval':
       return [`tri-agent approve ${id}`, `tri-agent reject ${id} --why "…"`]
     case 'escalated':
-      return [`tri-agent retry ${id}`, `tri-agent cancel ${id}`]
+      return waitsInVain ? [`tri-agent cancel ${id}`] : [`tri-agent retry ${id}`, `tri-agent cancel ${id}`]
     case 'running':
       return [`tri-agent output ${id} --follow`]
     case 'ready':

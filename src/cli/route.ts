@@ -24,7 +24,7 @@ export const routeTask: Act = async (context, said) => {
   const explained = said.flag('explain') === true
   const text = [
     ...routes.flatMap((each) => routeText(each, explained, families)),
-    review ? `Reviewers: ${review.families.join(', ') || 'none'}. ${review.why}.` : '',
+    review ? `Reviewers: ${review.families.join(', ') || 'none'}; ${review.why}.` : '',
     ...notUsable(families, usable),
   ]
   return answer(context, { usable, routes, review }, text.filter((line) => line !== '').join('\n'))

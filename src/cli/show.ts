@@ -33,7 +33,11 @@ export const show: Act = (context, said) =>
         attempts,
         waitsFor,
         repository,
-        next: nextSteps(task, (await findDaemon(reader)) !== null),
+        next: nextSteps(
+          task,
+          (await findDaemon(reader)) !== null,
+          waitsFor.some(({ state }) => state === 'cancelled'),
+        ),
       }
       return answer(context, asJson(shown), asText(context, shown))
     }),

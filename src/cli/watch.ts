@@ -7,6 +7,7 @@ import { openTasks } from '../store/task.ts'
 import { withDatabase, type Act, type Context } from './context.ts'
 import { exitCode } from './exit-code.ts'
 import { clean, clip } from './format.ts'
+import { listenForLeaving } from './key.ts'
 import { clockTime, followLog, sentence } from './log.ts'
 import { findDaemon } from './presence.ts'
 import { overviewText, readOverview } from './status.ts'
@@ -76,13 +77,14 @@ async function redraw(
   const stop = new AbortController()
   const end = () => stop.abort()
   process.once('SIGINT', end).once('SIGTERM', end)
+  const endKeys = listenForLeaving(process.stdin, end)
   let shown: string[] = []
   draw('\u001b[?1049h\u001b[?25l') // a screen of its own, without a cursor: what was on the terminal comes back after
   try {
     for (;;) {
       const last = (await idle()) || stop.signal.aborted
       shown = await screen(context, database)
-      draw(frame(shown))
+      draw(frame([...shown, '', 'q leaves; the work goes on']))
       if (last) return exitCode.done
       const refusal = untilIdle ? await nobodyWorks(database) : null
       if (refusal) return refusal
@@ -90,6 +92,7 @@ async function redraw(
     }
   } finally {
     draw(`\u001b[?25h\u001b[?1049l${shown.map((line) => `${line}\n`).join('')}`)
+    endKeys()
     process.off('SIGINT', end).off('SIGTERM', end)
   }
 }
@@ -101,13 +104,13 @@ async function screen(context: Context, database: Database): Promise<string[]> {
   return database.read(async (reader) => {
     const now = context.world.clock.now()
     const top = overviewText(fitted, await readOverview(reader, now), Math.max(2, Math.floor(rows / 6))).split('\n')
-    const room = rows - top.length - 3
+    const room = rows - top.length - 4
     const events = room > 0 ? await readLastLog(reader, { limit: room }) : []
     return [
       ...top,
       '',
       ...events.map((each) => clip(clean(`${clockTime(each.at).slice(11)}  ${sentence(each)}`), columns)),
-    ].slice(0, rows - 1)
+    ].slice(0, rows - 3)
   })
 }
 
