@@ -1,6 +1,6 @@
 /** Laws of the launcher, each with a real process: what it prints is heard, and whatever it does, it is gone when `launch` returns. */
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
@@ -227,4 +227,13 @@ test('what a plan wants in HOME is there before the start, for its owner only; w
   await writeFile(join(home, '.a/b.json'), 'planted')
   await assert.rejects(launch(options), { code: 'EEXIST' })
   assert.equal(await readFile(join(home, '.a/b.json'), 'utf8'), 'planted')
+})
+
+test('a folder of HOME that is a link to elsewhere is not written through', async () => {
+  await mkdir(join(home, 'elsewhere'))
+  await symlink(join(home, 'elsewhere'), join(home, '.linked'))
+  const { options, pids } = rig(waiting)
+  options.plan.files.push({ path: '.linked/deeper/b.json', text: '{}' })
+  await assert.rejects(launch(options), { code: 'home-unsafe' })
+  assert.deepEqual({ written: await readdir(join(home, 'elsewhere')), pids }, { written: [], pids: [] })
 })

@@ -2,10 +2,11 @@
  * The launcher: the one place that starts an agent. Writes what its CLI wants in HOME, reads its output line by line with caps, feeds the parser,
  * and sees it off: polite stop, grace, kill; whatever happened, nothing of it is left when `launch` returns.
  */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { outcomes, type Outcome } from '../core/outcome.ts'
+import { Fault } from '../host/fault.ts'
 import type { Exit } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import type { AgentEnd, AgentEvent, AgentParser, LaunchPlan } from './agent.ts'
@@ -103,8 +104,19 @@ function neverStarted(parser: AgentParser, signal: AbortSignal): Launched {
 
 async function writeFiles(home: string, files: LaunchPlan['files']): Promise<void> {
   for (const { path, text } of files) {
-    const file = join(home, path)
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-    await writeFile(file, text, { mode: 0o600, flag: 'wx' }) // HOME is fresh: what is there already was not put there by us
+    await makeFolders(home, dirname(path))
+    await writeFile(join(home, path), text, { mode: 0o600, flag: 'wx' }) // HOME is fresh: what is there already was not put there by us
+  }
+}
+
+/** One folder after the other, because a recursive mkdir follows links, and a link could lead out of HOME. */
+async function makeFolders(home: string, path: string): Promise<void> {
+  let folder = home
+  for (const name of path.split('/').filter((each) => each !== '.')) {
+    folder = join(folder, name)
+    await mkdir(folder, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error // what is there is looked at below
+    })
+    if (!(await lstat(folder)).isDirectory()) throw new Fault('home-unsafe', `${folder} is no folder of ours`)
   }
 }
