@@ -1,8 +1,8 @@
-/** down: asks the daemon to end and comes back when it has. */
+/** down: asks the daemon to end and comes back when it has. Whoever cannot wait presses Ctrl-C: once to tell it again, twice to kill it. */
 import { refuse } from '../core/refusal.ts'
-import { isAlive, terminateProcess } from '../host/proc.ts'
+import { isAlive, killProcess, terminateProcess, type ProcessIdentity } from '../host/proc.ts'
 import { daemonRow } from '../store/lease.ts'
-import { answer, withDatabase, type Act } from './context.ts'
+import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { exitCode } from './exit-code.ts'
 import { complain } from './failure.ts'
 
@@ -18,30 +18,53 @@ export const down: Act = (context) =>
     const identity = row && { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
     if (!identity || !terminateProcess(identity))
       return answer(context, { down: true, wasUp: false }, 'The daemon was not up.')
-    const { clock, timer } = context.world
-    const began = clock.mono()
-    let said = began
-    while (isAlive(identity)) {
-      const now = clock.mono()
-      if (now - began > patienceMs)
-        return complain(
-          refuse(
-            'daemon-slow',
-            `the daemon (pid ${identity.pid}) has not ended yet; it was told to`,
-            'look again: tri-agent status',
-          ),
-          context.json,
-          exitCode.tryAgain,
-        )
-      if (now - said > quietMs) {
-        context.note(`Ending what is under way… ${Math.round((now - began) / 1000)} s\n`)
-        said = now
-      }
-      await timer.sleep(lookMs)
-    }
+    const hurry = listenForHurry(context, identity)
+    const ended = await waitForEnd(context, identity)
+    hurry.end()
+    if (!ended)
+      return complain(
+        refuse(
+          'daemon-slow',
+          `the daemon (pid ${identity.pid}) has not ended yet; it was told to`,
+          'look again: tri-agent status',
+        ),
+        context.json,
+        exitCode.tryAgain,
+      )
     return answer(
       context,
       { down: true, wasUp: true, pid: identity.pid },
-      'The daemon has ended. Queued tasks stay: tri-agent up',
+      hurry.killed()
+        ? 'The daemon was killed. What it left is looked after at its next start: tri-agent up'
+        : 'The daemon has ended. Queued tasks stay: tri-agent up',
     )
   })
+
+/** False when it still lives after all patience. */
+async function waitForEnd({ world: { clock, timer }, note }: Context, identity: ProcessIdentity): Promise<boolean> {
+  const began = clock.mono()
+  let said = began
+  while (isAlive(identity)) {
+    const now = clock.mono()
+    if (now - began > patienceMs) return false
+    if (now - said > quietMs) {
+      note(`Ending what is under way… ${Math.round((now - began) / 1000)} s\n`)
+      said = now
+    }
+    await timer.sleep(lookMs)
+  }
+  return true
+}
+
+/** The first Ctrl-C tells the daemon again, which then ends without waiting for anything; the second kills it. Neither loses what was acknowledged. */
+function listenForHurry({ note }: Context, identity: ProcessIdentity): { end(): void; killed(): boolean } {
+  let times = 0
+  let killed = false
+  const hear = () => {
+    times += 1
+    if (times === 1 && terminateProcess(identity)) note('Told it to end at once. Ctrl-C again kills it.\n')
+    else if (isAlive(identity)) killed = killProcess(identity.pid)
+  }
+  process.on('SIGINT', hear)
+  return { end: () => void process.off('SIGINT', hear), killed: () => killed }
+}

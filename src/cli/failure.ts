@@ -1,6 +1,9 @@
 /** How a "no" is said: a refusal, a fault of the world, or a bug of ours, each with its exit code. With `--json` on stdout, else on stderr. */
 import { isRefusal, type Refusal } from '../core/refusal.ts'
+import { environment } from '../host/environment.ts'
 import { isFault, type Fault } from '../host/fault.ts'
+import { findPaths } from '../host/path.ts'
+import { programVersion } from '../host/version.ts'
 import { exitCode } from './exit-code.ts'
 
 type Said = { refused: string; why: string; hint?: string | undefined; code: number }
@@ -41,7 +44,7 @@ function describe(wrong: unknown, refusedCode: number): Said {
   return {
     refused: 'bug',
     why: stack,
-    hint: 'this is a bug in tri-agent; nothing acknowledged is lost. Please report the lines above',
+    hint: `this is a bug in tri-agent; nothing acknowledged is lost. Please report the lines above, with: version ${programVersion()}, Node ${process.versions.node}, ${process.platform}, and the end of ${findPaths(environment()).log}`,
     code: exitCode.bug,
   }
 }
