@@ -2,7 +2,7 @@
  * Processes by an identity that is never given twice: boot, pid and start time. A pid alone says nothing, because pids come around again.
  * Reads /proc; where there is none (macOS) start times are null and a living pid has to do.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
 export type ProcessIdentity = { bootId: string; pid: number; startTime: number | null }
 
@@ -20,6 +20,9 @@ export function startTimeOf(pid: number): number | null {
   const fields = statOf(pid)
   return fields === null || fields.state === 'Z' ? null : fields.startTime
 }
+
+/** The same for a process of ours just started: also when it has ended already and waits to be reaped. */
+export const bornAt = (pid: number): number | null => statOf(pid)?.startTime ?? null
 
 function statOf(pid: number): { state: string; parent: number; group: number; startTime: number } | null {
   try {
@@ -68,6 +71,53 @@ const living = (test: (pid: number) => boolean): number[] =>
 
 export const inPidNamespace = (namespace: string): number[] => living((pid) => pidNamespaceOf(pid) === namespace)
 
+/** A pid namespace kept from being forgotten: while it is held, the kernel gives its number to no other. */
+export type HeldNamespace = { name: string; release(): void }
+
+/** Holds the pid namespace of a process, or null when the process is gone or has not the namespace `inode`. */
+export function holdPidNamespace(pid: number, inode: number): HeldNamespace | null {
+  let descriptor: number
+  try {
+    descriptor = openSync(`/proc/${pid}/ns/pid`, 'r')
+  } catch {
+    return null // gone, and a namespace goes with its first process
+  }
+  const name = readlinkSync(`/proc/self/fd/${descriptor}`)
+  if (name === `pid:[${inode}]`) return { name, release: () => closeSync(descriptor) }
+  closeSync(descriptor)
+  return null
+}
+
+/** The pid a process has in its own, innermost pid namespace, or null. */
+export function innerPid(pid: number): number | null {
+  try {
+    const written = /^NSpid:.*\s(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+    return written === undefined ? null : Number(written)
+  } catch {
+    return null
+  }
+}
+
+/** Living processes of a process group that were not started before `since` (clock ticks): a group number comes around like a pid. */
+export const inGroup = (group: number, since: number): number[] =>
+  living((pid) => {
+    const stat = statOf(pid)
+    return stat?.group === group && stat.startTime >= since
+  })
+
+/** True where processes can be listed at all. */
+export const hasProc = (): boolean => startTimeOf(process.pid) !== null
+
+/** The hard limit of this process on open files or on processes; Infinity where there is none or it is not known. */
+export function hardLimit(of: 'open files' | 'processes'): number {
+  try {
+    const written = new RegExp(`^Max ${of} +\\S+ +(\\d+)`, 'm').exec(readFileSync('/proc/self/limits', 'latin1'))?.[1]
+    return written === undefined ? Infinity : Number(written)
+  } catch {
+    return Infinity
+  }
+}
+
 /** Processes that carry this exact entry (`NAME=value`) in their environment, as far as we may read it. */
 export function withEnvironment(entry: string): number[] {
   return living((pid) => {
@@ -97,10 +147,12 @@ export function descendantsOf(pid: number): number[] {
 }
 
 /** SIGKILL to one process; false when it was not there. */
-export function killProcess(pid: number): boolean {
+export const killProcess = (pid: number): boolean => signalProcess(pid, 'SIGKILL')
+
+/** A signal to one process; false when it was not there or is not ours. */
+export function signalProcess(pid: number, name: NodeJS.Signals): boolean {
   try {
-    process.kill(pid, 'SIGKILL')
-    return true
+    return process.kill(pid, name)
   } catch {
     return false
   }

@@ -6,7 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
-import { Readable, type Writable } from 'node:stream'
+import { type Duplex, Readable } from 'node:stream'
 
 export type Exit = { code: number | null; signal: string | null }
 
@@ -26,8 +26,8 @@ export type Child = {
   pid: number
   stdout: Readable
   stderr: Readable
-  /** The ends of the extra pipes, by descriptor number. */
-  pipes: Readonly<Record<number, Writable>>
+  /** Our ends of the extra pipes, by descriptor number: what is written there the child reads, and the other way round. */
+  pipes: Readonly<Record<number, Duplex>>
   exit: Promise<Exit>
   /** To the whole group; false when nothing was there to receive it. */
   signal(name: NodeJS.Signals): boolean
@@ -60,10 +60,10 @@ function describe(child: ChildProcess, spec: SpawnSpec): Child {
     if (spec.stdin instanceof Readable) spec.stdin.pipe(child.stdin!)
     else child.stdin!.end(spec.stdin)
   }
-  const pipes: Record<number, Writable> = {}
+  const pipes: Record<number, Duplex> = {}
   for (const [index, kind] of (spec.extra ?? []).entries()) {
     if (kind !== 'pipe') continue
-    const pipe = child.stdio[index + 3] as Writable
+    const pipe = child.stdio[index + 3] as Duplex
     pipe.on('error', () => {})
     pipes[index + 3] = pipe
   }

@@ -1,6 +1,6 @@
 /** The host folders of one attempt, and how they go: also when a contained program has taken its own permissions away. Links are never followed. */
-import { chmod, lstat, mkdir, readdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Area } from './sandbox.ts'
 
 /** Makes the folders of an area under `root`, all 0700. `work` is left for whoever fills it. */
@@ -19,21 +19,34 @@ export async function makeArea(root: string): Promise<Area> {
 /** Removes an area, whatever is in it. */
 export const removeArea = ({ root }: Pick<Area, 'root'>): Promise<void> => removeTree(root)
 
-/** Removes a tree, making folders writable first where a program has closed them. */
+/** What a program can do to its folders to make `rm` fail. */
+const mendable = ['EACCES', 'EPERM', 'ENOTEMPTY', 'ENAMETOOLONG']
+/** A path longer than this is brought nearer before it grows past what the kernel takes (4096 bytes). */
+const longPath = 2000
+/** More passes than this only while they bring something up: a folder that cannot be opened stays so. */
+const passes = 3
+
+/** Removes a tree: folders a program has closed are opened, and what lies too deep for a path is brought up first. */
 export async function removeTree(path: string): Promise<void> {
-  try {
-    await rm(path, { recursive: true, force: true })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'ENOTEMPTY') throw error
-    await openFolders(path)
-    await rm(path, { recursive: true, force: true, maxRetries: 3 })
-  }
+  const lift = { into: path, taken: 0 }
+  for (let pass = 1, before = -1; ; pass += 1)
+    try {
+      return await rm(path, { recursive: true, force: true })
+    } catch (error) {
+      const stuck = pass > passes && lift.taken === before
+      if (stuck || !mendable.includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+      before = lift.taken
+      await openFolders(path, lift)
+    }
 }
 
-async function openFolders(path: string): Promise<void> {
+async function openFolders(path: string, lift: { into: string; taken: number }): Promise<void> {
   if (!(await lstat(path)).isDirectory()) return
   await chmod(path, 0o700)
+  if (Buffer.byteLength(path) > longPath && dirname(path) !== lift.into) {
+    await rename(path, join(lift.into, `.deep-${(lift.taken += 1)}`))
+    return // the next pass meets it again
+  }
   for (const entry of await readdir(path, { withFileTypes: true }))
-    if (entry.isDirectory()) await openFolders(join(path, entry.name))
+    if (entry.isDirectory()) await openFolders(join(path, entry.name), lift)
 }

@@ -1,14 +1,18 @@
 /**
- * Which rung this machine can stand on, found by trying it: a real contained process, not a version number. A rung below the lowest accepted one is
- * refused, with what is missing and how to get it.
+ * Which rung this machine can stand on, found by trying it: a real contained process that reaches a real socket, not a version number alone. A rung
+ * below the lowest accepted one is refused, with what is missing and how to get it.
  */
-import { accessSync, constants, writeFileSync } from 'node:fs'
-import { mkdtemp, mkdir, rm } from 'node:fs/promises'
-import { arch, platform, tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { accessSync, constants, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { mkdir, mkdtemp } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { arch, homedir, platform, tmpdir } from 'node:os'
+import { basename, delimiter, dirname, join, relative } from 'node:path'
+import type { Readable } from 'node:stream'
 import { refuse, type Refusal } from '../core/refusal.ts'
+import { capture } from '../host/process.ts'
 import type { World } from '../host/world.ts'
-import { makeArea } from './area.ts'
+import { makeArea, removeTree } from './area.ts'
+import { etcFiles, gatewayPort, insideNode, type NodePlace } from './bubblewrap.ts'
 import { groupSandbox } from './group.ts'
 import { namespaceSandbox, type NamespaceTools } from './namespace.ts'
 import type { Rung, Sandbox } from './sandbox.ts'
@@ -19,57 +23,128 @@ export type SandboxOptions = {
   lowest: Rung
   /** PATH on which bubblewrap and, on the group rung, programs are found. */
   path: string
-  /** Our own folder, for the filter file. */
+  /** Our own folder, for the files of /etc. */
   folder: string
-  /** Take this rung even where a higher one would work: for tests. */
-  force?: Rung
+  /** This rung and no other, where it works: a lower one than the machine's best, or its best or nothing. */
+  rung?: Rung
 }
 
-export type Probe = { rung: Rung; reasons: string[] }
+export type Probe = {
+  rung: Rung
+  available: Record<Rung, boolean>
+  /** What keeps this machine from a higher rung, or weakens the one it has: sentences with what to do. */
+  reasons: string[]
+}
 
-/** The best sandbox this machine has. Refuses `rung-too-low`. */
+/** Ends a `why` that says what to type. */
+const accept =
+  'or accept in your settings what the rung group loses (files, network and daemons are not held): rung: group'
+
+/** The best sandbox this machine has, or the one asked for. Refuses `rung-too-low`. */
 export async function createSandbox(world: World, options: SandboxOptions): Promise<Sandbox | Refusal> {
-  const { sandbox, reasons } = await climb(world, options)
-  if (sandbox.rung === 'group' && options.lowest === 'namespace')
+  const { namespace, group, reasons } = await climb(world, options)
+  const sandbox = options.rung === 'group' ? group : (namespace ?? (options.rung === 'namespace' ? null : group))
+  if (sandbox === null || (sandbox.rung === 'group' && options.lowest === 'namespace'))
     return refuse(
       'rung-too-low',
-      `this machine cannot hold an agent in a namespace: ${reasons.join('; ')}`,
-      'mend that, or accept in your settings what the rung group loses (files, network and daemons are not held): rung: group',
+      sandbox === null || namespace === null
+        ? `this machine cannot hold an agent in a namespace: ${reasons.join('; ')}`
+        : 'the rung group was asked for, and namespace is the lowest that is accepted',
+      `mend that, ${accept}`,
     )
   return sandbox
 }
 
-/** The rung this machine stands on, and why not a higher one. */
-export async function probe(world: World, options: SandboxOptions): Promise<Probe> {
-  const { sandbox, reasons } = await climb(world, options)
-  return { rung: sandbox.rung, reasons }
+/** The rung this machine stands on, and why not a higher one. Starts a contained process; about 0.1 s. */
+export async function probe(world: World, options: Pick<SandboxOptions, 'path' | 'folder'>): Promise<Probe> {
+  const { namespace, reasons } = await climb(world, options)
+  return {
+    rung: namespace === null ? 'group' : 'namespace',
+    available: { namespace: namespace !== null, group: true },
+    reasons,
+  }
 }
 
-async function climb(world: World, options: SandboxOptions): Promise<{ sandbox: Sandbox; reasons: string[] }> {
-  const group = groupSandbox(world, options.path)
-  if (options.force === 'group') return { sandbox: group, reasons: ['the rung group was asked for'] }
-  const tools = findTools(options)
-  if (typeof tools === 'string') return { sandbox: group, reasons: [tools] }
-  const sandbox = namespaceSandbox(world, tools)
-  const wrong = await tryOut(sandbox)
-  return wrong === null ? { sandbox, reasons: [] } : { sandbox: group, reasons: [wrong] }
-}
+type Climbed = { namespace: Sandbox | null; group: Sandbox; reasons: string[] }
 
-function findTools({ path, folder }: SandboxOptions): NamespaceTools | string {
-  if (platform() !== 'linux') return `namespaces are Linux's, this is ${platform()}`
-  const bwrap = find('bwrap', path)
-  if (bwrap === null) return 'bubblewrap is not installed (apt-get install bubblewrap, dnf install bubblewrap)'
+async function climb(
+  world: World,
+  { path, folder, rung }: Pick<SandboxOptions, 'path' | 'folder' | 'rung'>,
+): Promise<Climbed> {
+  const prlimit = find('prlimit', `${path}${delimiter}/usr/bin`)
   const bash = find('bash', `${path}${delimiter}/usr/bin${delimiter}/bin`)
-  if (bash === null) return 'bash is not installed'
+  const group = groupSandbox(world, path, { bash, prlimit })
+  if (rung === 'group') return { namespace: null, group, reasons: [] }
+  const bwrap = find('bwrap', path)
+  const missing = await missingTool(world, bwrap, bash)
+  if (missing !== null || bwrap === null || bash === null) return { namespace: null, group, reasons: [missing ?? ''] }
   const filter = seccompFilter(arch())
-  const filterFile = filter === null ? null : join(folder, 'seccomp.bpf')
-  if (filter !== null) writeFileSync(filterFile!, filter, { mode: 0o600 })
-  return { bwrap, bash, prlimit: find('prlimit', `${path}${delimiter}/usr/bin`), node: process.execPath, filterFile }
+  const tools: NamespaceTools = {
+    bwrap,
+    bash,
+    prlimit,
+    filter,
+    node: placeOfNode(process.execPath, homedir()),
+    etc: await writeEtc(folder),
+  }
+  const namespace = namespaceSandbox(world, tools)
+  const wrong = await tryOut(namespace, tools.node)
+  if (wrong !== null) return { namespace: null, group, reasons: [wrong, ...hindrances()] }
+  return { namespace, group, reasons: weaknesses(tools) }
+}
+
+/** The first version with --disable-userns, without which a contained program could make namespaces of its own. */
+const oldest = [0, 8]
+
+async function missingTool(world: World, bwrap: string | null, bash: string | null): Promise<string | null> {
+  if (platform() !== 'linux') return `namespaces are Linux's, and this is ${platform()}`
+  if (bwrap === null) return 'bubblewrap is not installed: apt-get install bubblewrap, or dnf install bubblewrap'
+  if (bash === null) return 'bash is not installed: apt-get install bash'
+  const asked = await capture(world.spawn, { file: bwrap, args: ['--version'], cwd: '/', env: {} }).catch(systemError)
+  if (typeof asked === 'string') return `${bwrap} cannot be started: ${asked}`
+  const { stdout } = asked
+  const [, major, minor] = /(\d+)\.(\d+)/.exec(stdout) ?? []
+  if (major === undefined) return `${bwrap} does not tell its version: is it bubblewrap?`
+  if (Number(major) > oldest[0]! || Number(minor) >= oldest[1]!) return null
+  return `${stdout.trim()} is too old, ${oldest.join('.')} is the first that will do: install a newer bubblewrap`
+}
+
+/** Settings of the kernel that commonly forbid user namespaces, each with what to type. */
+function hindrances(): string[] {
+  const settings = [
+    ['/proc/sys/kernel/unprivileged_userns_clone', '0', 'sysctl kernel.unprivileged_userns_clone=1'],
+    ['/proc/sys/kernel/apparmor_restrict_unprivileged_userns', '1', 'give bwrap an AppArmor profile that has userns'],
+    ['/proc/sys/user/max_user_namespaces', '0', 'sysctl user.max_user_namespaces=15000'],
+  ] as const
+  return settings
+    .filter(([file, bad]) => existsSync(file) && readFileSync(file, 'utf8').trim() === bad)
+    .map(([file, bad, cure]) => `${file.slice('/proc/sys/'.length).replaceAll('/', '.')} is ${bad}: ${cure}`)
+}
+
+function weaknesses({ filter, prlimit }: NamespaceTools): string[] {
+  return [
+    ...(filter === null ? [`there is no system-call filter for ${arch()}: the namespace holds without one`] : []),
+    ...(prlimit === null ? ['prlimit is not installed, so limits are not lowered: apt-get install util-linux'] : []),
+  ]
+}
+
+/**
+ * What of a Node must be shown: the folder it was installed as, when that is a Node's and nobody's home, because its libraries may lie in it;
+ * otherwise its binary alone.
+ */
+export function placeOfNode(binary: string, home: string): NodePlace {
+  const prefix = dirname(dirname(binary))
+  const holdsHome = !relative(prefix, home).startsWith('..')
+  const isNodes =
+    basename(dirname(binary)) === 'bin' &&
+    basename(binary) === 'node' &&
+    ['include/node/node_version.h', 'lib/node_modules/npm/package.json'].some((file) => existsSync(join(prefix, file)))
+  return { binary, prefix: isNodes && !holdsHome && !prefix.startsWith('/usr') ? prefix : null }
 }
 
 /** An executable file of this name on a PATH, or null. */
 export function find(name: string, path: string): string | null {
-  for (const folder of path.split(delimiter).filter(Boolean))
+  for (const folder of path.split(delimiter).filter((each) => each.startsWith('/')))
     try {
       accessSync(join(folder, name), constants.X_OK)
       return join(folder, name)
@@ -79,29 +154,63 @@ export function find(name: string, path: string): string | null {
   return null
 }
 
-/** Starts `true` the way agents are started. Null, or why it did not work. */
-async function tryOut(sandbox: Sandbox): Promise<string | null> {
+/** Writes the files of /etc once for all boxes; each appears whole, because boxes of another process may be reading them. */
+async function writeEtc(folder: string): Promise<string> {
+  const etc = join(folder, 'sandbox-etc')
+  await mkdir(etc, { recursive: true, mode: 0o700 })
+  for (const [name, text] of Object.entries(etcFiles)) {
+    const part = join(etc, `${name}.${process.pid}.part`)
+    writeFileSync(part, text, { mode: 0o600 })
+    renameSync(part, join(etc, name))
+  }
+  return etc
+}
+
+/** Starts a program the way agents are started and lets it reach a socket the way agents reach the gateway. Null, or why it did not work. */
+async function tryOut(sandbox: Sandbox, { binary }: NodePlace): Promise<string | null> {
   const root = await mkdtemp(join(tmpdir(), 'tri-agent-probe-'))
+  const socket = join(root, 'gateway')
+  const server = createServer((connection) => connection.end('ok'))
   try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(socket, resolve)
+    })
     const area = await makeArea(root)
     await mkdir(area.work)
+    const argv = [insideNode, '-e', `require('net').connect(${gatewayPort},'127.0.0.1').pipe(process.stdout)`]
     const contained = await sandbox.start({
       area,
-      argv: ['/usr/bin/env', 'true'],
+      argv,
       env: {},
       stdin: null,
       mounts: [],
-      gateway: null,
+      gateway: { socket, url: '' },
     })
-    const said: Buffer[] = []
-    contained.stderr.on('data', (chunk: Buffer) => said.push(chunk))
-    contained.stdout.resume()
-    const { code } = await contained.exit
-    await contained.kill()
-    return code === 0
-      ? null
-      : `bubblewrap does not work here: ${Buffer.concat(said).toString('utf8').trim() || `exit ${code}`}`
+    const [said, complained, { code }] = await Promise.all([
+      textOf(contained.stdout),
+      textOf(contained.stderr),
+      contained.exit,
+    ])
+    const { survivors } = await contained.kill()
+    if (survivors > 0) return 'a contained process outlived its namespace: that should not be possible on this kernel'
+    if (code === 0 && said === 'ok') return null
+    const why = complained.trim() || `exit ${code}`
+    return `bubblewrap does not work here with ${binary}: ${why}`
   } finally {
-    await rm(root, { recursive: true, force: true })
+    server.close()
+    await removeTree(root)
   }
+}
+
+/** What the system answered, as a word for a sentence; a bug of ours is thrown on. */
+function systemError(error: NodeJS.ErrnoException): string {
+  if (error.code === undefined || error.syscall === undefined) throw error
+  return `${error.code} (${error.syscall})`
+}
+
+async function textOf(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk)
+  return Buffer.concat(chunks).toString('utf8')
 }

@@ -3,60 +3,104 @@
  * its group and wiped its environment; what is left alive is looked for and reported, never hidden.
  */
 import { delimiter } from 'node:path'
-import { descendantsOf, killProcess, startTimeOf, withEnvironment } from '../host/proc.ts'
+import {
+  bootId,
+  bornAt,
+  descendantsOf,
+  hasProc,
+  inGroup,
+  isAlive,
+  killProcess,
+  type ProcessIdentity,
+  startTimeOf,
+  withEnvironment,
+} from '../host/proc.ts'
+import { type Child, signalGroup } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import { finish } from './finish.ts'
+import { launcherArgv, launcherEnv, type LauncherTools } from './launcher.ts'
 import type { Box, Contained, KillReport, Sandbox } from './sandbox.ts'
 
 const marker = 'TRI_AGENT_BOX'
 
-/** A sandbox on this rung. `path` is the PATH its programs are found on, `node` the folder of our own Node. */
-export function groupSandbox(world: World, path: string): Sandbox {
+/** A sandbox on this rung. `path` is the PATH its programs are found on. */
+export function groupSandbox(world: World, path: string, tools: LauncherTools): Sandbox {
   return {
     rung: 'group',
     view: ({ work, home, out, tmp }, gateway) => ({ work, home, out, tmp, gatewayUrl: gateway?.url ?? '' }),
-    start: (box) => start(world, path, box),
+    start: (box) => start(world, path, tools, box),
   }
 }
 
-async function start(world: World, path: string, box: Box): Promise<Contained> {
+async function start(world: World, path: string, tools: LauncherTools, box: Box): Promise<Contained> {
   const mark = world.secret(8)
-  const [file = '', ...args] = box.argv
+  const { area } = box
+  const [file = '', ...args] = [...launcherArgv(tools, 2), ...box.argv]
   const env = {
     PATH: [...(box.toolchain ?? []), path].join(delimiter),
+    HOME: area.home,
+    TMPDIR: area.tmp,
     LANG: 'C.UTF-8',
     NO_PROXY: '127.0.0.1,localhost',
+    GIT_CONFIG_NOSYSTEM: '1',
+    GIT_TERMINAL_PROMPT: '0',
     ...box.env,
+    SHLVL: launcherEnv.SHLVL, // keeps the launcher's shell from reading start-up files of a HOME that an agent wrote
     [marker]: mark,
   }
-  const child = await world.spawn({ file, args, cwd: box.area.work, env, stdin: box.stdin })
+  const child = await world.spawn({ file, args, cwd: area.work, env, stdin: box.stdin })
+  const startTime = bornAt(child.pid)
   let killing: Promise<KillReport> | null = null
   return finish(world, child, {
-    startTime: startTimeOf(child.pid),
+    startTime,
     stop: (signal) => void child.signal(signal),
-    kill: () => (killing ??= kill(world, child, `${marker}=${mark}`)),
+    kill: () => (killing ??= hasProc() ? kill(world, child, startTime, `${marker}=${mark}`) : killBlind(world, child)),
   })
 }
 
 /** How long we sweep before we report survivors. */
 const sweepMs = 2000
+/** Between two looks, so that one that respawns is met again. */
+const lookMs = 5
 
-async function kill(
-  world: World,
-  child: { pid: number; exit: Promise<unknown>; signal(name: 'SIGKILL'): boolean },
-  entry: string,
-): Promise<KillReport> {
+async function kill(world: World, child: Child, startTime: number | null, entry: string): Promise<KillReport> {
   const began = world.clock.mono()
-  const mine = () => [...new Set([...descendantsOf(child.pid), ...withEnvironment(entry)])]
-  let left = mine()
-  child.signal('SIGKILL')
-  for (const pid of left) killProcess(pid)
-  await child.exit
-  left = mine()
+  const boot = bootId()
+  const seen = new Map<string, ProcessIdentity>()
+  // Once the leader is gone its pid may be anybody's: then only marked processes, known ones and those of its old group are ours.
+  const leader = { bootId: boot, pid: child.pid, startTime }
+  const look = (): number[] => {
+    const isOurs = isAlive(leader)
+    const stranger = !isOurs && startTimeOf(child.pid) !== null
+    const roots = [...seen.values()].filter(isAlive).map(({ pid }) => pid)
+    const met = [
+      ...(isOurs ? [child.pid] : []),
+      ...[...(isOurs ? [child.pid] : []), ...roots].flatMap(descendantsOf),
+      ...(stranger || startTime === null ? [] : inGroup(child.pid, startTime)),
+      ...withEnvironment(entry),
+    ]
+    for (const pid of met) {
+      const identity = { bootId: boot, pid, startTime: startTimeOf(pid) }
+      if (identity.startTime !== null) seen.set(`${pid} ${identity.startTime}`, identity)
+    }
+    return [...seen.values()].filter(isAlive).map(({ pid }) => pid)
+  }
+  let left = look()
   while (left.length > 0 && world.clock.mono() - began < sweepMs) {
-    for (const pid of left) killProcess(pid) // one that respawns is met again
-    await world.timer.sleep(5)
-    left = mine()
+    for (const pid of left) killProcess(pid)
+    await world.timer.sleep(lookMs)
+    left = look()
   }
   return { method: 'group', survivors: left.length, ms: Math.round(world.clock.mono() - began) }
+}
+
+/** Where processes cannot be listed, only the group itself can be ended and asked after; what left it is not known. */
+async function killBlind(world: World, child: Child): Promise<KillReport> {
+  const began = world.clock.mono()
+  let left = child.signal('SIGKILL')
+  while (left && world.clock.mono() - began < sweepMs) {
+    await world.timer.sleep(lookMs)
+    left = signalGroup(child.pid, 'SIGKILL')
+  }
+  return { method: 'group, unlisted', survivors: Number(left), ms: Math.round(world.clock.mono() - began) }
 }

@@ -1,12 +1,39 @@
 /**
  * Set-up layers on disk: what a set-up command added to a tree, sealed once and given to many as copies. A copy shares blocks where the file system
  * can (reflink), and is the attempt's own: nothing written there reaches the sealed layer.
+ *
+ *     INTO/files/PATH…      the added paths, read-only          INTO/manifest.json      written last: without it there is no layer
+ *
+ * Trees come from repositories and layers from their commands: no link in either is ever followed, and `.git` is nobody's dependency.
  */
 import { constants } from 'node:fs'
-import { chmod, cp, lstat, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  copyFile,
+  cp,
+  lstat,
+  lutimes,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { removeTree } from './area.ts'
 
-export type Manifest = { paths: string[]; files: number; bytes: number }
+export type Manifest = {
+  /** The top-most added paths, as git writes paths. */
+  paths: string[]
+  files: number
+  bytes: number
+  /** What the command itself had left unwritable for its owner; everything else is made writable again in a copy. */
+  readOnly: string[]
+}
 
 /** Moves what is in `tree` and not tracked into `into`, whole folders where nothing in them is tracked, and writes the manifest last. */
 export async function sealLayer(tree: string, tracked: ReadonlySet<string>, into: string): Promise<Manifest> {
@@ -14,13 +41,13 @@ export async function sealLayer(tree: string, tracked: ReadonlySet<string>, into
   for (const path of tracked)
     for (let parent = dirname(path); parent !== '.' && !folders.has(parent); parent = dirname(parent))
       folders.add(parent)
-  const paths = await untracked(tree, '', tracked, folders)
-  const manifest: Manifest = { paths, files: 0, bytes: 0 }
-  for (const path of paths) {
+  await removeTree(join(into, 'files')) // an earlier one that was cut short
+  const manifest: Manifest = { paths: [], files: 0, bytes: 0, readOnly: [] }
+  for (const path of await untracked(tree, '', tracked, folders)) {
     const sealed = join(into, 'files', path)
     await mkdir(dirname(sealed), { recursive: true })
-    await rename(join(tree, path), sealed)
-    await seal(sealed, manifest)
+    await move(join(tree, path), sealed)
+    if (await seal(join(into, 'files'), path, manifest)) manifest.paths.push(path)
   }
   const file = join(into, 'manifest.json')
   await writeFile(`${file}.part`, JSON.stringify(manifest))
@@ -37,45 +64,94 @@ async function untracked(
   const found: string[] = []
   for (const entry of await readdir(join(tree, folder), { withFileTypes: true })) {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`
+    if (path.toLowerCase() === '.git') continue
     if (entry.isDirectory() && folders.has(path)) found.push(...(await untracked(tree, path, tracked, folders)))
     else if (!tracked.has(path)) found.push(path)
   }
   return found.toSorted()
 }
 
-/** Read-only from here on; links are left as they are and never followed. */
-async function seal(path: string, manifest: Manifest): Promise<void> {
-  const stat = await lstat(path)
-  if (stat.isSymbolicLink()) return
-  if (stat.isDirectory()) {
-    for (const name of await readdir(path)) await seal(join(path, name), manifest)
-    return // folders stay ours to remove; nobody else can reach them
+async function move(from: string, to: string): Promise<void> {
+  const { mode } = await lstat(from)
+  if ((mode & constants.S_IFMT) === constants.S_IFDIR) await chmod(from, mode | 0o700) // else it could not be moved
+  try {
+    await rename(from, to)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error
+    await cp(from, to, { recursive: true, verbatimSymlinks: true, preserveTimestamps: true })
+    await removeTree(from)
   }
-  manifest.files += 1
-  manifest.bytes += stat.size
-  await chmod(path, stat.mode & 0o555)
+  if ((mode & constants.S_IFMT) === constants.S_IFDIR) await chmod(to, mode)
 }
 
-/** Copies a sealed layer into a tree, writable; answers the top-most paths it added. What the tree has already stays. */
+/** Read-only from here on. False when it was a socket or a pipe, which is no file: it is removed. */
+async function seal(files: string, path: string, manifest: Manifest): Promise<boolean> {
+  const full = join(files, path)
+  const stat = await lstat(full)
+  if (stat.isSymbolicLink()) return true
+  if (!stat.isDirectory() && !stat.isFile()) {
+    await rm(full)
+    return false
+  }
+  if ((stat.mode & 0o200) === 0) manifest.readOnly.push(path)
+  if (stat.isFile()) {
+    manifest.files += 1
+    manifest.bytes += stat.size
+    await chmod(full, (stat.mode & 0o555) | 0o400)
+    return true
+  }
+  await chmod(full, 0o700)
+  for (const name of await readdir(full)) await seal(files, `${path}/${name}`, manifest)
+  await utimes(full, stat.atime, stat.mtime)
+  await chmod(full, (stat.mode & 0o555) | 0o500)
+  return true
+}
+
+/** Copies a sealed layer into a tree, writable; answers the top-most paths it added. What the tree has already stays, whatever it is. */
 export async function applyLayer(layer: string, tree: string): Promise<string[]> {
-  const { paths } = JSON.parse(await readFile(join(layer, 'manifest.json'), 'utf8')) as Manifest
+  const { paths, readOnly } = JSON.parse(await readFile(join(layer, 'manifest.json'), 'utf8')) as Manifest
+  const closed = new Set(readOnly)
+  const added: string[] = []
   for (const path of paths) {
-    const to = join(tree, path)
-    await mkdir(dirname(to), { recursive: true })
-    await cp(join(layer, 'files', path), to, {
-      recursive: true,
-      verbatimSymlinks: true,
-      force: false,
-      mode: constants.COPYFILE_FICLONE,
-    })
-    await unseal(to)
+    if (!(await makeParents(tree, dirname(path)))) continue
+    await copy(join(layer, 'files'), tree, path, closed)
+    added.push(path)
   }
-  return paths
+  return added
 }
 
-async function unseal(path: string): Promise<void> {
-  const stat = await lstat(path)
-  if (stat.isSymbolicLink()) return
-  await chmod(path, stat.mode | 0o200)
-  if (stat.isDirectory()) for (const name of await readdir(path)) await unseal(join(path, name))
+/** Makes the folders a path lies in. False where the tree has something else there: through a link we would write outside of it. */
+async function makeParents(tree: string, folder: string): Promise<boolean> {
+  if (folder === '.') return true
+  if (!(await makeParents(tree, dirname(folder)))) return false
+  await mkdir(join(tree, folder)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error // what is there is looked at below
+  })
+  return (await lstat(join(tree, folder))).isDirectory()
+}
+
+async function copy(files: string, tree: string, path: string, closed: ReadonlySet<string>): Promise<void> {
+  const from = join(files, path)
+  const to = join(tree, path)
+  const stat = await lstat(from)
+  const there = await lstat(to).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+    return null
+  })
+  if (there !== null && !(there.isDirectory() && stat.isDirectory())) return
+  if (stat.isSymbolicLink()) {
+    await symlink(await readlink(from), to)
+    return lutimes(to, stat.atime, stat.mtime)
+  }
+  const mode = (stat.mode & 0o777) | (closed.has(path) ? 0 : 0o200)
+  if (stat.isFile()) {
+    await copyFile(from, to, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+    await utimes(to, stat.atime, stat.mtime) // build tools compare times
+    return chmod(to, mode)
+  }
+  if (there === null) await mkdir(to, { mode: 0o700 })
+  await Promise.all((await readdir(from)).map((name) => copy(files, tree, `${path}/${name}`, closed)))
+  if (there !== null) return
+  await utimes(to, stat.atime, stat.mtime)
+  await chmod(to, mode)
 }

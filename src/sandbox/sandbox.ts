@@ -36,7 +36,10 @@ export type Box = {
   readOnlyWork?: boolean
   /** The only thing reachable by network, or null for nothing at all. `socket` serves the namespace rung, `url` the group rung. */
   gateway: { socket: string; url: string } | null
-  /** Folders that hold programs, put first in PATH; mounted read-only at the same path. */
+  /**
+   * Folders that hold programs, put first in PATH; mounted read-only at the same path. `X/bin` shows all of X, `X/bin/` that folder alone. On the
+   * namespace rung a folder below one of the view's (`/work/…`) is shown elsewhere.
+   */
   toolchain?: readonly string[]
 }
 
@@ -49,10 +52,14 @@ export type Contained = {
   startTime: number | null
   stdout: Readable
   stderr: Readable
+  /** On the namespace rung a program that died of signal N is code 128 + N, as in a shell; a signal here means that the container was killed. */
   exit: Promise<Exit>
   /** Asks politely: the signal reaches the contained program, not the container. */
   stop(signal: 'SIGTERM' | 'SIGINT'): void
-  /** Ends everything and proves it: resolves when the tree is empty or says how many are left. May be called twice. */
+  /**
+   * Ends everything and proves it: resolves when the tree is empty or says how many are left. May be called twice. The namespace rung does it by
+   * itself after the exit; the group rung only when asked.
+   */
   kill(): Promise<KillReport>
 }
 
