@@ -6,7 +6,10 @@ import { dirname, join } from 'node:path'
 export function programVersion(): string {
   for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
     try {
-      const { name, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { name: string; version: string }
+      const { name, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as {
+        name: string
+        version: string
+      }
       if (name === 'tri-agent') return version
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error

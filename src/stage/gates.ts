@@ -20,13 +20,13 @@ export async function executeGates(ports: StagePorts, work: Work, tree: Sha, bas
       baseline === 'allow' && here.results.some((each) => each.name === name && each.state !== 'green'),
   )
   const baseTree = await ports.git.treeOf(work.repo.stores, base)
-  if (excusable.length === 0 || here.reused || baseTree === tree)
-    return { report: here, made: here.reused ? [] : [here] }
-  const there = await gatesOn(ports, work, baseTree, gates)
+  if (excusable.length === 0) return { report: here, made: here.reused ? [] : [here] }
+  // Asked anew also where the result is reused: what excused it then may be mended by now.
+  const there = baseTree === tree ? here : await gatesOn(ports, work, baseTree, gates)
   if ('failed' in there) return there
   const red = there.results.filter(({ state }) => state !== 'green').map(({ name }) => name)
   const report = { ...here, baseline: excusable.map(({ name }) => name).filter((name) => red.includes(name)) }
-  return { report, made: there.reused ? [report] : [report, there] }
+  return { report, made: [report, there].filter(({ reused }) => !reused) }
 }
 
 /** The key of a result: which commands, in which order, with which dependencies. */

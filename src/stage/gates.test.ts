@@ -1,0 +1,98 @@
+/** Gates on real trees: real git, real commands on the group rung. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { blockers, type Gate, type GateReport } from '../core/gate.ts'
+import { isRefusal } from '../core/refusal.ts'
+import { defaultRepositorySettings, defaultSettings } from '../core/setting.ts'
+import type { Running, Task } from '../core/task.ts'
+import { makeScratch, refreshed, searchPath, type Scratch } from '../git/fixture.ts'
+import { environment } from '../host/environment.ts'
+import { realWorld } from '../host/world.ts'
+import { createSandbox } from '../sandbox/create.ts'
+import { executeGates, type GatesDone } from './gates.ts'
+import { layersIn } from './setup.ts'
+import type { StagePorts, Work } from './stage.ts'
+
+/** Executes gates as verify does, and keeps the reports as the daemon does. */
+async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
+  const world = realWorld()
+  const sandbox = await createSandbox(world, {
+    lowest: 'group',
+    rung: 'group',
+    path: searchPath,
+    folder: scratch.place('sandbox'),
+  })
+  if (isRefusal(sandbox)) throw new Error(sandbox.why)
+  const kept = new Map<string, GateReport>()
+  const ports: StagePorts = {
+    world,
+    git: scratch.git,
+    sandbox,
+    settings: defaultSettings(2),
+    agent: () => null,
+    layers: layersIn(scratch.place('layers')),
+    pool: { take: async () => false },
+  }
+  return async (treeish: string, base: string) => {
+    const tree = await scratch.type(scratch.stores.source, ['rev-parse', `${treeish}^{tree}`])
+    await refreshed(scratch)
+    const executed: string[] = []
+    const work: Work = {
+      task: {} as Task,
+      attempt: {} as Running,
+      repo: { id: 'repo', stores: scratch.stores, base, tip: base, target: 'tri-agent/landing', targetTip: null },
+      repository: { ...defaultRepositorySettings(), gates: [...gates] },
+      toolchain: [],
+      folder: scratch.place('attempt'),
+      signal: new AbortController().signal,
+      gateway: null,
+      onAgentEvent: () => {},
+      onOutput: (stream, line) => stream === 'note' && executed.push(line),
+      active: () => {},
+      started: async () => {},
+      ended: async () => {},
+      cachedGates: async (of, key) => {
+        const found = kept.get(`${of} ${key}`)
+        return found ? { ...found, reused: true } : null
+      },
+    }
+    const done: GatesDone = await executeGates(ports, work, tree, base)
+    if ('failed' in done) throw new Error(done.failed)
+    for (const report of done.made) kept.set(`${report.tree} ${report.key}`, report)
+    return { blocking: blockers(gates, done.report), baseline: done.report.baseline, executed: executed.length }
+  }
+}
+
+const allowed: Gate = { name: 'old', command: 'test ! -e bad', timeoutMs: 10_000, baseline: 'allow' }
+
+test('a red gate is excused by a base that is red too, its result is reused, and a base that was mended excuses nothing', async () => {
+  await using scratch = await makeScratch()
+  const { source } = scratch.stores
+  const red = await scratch.commit(source, { bad: '' })
+  const candidate = await scratch.commit(source, { feature: '' })
+  const judge = await gatekeeper(scratch, [allowed])
+  assert.deepEqual(await judge(candidate, red), { blocking: [], baseline: ['old'], executed: 4 })
+  assert.deepEqual(await judge(candidate, red), { blocking: [], baseline: ['old'], executed: 0 })
+  await scratch.type(source, ['rm', '-q', 'bad'])
+  const mended = await scratch.commit(source, {})
+  assert.deepEqual(await judge(candidate, mended), { blocking: ['old'], baseline: [], executed: 2 })
+})
+
+test('a gate that may not be red on the base blocks, and the base is not asked', async () => {
+  await using scratch = await makeScratch()
+  const red = await scratch.commit(scratch.stores.source, { bad: '' })
+  const judge = await gatekeeper(scratch, [{ ...allowed, baseline: 'block' }])
+  assert.deepEqual(await judge(red, red), { blocking: ['old'], baseline: [], executed: 2 })
+})
+
+test('gates see the tree alone: tracked files, no .git, no variable of ours', async () => {
+  await using scratch = await makeScratch()
+  assert.ok(environment()['NODE_TEST_CONTEXT'], 'what must not be seen is there')
+  const commit = await scratch.commit(scratch.stores.source, { kept: '' })
+  const gate = (name: string, command: string): Gate => ({ name, command, timeoutMs: 10_000, baseline: 'block' })
+  const judge = await gatekeeper(scratch, [
+    gate('tracked', 'test -e kept && test ! -e .git'),
+    gate('environment', 'test -z "$NODE_TEST_CONTEXT" && test "$CI" = true'),
+  ])
+  assert.deepEqual(await judge(commit, commit), { blocking: [], baseline: [], executed: 4 })
+})
