@@ -38,7 +38,7 @@ function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
         ? ['--tools', 'Read,Grep,Glob', '--permission-mode', 'dontAsk']
         : ['--disallowedTools', 'WebSearch,WebFetch', ...permission(contained)]),
       ...(maxTurns === undefined ? [] : ['--max-turns', String(maxTurns)]),
-      ...(schema === undefined ? [] : ['--json-schema', JSON.stringify(schema)]),
+      ...(schema === undefined ? [] : ['--json-schema', JSON.stringify({ ...schema, $schema: undefined })]), // it knows an older dialect only
     ],
     env: {
       ANTHROPIC_BASE_URL: gatewayUrl,

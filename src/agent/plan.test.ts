@@ -83,6 +83,11 @@ test('claude is held to turns and to a schema where there are any', () => {
   ])
 })
 
+test('claude is told no dialect of its schema: it knows an older one only and would not start', () => {
+  const { argv } = planOf('claude', { schema: { $schema: 'https://json-schema.org/draft/2020-12/schema', ...schema } })
+  assert.equal(argv.at(-1), JSON.stringify(schema))
+})
+
 const provider =
   'wire_api="responses",supports_websockets=false,request_max_retries=2,stream_max_retries=2,stream_idle_timeout_ms=300000'
 
