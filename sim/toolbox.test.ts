@@ -15,6 +15,7 @@ const freeform = (name: string): Tool => ({ name, form: 'freeform', keys: [] })
 const clients = {
   claude: [json('Bash'), json('Edit'), json('Read'), json('Write')],
   codex: [json('exec_command'), json('write_stdin'), freeform('apply_patch')],
+  codexInCode: [json('functions'), freeform('exec'), json('wait')],
   gemini: [
     json('read_file', 'file_path'),
     json('replace', 'file_path', 'instruction', 'old_string', 'new_string'),
@@ -57,6 +58,7 @@ test('a file is written with the tool of each client, in the shape it takes', ()
     [
       { name: 'Write', args: { file_path: '/work/a/b.txt', content } },
       { name: 'apply_patch', freeform: patch },
+      { name: 'exec', freeform: `text(await tools.apply_patch(${JSON.stringify(patch)}));` },
       { name: 'write_file', args: { file_path: '/work/a/b.txt', content } },
       { name: 'apply_patch', args: { patchText: patch } },
       { name: 'write', args: { filePath: '/work/a/b.txt', content } },
@@ -70,7 +72,7 @@ test('a file that is there already is overwritten without a tool that wants it r
   const step = { write: { path: 'a', content: 'x', over: true } }
   assert.deepEqual(
     Object.keys(clients).map((client) => callOf(client as keyof typeof clients, step)?.name),
-    ['Bash', 'exec_command', 'write_file', 'bash', 'bash', 'write_file', undefined],
+    ['Bash', 'exec_command', 'exec', 'write_file', 'bash', 'bash', 'write_file', undefined],
   )
 })
 
@@ -81,6 +83,7 @@ test('a command is given to the shell of each client', () => {
     [
       { name: 'Bash', args: { command: 'ls', description } },
       { name: 'exec_command', args: { cmd: 'ls' } },
+      { name: 'exec', freeform: 'text(await tools.exec_command({"cmd":"ls","yield_time_ms":30000}));' },
       { name: 'run_shell_command', args: { command: 'ls', description } },
       { name: 'bash', args: { command: 'ls', description } },
       { name: 'bash', args: { command: 'ls', description } },

@@ -95,6 +95,7 @@ function writeCall(write: Write, tools: readonly Tool[], cwd: string | null): Ca
   if (find('write') && !write.over) return { name: 'write', args: { filePath: whole, content } }
   const patchTool = find('apply_patch')
   if (patchTool && !write.over) return patchCall(patchTool, addPatch(path, content))
+  if (find('exec') && !write.over) return inCode('apply_patch', addPatch(path, content))
   return shellCall(writeScript(path, content), tools)
 }
 
@@ -126,10 +127,8 @@ function shellCall(command: string, tools: readonly Tool[]): Call | null {
     exec_command: () => ({ name: 'exec_command', args: { cmd: command } }),
     shell_command: () => ({ name: 'shell_command', args: { command } }),
     shell: () => ({ name: 'shell', args: { command: takesText(tools) ? command : ['bash', '-lc', command] } }),
-    exec: () => ({
-      name: 'exec',
-      freeform: `const r = await tools.exec_command(${JSON.stringify({ cmd: command })}); text(JSON.stringify(r));`,
-    }),
+    // 30 s is the longest it waits: what takes longer would go on behind the model's back.
+    exec: () => inCode('exec_command', { cmd: command, yield_time_ms: 30_000 }),
   }
   const name = Object.keys(shapes).find((candidate) => tools.some((tool) => tool.name === candidate))
   return name === undefined ? null : (shapes[name]?.() ?? null)
@@ -143,6 +142,12 @@ function patchCall(tool: Tool, patch: string): Call {
     ? { name: tool.name, freeform: patch }
     : { name: tool.name, args: { [tool.keys[0] ?? 'input']: patch } }
 }
+
+/** Codex in code mode has one tool, which takes JavaScript; the others are functions in there. */
+const inCode = (name: string, argument: unknown): Call => ({
+  name: 'exec',
+  freeform: `text(await tools.${name}(${JSON.stringify(argument)}));`,
+})
 
 function addPatch(path: string, content: string): string {
   const lines = content.endsWith('\n') ? content.slice(0, -1).split('\n') : content.split('\n')

@@ -99,6 +99,21 @@ test('openai: Codex’ environment, developer turns and custom tools are told ap
   assert.equal(openaiResponses.decode({ model: 'm', input: 'plain words' }, '/v1/responses').user, 'plain words')
 })
 
+test('openai: tools that Codex hands over within the conversation are tools', () => {
+  const exec = { type: 'custom', name: 'exec' }
+  const offered = {
+    type: 'additional_tools',
+    role: 'developer',
+    tools: [{ type: 'namespace', name: 'functions', tools: [exec] }],
+  }
+  const { tools, toolResults, user } = openaiResponses.decode({ model: 'gpt-6-sol', input: [offered] }, '/v1/responses')
+  const expected = [
+    { name: 'functions', form: 'json', keys: [] },
+    { name: 'exec', form: 'freeform', keys: [] },
+  ]
+  assert.deepEqual({ tools, toolResults, user }, { tools: expected, toolResults: 0, user: '' })
+})
+
 test('openai: chat messages of every role are told apart', () => {
   const body: Json = {
     model: 'fake-1',

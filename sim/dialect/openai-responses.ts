@@ -18,9 +18,11 @@ export const openaiResponses: Dialect = {
 function decode(body: Json): Ask {
   const talk = conversation()
   const system = [asText(body.instructions)]
+  const offered = [...asArray(body.tools)]
   if (typeof body.input === 'string') talk.say(body.input)
   for (const item of asArray(body.input)) {
     const type = asText(item.type)
+    if (type === 'additional_tools') offered.push(...asArray(item.tools)) // Codex with models from gpt-6 on
     if (type.endsWith('_call_output')) talk.answerTool()
     else if (type.endsWith('_call')) talk.mark(item.call_id)
     if (item.role === 'user') for (const text of textsOf(item.content)) talk.say(text)
@@ -32,7 +34,7 @@ function decode(body: Json): Ask {
     stream: body.stream === true,
     system: system.join('\n\n'),
     ...talk.read(),
-    tools: asArray(body.tools).flatMap((tool) => [toolOf(tool), ...asArray(tool.tools).map(toolOf)]),
+    tools: offered.flatMap((tool) => [toolOf(tool), ...asArray(tool.tools).map(toolOf)]),
     json: format.type === 'json_schema' || format.type === 'json_object' ? { schema: format.schema } : null,
     streamUsage: true,
   }
