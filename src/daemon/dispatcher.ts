@@ -7,7 +7,7 @@ import { admit, type Admission, type Snapshot } from '../core/admission.ts'
 import { roles, type Role, type Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'
 import { append } from '../store/log.ts'
-import { childrenOf, openTasks } from '../store/task.ts'
+import { attemptsOfOver, childrenOf, openTasks } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 
 /** One pass: joins finished splits, ends what was cancelled, admits what may start. */
@@ -72,12 +72,6 @@ async function joinSplits({ world }: Daemon, tx: Tx, tasks: readonly Task[]): Pr
 async function endCancelled({ database, engine }: Daemon): Promise<void> {
   const carrying = engine.carrying()
   if (carrying.length === 0) return
-  const over = await database.read((reader) =>
-    reader.all<{ id: string }>(
-      `select attempt.id from attempt join task on task.id = attempt.task
-       where attempt.id in (select value from json_each(:ids)) and task.state in ('done', 'cancelled')`,
-      { ids: JSON.stringify(carrying) },
-    ),
-  )
-  for (const { id } of over) engine.revoke(id, 'killed')
+  const over = await database.read((reader) => attemptsOfOver(reader, carrying))
+  for (const attempt of over) engine.revoke(attempt, 'killed')
 }

@@ -18,7 +18,7 @@ import { stoppedAs, without, type Stage, type StageResult, type Work } from '../
 import { verify } from '../stage/verify.ts'
 import { append } from '../store/log.ts'
 import { forgetProcess, gateResult, recordProcess } from '../store/lease.ts'
-import { loadTask } from '../store/task.ts'
+import { awaitsStart, loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import type { RepoContext } from './repository.ts'
 import { settle } from './settle.ts'
@@ -89,10 +89,7 @@ function workOf(daemon: Daemon, carried: Carried, task: Task, attempt: Running, 
       }
       await database.write(async (tx) => {
         await recordProcess(tx, row)
-        const known = await tx.get<{ state: string }>('select state from attempt where id = :id', {
-          id: carried.attempt,
-        })
-        if (known?.state !== 'admitted') return
+        if (!(await awaitsStart(tx, carried.attempt))) return
         const event = {
           type: 'attempt.started' as const,
           attempt: carried.attempt,

@@ -109,6 +109,22 @@ export type AttemptRow = {
 export const attemptsOf = (reader: Reader, task: string): Promise<AttemptRow[]> =>
   reader.all<AttemptRow>('select * from attempt where task = :task order by token', { task })
 
+/** True for an attempt that was let in and has not been recorded as started. */
+export async function awaitsStart(reader: Reader, attempt: string): Promise<boolean> {
+  const row = await reader.get<{ state: string }>('select state from attempt where id = :id', { id: attempt })
+  return row?.state === 'admitted'
+}
+
+/** Those of these attempts whose task is over. */
+export async function attemptsOfOver(reader: Reader, attempts: readonly string[]): Promise<string[]> {
+  const rows = await reader.all<{ id: string }>(
+    `select attempt.id from attempt join task on task.id = attempt.task
+     where attempt.id in (select value from json_each(:ids)) and task.state in ('done', 'cancelled')`,
+    { ids: JSON.stringify(attempts) },
+  )
+  return rows.map(({ id }) => id)
+}
+
 export type RepoRow = { id: string; path: string; name: string; base: string; trusted: string | null }
 
 export const listRepos = (reader: Reader): Promise<RepoRow[]> =>
