@@ -63,20 +63,6 @@ export function admit(snapshot: Snapshot): Admission[] {
   return admitted
 }
 
-/** One line a person can read: why this task does not start, or null when it could. */
-export function waitingFor(task: Task, snapshot: Snapshot): string | null {
-  if (task.phase !== 'open' || task.running.length > 0) return null
-  if (snapshot.closed !== null) return snapshot.closed
-  if (task.held !== null) return `held: ${task.held}`
-  const missing = unmet(task, snapshot)
-  if (missing.length > 0) return `waits for ${missing.join(', ')}`
-  if (task.notBefore !== null && task.notBefore > snapshot.at)
-    return `waits before trying again${task.why ? `: ${task.why}` : ''}`
-  const wanted = wantedSteps(task)
-  if (wanted.every((each) => !choose(snapshot, task, each))) return 'no usable family'
-  return 'waits for a free slot'
-}
-
 const mayStart = (task: Task, snapshot: Snapshot): boolean =>
   !isOver(task) &&
   task.held === null &&

@@ -9,7 +9,7 @@ import { blockers, gateFeedback, type Gate, type GateReport } from './gate.ts'
 import { isRetryable } from './outcome.ts'
 import { delayMs, mayRetry, type RetryPolicy } from './retry.ts'
 import { checkVote, nextChecks, reviewFeedback, reviewPolicy, verdictOf, type Finding } from './review.ts'
-import { evolve, landsNothing, type Candidate, type Plan, type Role, type Step, type Task } from './task.ts'
+import { evolve, type Candidate, type Plan, type Role, type Step, type Task } from './task.ts'
 
 export type FlowPolicy = {
   unattended: boolean
@@ -272,6 +272,3 @@ function wantedReviews(task: Task): WantedStep[] {
     )
   return [...voters, ...checks]
 }
-
-/** True for kinds that end in a report. */
-export const endsInReport = (task: Task): boolean => landsNothing(task.kind)

@@ -145,7 +145,7 @@ export function settle(round: Round, finding: JudgedFinding, check: Check): Judg
   return { ...next, state: checkerOf(round, next) ? 'open' : 'undecided' }
 }
 
-export const allVoted = (round: Round): boolean =>
+const allVoted = (round: Round): boolean =>
   round.policy.families.every((family) => round.votes.some((vote) => vote.family === family))
 
 /** The verdict, or null while votes or checks are owed. An undecided finding rejects unless a person will look at it. */

@@ -38,7 +38,7 @@ const thoughtFirst = ['anthropic', 'openai', 'google'] as const
 const contextFirst = ['google', 'anthropic', 'openai'] as const
 
 /** The starting policy: the ancestor's table, its confidences included. */
-export const startingRules: readonly Rule[] = [
+const startingRules: readonly Rule[] = [
   { name: 'text-over-50-KiB', when: { bytesOver: 51_200 }, families: contextFirst, confidence: 0.95 },
   { name: 'more-than-10-files', when: { filesOver: 10 }, families: contextFirst, confidence: 0.9 },
   { name: 'asks-for-deep-thought', when: { words: ['ultrathink'] }, families: thoughtFirst, confidence: 0.98 },

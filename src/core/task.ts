@@ -11,8 +11,6 @@ import type { Family } from './family.ts'
 import type { GateReport } from './gate.ts'
 import { judged, openRound, settle, type Round } from './review.ts'
 
-export type { Lane } from './lane.ts'
-
 export const kinds = ['feature', 'fix', 'test', 'refactor', 'docs', 'security', 'review', 'architect'] as const
 export type Kind = (typeof kinds)[number]
 export const sizes = ['small', 'medium', 'large'] as const
@@ -92,9 +90,6 @@ export const stateOf = (task: Task): TaskState =>
   task.phase === 'open' ? (task.running.length > 0 ? 'running' : 'ready') : task.phase
 
 export const isOver = (task: Task): boolean => task.phase === 'done' || task.phase === 'cancelled'
-
-/** Kinds whose result is a report: they land nothing. */
-export const landsNothing = (kind: Kind): boolean => kind === 'review' || kind === 'architect'
 
 const firstStep = (kind: Kind, size: Size): Step => {
   if (kind === 'architect') return 'plan'

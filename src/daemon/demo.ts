@@ -90,7 +90,7 @@ const demoFolder = (env: Env): string => {
 }
 
 /** Where the demo keeps its own state, so that nothing of the user's is touched. */
-export const demoEnv = (env: Env, folder: string): Env => ({
+const demoEnv = (env: Env, folder: string): Env => ({
   ...env,
   XDG_STATE_HOME: join(folder, 'state'),
   XDG_CONFIG_HOME: join(folder, 'config'),

@@ -11,7 +11,7 @@ import type { RepoRow } from '../store/task.ts'
 export type RepoContext = { repo: Work['repo']; settings: RepositorySettings; toolchain: string[] }
 
 /** The file of a repository that says how it is set up and tested. Read from the base commit, never from a work tree. */
-export const repositoryFile = 'tri-agent.yaml'
+const repositoryFile = 'tri-agent.yaml'
 
 export const storesOf = (repos: string, { id, path }: Pick<RepoRow, 'id' | 'path'>): RepoStores => ({
   source: path,

@@ -64,7 +64,7 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
 }
 
 /** Everything that is wrong with one landing, in sentences. */
-export function problemsOf(landing: LandingRow, task: Task | null, history: readonly Commit[]): string[] {
+function problemsOf(landing: LandingRow, task: Task | null, history: readonly Commit[]): string[] {
   const commit = history.find((each) => each.commit === landing.commit_sha)
   if (!commit) return ['is not on the first-parent history of its target']
   if (!task?.candidate || !task.round || !task.approval) return ['the log does not know how it came to be']

@@ -143,7 +143,6 @@ export const repositorySchema = z.strictObject({
 })
 
 export type OperatorFile = z.output<typeof operatorSchema>
-export type RepositoryFile = z.output<typeof repositorySchema>
 
 /** Checks a YAML text against a schema. Refuses `config-invalid` with one line per mistake, each with file, line, key and, for a word, the nearest. */
 export function check<Schema extends z.ZodType>(
@@ -158,7 +157,7 @@ export function check<Schema extends z.ZodType>(
 }
 
 /** One mistake as people read it: `config.yaml:3: money.day: must be …`. */
-export const mistake = (file_: string, yaml: YamlText, path: readonly PropertyKey[], message: string): string =>
+const mistake = (file_: string, yaml: YamlText, path: readonly PropertyKey[], message: string): string =>
   `${file_}:${yaml.lineOf(path)}: ${path.length === 0 ? '' : `${path.map(String).join('.')}: `}${message}`
 
 function sentences(issue: z.core.$ZodIssue, schema: z.ZodType, yaml: YamlText, file_: string): string[] {

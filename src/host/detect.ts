@@ -146,7 +146,7 @@ const pathOf = (env: Env): string[] =>
     .map((each) => resolve(each))
 
 /** The file a command name means on this PATH, or null. */
-export function findProgram(name: string, env: Env): string | null {
+function findProgram(name: string, env: Env): string | null {
   for (const folder of pathOf(env)) {
     const file = join(folder, name)
     try {

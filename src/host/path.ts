@@ -84,7 +84,7 @@ export async function makeFolders(paths: Paths): Promise<void> {
 }
 
 /** Makes one folder 0700, or makes sure that the one there is ours alone. Faults: `folder-unsafe`, `folder-unmade`. */
-export async function makeOwnFolder(folder: string): Promise<void> {
+async function makeOwnFolder(folder: string): Promise<void> {
   // a file or a dangling link in its place makes this fail too: said below, with the reason
   const failed = await mkdir(folder, { recursive: true, mode: 0o700 }).then(
     () => null,

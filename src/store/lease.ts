@@ -95,9 +95,6 @@ export const deadLeases = (reader: Reader, epoch: number, monoMs: number, limit:
     { epoch, mono: monoMs, limit },
   )
 
-export const leasesOf = (reader: Reader, task: string): Promise<Lease[]> =>
-  reader.all<Lease>('select attempt, task, token, epoch from lease where task = :task', { task })
-
 export type ProcessRow = {
   attempt: string
   pid: number

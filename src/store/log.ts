@@ -1,5 +1,5 @@
 /** The log: append and read events. Appending projects in the same transaction, so that the log and the tables cannot disagree. */
-import type { Event, LoggedEvent } from '../core/event.ts'
+import type { Event, EventType, LoggedEvent } from '../core/event.ts'
 import type { Reader, Tx } from './database.ts'
 import { project } from './projection.ts'
 
@@ -61,7 +61,7 @@ export async function readLastLog(reader: Reader, filter: Omit<LogFilter, 'after
 }
 
 /** The last event of one type in one stream, or null. */
-export async function lastEvent(reader: Reader, stream: string, type: string): Promise<LoggedEvent | null> {
+export async function lastEvent(reader: Reader, stream: string, type: EventType): Promise<LoggedEvent | null> {
   const row = await reader.get<Row>(
     `select seq, at, stream, version, type, actor, body from event
      where stream = :stream and type = :type order by version desc limit 1`,
