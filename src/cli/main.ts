@@ -5,8 +5,13 @@
 const [major = 0] = process.versions.node.split('.').map(Number)
 const [word = '', ...more] = process.argv.slice(2)
 if (major < 24) {
-  console.error(`tri-agent needs Node 24 or newer, this is ${process.versions.node}.`)
-  process.exitCode = 2
+  const { startWithNewer } = await import('../host/newer-node.ts')
+  const code = await startWithNewer(24)
+  if (code === null)
+    console.error(
+      `tri-agent needs Node 24 or newer, this is ${process.versions.node} and none was found beside it: install one (nvm install 24, brew install node, or nodejs.org) and try again.`,
+    )
+  process.exitCode = code ?? 2
 } else if (more.length === 0 && (word === '--version' || word === '-V')) {
   // programs ask this often, and need no parser of options for it
   const { programVersion } = await import('../host/version.ts')
