@@ -12,6 +12,8 @@ export type Import = { target: string; how: 'static' | 'dynamic' | 'beside' }
 export type Harvest = {
   imports: Import[]
   exports: string[]
+  /** Every name it declares or uses, but for those it imports and properties of things. */
+  names: string[]
   /** Texts of strings and templates, without what is computed in them. */
   literals: string[]
   /** The source with its comments blanked out. */
@@ -61,6 +63,7 @@ export function harvest(path: string, source: string): Harvest {
   const reexported = module.staticExports.flatMap(({ entries }) =>
     entries.flatMap((entry) => entry.moduleRequest?.value ?? []),
   )
+  const imported = new Set(module.staticImports.flatMap(({ entries }) => entries.map((entry) => entry.localName.value)))
   const fixed = [...module.staticImports.map((each) => each.moduleRequest.value), ...reexported]
   const dynamic = module.dynamicImports.map(({ moduleRequest: { start, end } }) => word(path, source.slice(start, end)))
   const beside = [...code.matchAll(besides)].map(([, url, joined]) => word(path, (url ?? joined)!))
@@ -71,6 +74,7 @@ export function harvest(path: string, source: string): Harvest {
       ...beside.filter((target) => target.startsWith('.')).map((target) => ({ target, how: 'beside' as const })),
     ],
     exports: module.staticExports.flatMap(({ entries }) => entries.flatMap((entry) => entry.exportName.name ?? [])),
+    names: [...namesIn(program)].filter((name) => !imported.has(name)),
     literals: literalsOf(program),
     code,
     header: headerOf(source, comments[0]),
@@ -106,4 +110,15 @@ function literalsOf(node: unknown): string[] {
     return [parts.map((part) => part.value.cooked ?? '').join('…'), ...literalsOf(expressions)]
   }
   return literalsOf([value, quasis, expressions, ...Object.values(rest)])
+}
+
+function namesIn(node: unknown, names = new Set<string>()): Set<string> {
+  if (Array.isArray(node)) for (const each of node) namesIn(each, names)
+  if (typeof node !== 'object' || node === null || Array.isArray(node)) return names
+  const { type, name, property, computed, key, shorthand, ...rest } = node as Record<string, unknown>
+  if (type === 'Identifier' && typeof name === 'string') names.add(name)
+  if (type !== 'MemberExpression' || computed === true) namesIn(property, names)
+  if (computed === true || shorthand === true) namesIn(key, names)
+  for (const each of Object.values(rest)) namesIn(each, names)
+  return names
 }

@@ -84,7 +84,7 @@ function eventMeter(dialect: Dialect, hideUsage: boolean): EventMeter {
   let visible = 0
   let failed: string | null = null
   const line = (bytes: Buffer): boolean => {
-    if (!bytes.subarray(0, 5).equals(dataField)) return false
+    if (!bytes.subarray(0, 5).equals(payloadField)) return false
     const text = bytes.subarray(5)
     visible += visibleIn(dialect, text)
     if (!worthParsing(dialect, text, sketch)) return false
@@ -98,7 +98,7 @@ function eventMeter(dialect: Dialect, hideUsage: boolean): EventMeter {
   return { reported, sketch, line, visibleBytes: () => visible, failure: () => failed }
 }
 
-const dataField = Buffer.from('data:')
+const payloadField = Buffer.from('data:')
 const alwaysNeedles = ['"usage', '"error"', '"response.failed"']
 
 function worthParsing(dialect: Dialect, text: Buffer, sketch: Sketch): boolean {

@@ -25,9 +25,9 @@ export type Ecosystem = (look: Look) => Proposal | null
 const has = (look: Look, path: string): boolean => look.list().includes(path)
 const present = (look: Look, paths: readonly string[]): string[] => paths.filter((path) => has(look, path))
 
-type Manager = { lock: string; name: string; install: string; execute: string; tools: string[] }
+type Installer = { lock: string; name: string; install: string; execute: string; tools: string[] }
 
-const managers: readonly Manager[] = [
+const installers: readonly Installer[] = [
   { lock: 'package-lock.json', name: 'npm', install: 'npm ci', execute: 'npm run', tools: ['node', 'npm'] },
   { lock: 'npm-shrinkwrap.json', name: 'npm', install: 'npm ci', execute: 'npm run', tools: ['node', 'npm'] },
   {
@@ -61,8 +61,8 @@ const javascript: Ecosystem = (look) => {
   if (text === null) return null
   const manifest = parseObject(text)
   if (!manifest) return { ...nothing('package.json'), missing: ['package.json is not valid JSON'] }
-  const manager = managers.find(({ lock }) => has(look, lock))
-  const { name, install, execute, tools } = manager ?? managers[0]!
+  const installer = installers.find(({ lock }) => has(look, lock))
+  const { name, install, execute, tools } = installer ?? installers[0]!
   const scripts = stringsIn(manifest['scripts'])
   const gates = scriptGates.flatMap(([gate, names]) => {
     const script = names.find((each) => scripts[each] !== undefined && !/no test specified/.test(scripts[each]))
@@ -72,14 +72,14 @@ const javascript: Ecosystem = (look) => {
     (key) => Object.keys(stringsIn(manifest[key])).length > 0,
   )
   const missing: string[] = []
-  if (needs && !manager)
+  if (needs && !installer)
     missing.push('package.json has dependencies but no lockfile: commit one, then set-up can be repeated exactly')
   const yarnBerry = name === 'yarn' && has(look, '.yarnrc.yml')
   const settings = present(look, ['.npmrc', '.yarnrc.yml', 'pnpm-workspace.yaml', '.pnpmfile.cjs'])
   return {
-    found: `package.json${manager ? ` with ${manager.lock}` : ''}`,
-    setup: manager && needs ? [yarnBerry ? 'yarn install --immutable' : install] : [],
-    setupKey: manager && needs ? ['package.json', manager.lock, ...settings] : [],
+    found: `package.json${installer ? ` with ${installer.lock}` : ''}`,
+    setup: installer && needs ? [yarnBerry ? 'yarn install --immutable' : install] : [],
+    setupKey: installer && needs ? ['package.json', installer.lock, ...settings] : [],
     gates,
     toolchain: tools,
     missing,
