@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, chown, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { isRefusal } from '../core/refusal.ts'
 import { makeScratch, refreshed, type Scratch } from './fixture.ts'
@@ -25,6 +25,21 @@ test('the mirror follows base and target, also when they are moved by force', as
   assert.deepEqual(await git.refresh(stores, 'main', target), { base: third, target: null })
   assert.equal(await git.readFile(stores, second, 'more.txt'), 'more\n', 'a task may still stand on the old base')
   assert.deepEqual(await git.refresh(stores, 'main', target), { base: third, target: null })
+})
+
+test('many may make the stores at once, and bring the same tips', async () => {
+  await using scratch = await makeScratch()
+  const { git, stores } = scratch
+  for (let times = 0; times < 3; times += 1) {
+    const base = await scratch.commit(stores.source, { 'count.txt': `${times}\n` })
+    const tips = await Promise.all(Array.from({ length: 8 }, () => git.refresh(stores, 'main', 'tri-agent/landing')))
+    assert.deepEqual(
+      tips,
+      Array.from({ length: 8 }, () => ({ base, target: null })),
+    )
+    if (times < 1) for (const store of [stores.mirror, stores.quarantine]) await rm(store, { recursive: true })
+  }
+  assert.deepEqual((await readdir(dirname(stores.mirror))).toSorted(), ['mirror.git', 'quarantine.git'])
 })
 
 test('what is on other branches, in stashes, in the index or dangling never reaches the mirror', async () => {

@@ -6,7 +6,7 @@
  * The quarantine borrows from the mirror by environment, not by an `alternates` file: an agent gets both object folders mounted at other
  * paths, and a file naming host paths would make each of its git commands complain. Nothing here ever deletes an object.
  */
-import { access, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { access, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { World } from '../host/world.ts'
 import type { Command } from './command.ts'
@@ -30,24 +30,31 @@ export const quarantinePlace = (stores: RepoStores): Place => ({
   borrow: [join(stores.mirror, 'objects')],
 })
 
-/** Makes a bare store unless it is there. Can be repeated, also after a crash in the middle: the attributes file is written last. */
+/** Makes a bare store unless it is there. It appears whole, because others may be making it at the same time: the first one counts. */
 export async function ensureStore(command: Command, gitDir: string, format: string): Promise<void> {
-  const ready = join(gitDir, 'info', 'attributes')
-  if (await exists(ready)) return
+  if (await exists(gitDir)) return
   await mkdir(dirname(gitDir), { recursive: true })
-  // HEAD names a branch that never exists, so that no version of git takes attributes from HEAD in a bare store.
-  const args = [
-    'init',
-    '--quiet',
-    '--bare',
-    '--template=',
-    `--object-format=${format}`,
-    '--initial-branch=none',
-    gitDir,
-  ]
-  await command.answer({ args })
-  await mkdir(dirname(ready), { recursive: true })
-  await writeFile(ready, exactAttributes)
+  const made = await mkdtemp(`${gitDir}.new-`)
+  try {
+    // HEAD names a branch that never exists, so that no version of git takes attributes from HEAD in a bare store.
+    const args = [
+      'init',
+      '--quiet',
+      '--bare',
+      '--template=',
+      `--object-format=${format}`,
+      '--initial-branch=none',
+      made,
+    ]
+    await command.answer({ args })
+    await mkdir(join(made, 'info'), { recursive: true })
+    await writeFile(join(made, 'info', 'attributes'), exactAttributes)
+    await rename(made, gitDir).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
+    })
+  } finally {
+    await rm(made, { recursive: true, force: true })
+  }
 }
 
 const crowdedPacks = 40
