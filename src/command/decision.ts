@@ -1,5 +1,6 @@
 /** What a person decides about one task: approve, reject, retry, prioritize, hold, release. One function each; the rules stand in its first lines. */
 import type { TaskEvent } from '../core/event.ts'
+import { retry } from '../core/flow.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { lanes } from '../core/lane.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
@@ -44,7 +45,7 @@ export const retryTask = (ports: CommandPorts, said: string): Answer =>
           `${task.id} waits for ${id}, which was cancelled`,
           `tri-agent cancel ${task.id}, then add it again without --after ${id}`,
         )
-    return [{ type: 'task.retried', step: task.step }]
+    return retry(task)
   })
 
 /** Changes a task's lane, or lets it overtake everything. Refuses `already-over`, `unknown-lane`, `nothing-to-change`. */

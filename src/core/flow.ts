@@ -8,7 +8,7 @@ import type { Family } from './family.ts'
 import { blockers, gateFeedback, type Gate, type GateReport } from './gate.ts'
 import { isRetryable } from './outcome.ts'
 import { delayMs, mayRetry, type RetryPolicy } from './retry.ts'
-import { checkVote, nextChecks, reviewFeedback, reviewPolicy, verdictOf, type Finding } from './review.ts'
+import { checkCheck, checkVote, nextChecks, reviewFeedback, reviewPolicy, verdictOf, type Finding } from './review.ts'
 import { evolve, type Candidate, type Plan, type Role, type Step, type Task } from './task.ts'
 
 export type FlowPolicy = {
@@ -72,6 +72,7 @@ function notPassed(
   policy: FlowPolicy,
   moment: Moment,
 ): TaskEvent[] {
+  if (isDecided(task)) return verdictEvents(task, policy) // what ended badly is no longer needed
   if (ended.outcome === 'failed' && feedback !== null) return giveBack(task, step, feedback, rebase ?? false, policy)
   if (ended.outcome === 'killed') return []
   if (ended.outcome === 'lost')
@@ -137,7 +138,7 @@ function verified(
   const { commit, base, family } = now.candidate!
   const round: TaskEvent = {
     type: 'round.opened',
-    round: now.returns + 1,
+    round: now.rounds + 1,
     commit,
     base,
     author: family,
@@ -162,16 +163,10 @@ function reviewed(
   const round = task.round
   if (!round) throw new Error('a review ended without a round')
   const { family, model, summary, findings } = product
-  if (family === round.author)
-    return [
-      { type: 'advice.given', round: round.number, attempt, family, summary, findings },
-      ...verdictAfter(
-        task,
-        { type: 'advice.given', round: round.number, attempt, family, summary, findings },
-        policy,
-        moment,
-      ),
-    ]
+  if (family === round.policy.advisory) {
+    const advice: TaskEvent = { type: 'advice.given', round: round.number, attempt, family, summary, findings }
+    return [advice, ...verdictAfter(task, advice, policy, moment)]
+  }
   const refusal = checkVote(round, { family, commit: round.commit, round: round.number })
   if (refusal) return [escalated(`vote refused: ${refusal.refused}`, refusal.why)]
   const vote: TaskEvent = {
@@ -195,6 +190,9 @@ function checked(
 ): TaskEvent[] {
   if (!task.round) throw new Error('a check ended without a round')
   const { finding, by, verdict, evidence } = product
+  const refusal = product.step === 'crosscheck' ? checkCheck(task.round, { finding, by }) : null
+  if (refusal)
+    return isDecided(task) ? verdictEvents(task, policy) : [escalated(`check refused: ${refusal.refused}`, refusal.why)]
   const event: TaskEvent = { type: 'finding.checked', round: task.round.number, finding, by, verdict, evidence }
   return [event, ...verdictAfter(task, event, policy, moment)]
 }
@@ -215,6 +213,10 @@ function verdictEvents(task: Task, policy: FlowPolicy): TaskEvent[] {
   if (round.policy.person || !policy.unattended) return [reached]
   return [reached, { type: 'task.approved', commit: round.commit, by: 'unattended' }]
 }
+
+/** Nothing more is owed to the open round, though something of it may still be under way. */
+const isDecided = (task: Task): boolean =>
+  task.round !== null && task.round.verdict === null && !owesAdvice(task) && verdictOf(task.round) !== null
 
 const owesAdvice = ({ round }: Task): boolean =>
   round !== null && round.policy.advisory !== null && round.advice === null
@@ -271,4 +273,18 @@ function wantedReviews(task: Task): WantedStep[] {
         : { step: 'crosscheck', role: 'reviewer', family: check.family, finding: check.finding },
     )
   return [...voters, ...checks]
+}
+
+/** May this attempt move the target now? Asked once more at the last moment: a person may have cancelled the task since it was let in. */
+export const mayLand = ({ phase, running, approval, candidate }: Task, attempt: string): boolean =>
+  phase === 'open' &&
+  running.some((each) => each.attempt === attempt && each.step === 'land') &&
+  approval !== null &&
+  approval.commit === candidate?.commit
+
+/** A person has an escalated task tried again: at the step it stopped at. What a round rejected is done again first, knowing why. */
+export function retry({ step, round, evidence }: Task): TaskEvent[] {
+  const again: TaskEvent = { type: 'task.retried', step }
+  if (step !== 'review' || round?.verdict !== 'rejected') return [again]
+  return [again, { type: 'task.returned', from: 'review', feedback: evidence ?? '', rebase: false }]
 }

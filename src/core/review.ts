@@ -111,6 +111,17 @@ export function checkVote(
   return null
 }
 
+/** May this family's word on a finding count? Not the author's, not that of who found it, and nobody's twice. */
+export function checkCheck(round: Round, check: { finding: string; by: Family }): Refusal | null {
+  const finding = round.findings.find(({ id }) => id === check.finding)
+  if (round.verdict || finding?.state !== 'open') return refuse('settled', 'the finding is settled')
+  if (check.by === round.author) return refuse('own-work', `${check.by} wrote this commit and may not judge a finding`)
+  if (check.by === finding.by) return refuse('own-finding', `${check.by} found it and may not confirm itself`)
+  if (!round.policy.checkers.includes(check.by)) return refuse('not-asked', `${check.by} was not asked`)
+  if (finding.checks.some(({ by }) => by === check.by)) return refuse('already-checked', `${check.by} has checked it`)
+  return null
+}
+
 /** Low findings are noted and never block; everything else must be settled by a check. */
 export const judged = (finding: Finding, by: Family): JudgedFinding => ({
   ...finding,

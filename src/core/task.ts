@@ -70,7 +70,9 @@ export type Task = Omit<TaskAdded, 'type' | 'task'> & {
   /** Gate results of the present candidate. */
   gates: GateReport | null
   round: Round | null
-  /** How often the work was sent back. */
+  /** Rounds opened so far: a round's number is never used again, or the votes of two would be mixed up. */
+  rounds: number
+  /** How often the work was sent back since a person last had it tried again. */
   returns: number
   feedback: { from: Step; text: string } | null
   /** Start over from the target's tip instead of from the last candidate. */
@@ -127,6 +129,7 @@ function created({ type: _, task: id, ...wish }: TaskAdded, at: number): Task {
     candidate: null,
     gates: null,
     round: null,
+    rounds: 0,
     returns: 0,
     feedback: null,
     rebase: false,
@@ -237,6 +240,7 @@ function changeByWork(task: Task, event: AttemptEvent, at: number): Partial<Task
       const failed = event.outcome !== 'passed' && event.outcome !== 'killed' && event.outcome !== 'lost'
       return {
         running: task.running.filter(({ attempt }) => attempt !== event.attempt),
+        intent: task.intent?.attempt === event.attempt ? null : task.intent,
         readyAt: at,
         tokens: addTokens(task.tokens, event.tokens),
         costNanoUsd: task.costNanoUsd + event.costNanoUsd,
@@ -279,7 +283,7 @@ type RoundEvent = Extract<
 function changeByRound(task: Task, event: RoundEvent, at: number): Partial<Task> {
   if (event.type === 'round.opened') {
     const { type: _, round: number, ...opened } = event
-    return { step: 'review', readyAt: at, round: openRound({ number, ...opened }), failures: [] }
+    return { step: 'review', readyAt: at, rounds: number, round: openRound({ number, ...opened }), failures: [] }
   }
   const round = task.round
   if (!round || round.number !== event.round)

@@ -2,17 +2,19 @@
  * The lander: writes what it is about to do, moves one ref of the user's repository by compare-and-set, and lets the result be recorded.
  * A crash between the two leaves an intent; `recoverIntent` compares it with the ref and says what happened.
  */
+import { mayLand } from '../core/flow.ts'
 import { isRefusal } from '../core/refusal.ts'
 import type { Task } from '../core/task.ts'
 import type { Carried } from '../engine/engine.ts'
 import { without, withProduct, type StageResult } from '../stage/stage.ts'
 import { append } from '../store/log.ts'
+import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import type { RepoContext } from './repository.ts'
 
 type Landing = NonNullable<StageResult['landing']>
 
-/** Lands a tested commit. Null when the lease was lost and nothing may be done. */
+/** Lands a tested commit. Null when the lease was lost or the task given up, and nothing may be done. */
 export async function landIntended(
   daemon: Daemon,
   carried: Carried,
@@ -25,6 +27,8 @@ export async function landIntended(
   const stream = `task/${carried.task}`
   const intended = await database.write(async (tx) => {
     if (!(await engine.holds(tx, carried))) return false
+    const task = await loadTask(tx, carried.task)
+    if (!task || !mayLand(task, carried.attempt)) return false // cancelled meanwhile
     const event = { type: 'landing.intended' as const, attempt: carried.attempt, commit, tree, parent, target }
     await append(tx, { at: world.clock.now(), actor: 'daemon', stream, events: [event] })
     return true
