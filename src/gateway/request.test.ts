@@ -80,6 +80,12 @@ test('what could hide a second meaning or a dearer price is refused', () => {
       { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://x/y.png' } }] }] },
     ],
     ['openai-responses', { input: [{ role: 'user', content: [{ type: 'input_file', file_id: 'file-1' }] }] }],
+    ['openai-responses', { input: [{ type: 'additional_tools', tools: [{ type: 'web_search' }] }] }],
+    [
+      'openai-responses',
+      { input: [{ type: 'additional_tools', tools: [{ type: 'namespace', tools: [{ type: 'mcp' }] }] }] },
+    ],
+    ['openai-responses', { tools: [{ type: 'namespace', name: 'n', tools: [{ type: 'code_interpreter' }] }] }],
     ['openai-responses', { max_output_tokens: -1 }],
     ['anthropic-messages', { max_tokens: 1e99 }],
     ['anthropic-messages', { inference_geo: 'us' }],
@@ -88,6 +94,15 @@ test('what could hide a second meaning or a dearer price is refused', () => {
   const route = routeOf('POST', '/v1/messages')!
   for (const text of ['', '[]', 'null', '{"model":', '{}', '{"model":7}', '['.repeat(100_000)])
     assert.ok('refused' in readRequest(route, Buffer.from(text)), text.slice(0, 20))
+})
+
+test('tools of the client itself may stand within the conversation, in namespaces too', () => {
+  const tools = [
+    { type: 'namespace', name: 'functions', tools: [{ type: 'custom', name: 'exec' }, { type: 'function' }] },
+  ]
+  const { found, body } = asked('openai-responses', { input: [{ type: 'additional_tools', role: 'developer', tools }] })
+  assert.ok(!('refused' in found))
+  assert.equal(found.body(null).toString(), body)
 })
 
 test('what a tool was called with is not looked into', () => {

@@ -34,7 +34,7 @@ export function readRequest(route: Route, raw: Buffer): Asked | Refusal {
   const members = membersOf(raw)
   const config = route.dialect === 'gemini' ? members?.get('generationConfig') : undefined
   if (!members || (config && !membersOf(raw, config))) return refuse('body-unfit', 'a field stands twice in the body')
-  const denied = deniedField(route.dialect, json)
+  const denied = deniedField(route.dialect, json) ?? (route.dialect === 'openai-responses' ? hiddenTool(json) : null)
   if (denied) return refuse('field-denied', `${denied} is not allowed here`)
   const content = scanContent(json)
   if ('refused' in content) return content
@@ -195,6 +195,19 @@ function stripTools(
   const left = spans.filter((_, index) => !foreign[index]).map(({ start, end }) => raw.toString('utf8', start, end))
   const stripped = tools.filter((_, index) => foreign[index]).map((tool) => nameOf(object(tool)))
   return { edits: [{ at, by: `[${left.join(',')}]` }], stripped }
+}
+
+/** A tool of the provider's that stands where it cannot be taken out: in a namespace, or handed over within the conversation. */
+function hiddenTool(json: Json): string | null {
+  const listed = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
+  const handed = listed(json['input']).filter((item) => object(item)?.['type'] === 'additional_tools')
+  const waiting = [...handed, ...listed(json['tools'])].flatMap((holder) => listed(object(holder)?.['tools']))
+  while (waiting.length > 0) {
+    const tool = object(waiting.pop()) ?? {}
+    if (!ownTool['openai-responses'](tool)) return `the tool ${nameOf(tool)}`
+    for (const each of listed(tool['tools'])) waiting.push(each)
+  }
+  return null
 }
 
 const nameOf = (tool: Json | undefined): string =>
