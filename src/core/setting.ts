@@ -24,6 +24,18 @@ export type FamilySettings = {
   models: { architect: string; implementer: string; reviewer: string }
 }
 
+/** What set-up alone is given beside the lockfiles: a variable or a file in its HOME, with a secret that is found where `from` says. */
+export type Credential = {
+  /** The variable's name, or a path below HOME: `.npmrc`. */
+  name: string
+  as: 'variable' | 'file'
+  from: { env: string } | { file: string }
+  /** Names of the repositories it is for; null: all. */
+  repositories: string[] | null
+  /** Also where a task changed the files of setupKey, so that code nobody has reviewed can see it. */
+  whenChanged: boolean
+}
+
 /** US dollars per million tokens, laid over the bundled price table. */
 export type PriceRow = {
   model: string
@@ -53,6 +65,8 @@ export type OperatorSettings = {
   unattended: boolean
   landing: { branch: string }
   http: { host: string; port: number }
+  /** What dependency set-up may reach beside the registries of its programs and lockfiles, and what it is given for them. */
+  setup: { hosts: string[]; credentials: Credential[] }
   retention: { logsMs: number; transcriptsMs: number; metricsMs: number; archivesMs: number; backups: number }
   prices: PriceRow[]
 }
@@ -104,6 +118,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
   unattended: false,
   landing: { branch: 'tri-agent/landing' },
   http: { host: '127.0.0.1', port: 8080 },
+  setup: { hosts: [], credentials: [] },
   retention: { logsMs: 7 * day, transcriptsMs: 7 * day, metricsMs: 30 * day, archivesMs: 7 * day, backups: 10 },
   prices: [],
 })

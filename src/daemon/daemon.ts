@@ -19,8 +19,10 @@ import { embeddedEngine } from '../engine/embedded.ts'
 import type { Engine } from '../engine/engine.ts'
 import { createGateway, type Gateway, type GatewayEvent, type Grant } from '../gateway/gateway.ts'
 import { loadPrices } from '../gateway/prices.ts'
+import { proxyEnvOf } from '../gateway/proxy.ts'
 import { createGit } from '../git/subprocess.ts'
 import type { Git } from '../git/git.ts'
+import type { ReadCredential } from '../host/credential.ts'
 import type { Paths } from '../host/path.ts'
 import { bootId, isAlive, killProcess, startTimeOf } from '../host/proc.ts'
 import { listenForNudges } from '../host/nudge.ts'
@@ -44,6 +46,7 @@ import { serveHealth } from './http.ts'
 import { intentHappened } from './lander.ts'
 import { startLoop } from './loop.ts'
 import { clonePool, type Pool } from './pool.ts'
+import { readCredentials, registriesFor } from './registries.ts'
 import { repositoryReader, type RepoContext } from './repository.ts'
 import { rescuer } from './rescuer.ts'
 import { carryAttempt } from './worker.ts'
@@ -91,7 +94,7 @@ export type DaemonOptions = {
 
 export type RunningDaemon = AsyncDisposable & { daemon: Daemon; port: number; rung: string; nudge(): void }
 
-/** Starts everything. Refuses `already-up`, `rung-too-low`, `no-agent`; faults where the machine is broken. */
+/** Starts everything. Refuses `already-up`, `rung-too-low`, `no-agent`, `credential-missing`; faults where the machine is broken. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon | Refusal> {
   const { world, paths, settings } = options
   const sandbox = await createSandbox(world, {
@@ -107,6 +110,8 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
       `no configured agent can start: ${missing.join('; ') || 'no family is configured'}`,
       'tri-agent init',
     )
+  const credentials = readCredentials(settings, options.env, paths.configFile)
+  if (isRefusal(credentials)) return credentials
   const stack = new AsyncDisposableStack()
   const database = openDatabase(paths.database)
   stack.defer(() => database.close())
@@ -116,7 +121,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     return epoch
   }
   try {
-    return await wire({ ...options, sandbox, agents, database, epoch, stack })
+    return await wire({ ...options, sandbox, agents, credentials, database, epoch, stack })
   } catch (error) {
     await stack.disposeAsync()
     throw error
@@ -146,13 +151,14 @@ const tell = (tx: Tx, at: number, event: Event) =>
 type Parts = DaemonOptions & {
   sandbox: Sandbox
   agents: FoundAgents
+  credentials: readonly ReadCredential[]
   database: Database
   epoch: number
   stack: AsyncDisposableStack
 }
 
 async function wire(parts: Parts): Promise<RunningDaemon> {
-  const { world, paths, settings, sandbox, agents, database, epoch, stack, env, pid } = parts
+  const { world, paths, settings, sandbox, agents, credentials, database, epoch, stack, env, pid } = parts
   const failed = (loop: string, error: unknown) =>
     database.write((tx) => tell(tx, world.clock.now(), { type: 'loop.failed', loop, error: sayError(error) }))
   const git = createGit(world, {
@@ -186,6 +192,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     pool,
     agent: (name) => agents.get(name) ?? null,
     layers: layersIn(paths.layers),
+    registries: registriesFor({ world, folder: paths.sockets, env, settings, credentials }),
   }
   const closed = { why: await machineClosed(paths.stateFolder) }
   let wake = () => {}
@@ -236,7 +243,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     intentHappened: (task, context) => intentHappened(daemon, task, context),
     bury: (row) => bury(world, row),
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
-    secrets: () => [...agents.secrets, ...daemon.keys.values()],
+    secrets: () => [...agents.secrets, ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],
     wantClone: (id, context) => pool.want(id, context.repo.stores, context.repo.tip),
     failed,
     wake: () => wake(),
@@ -273,7 +280,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
 }
 
 async function openTheGateway(
-  { world, database, settings, agents, paths }: Parts,
+  { world, database, settings, agents, paths, env }: Parts,
   failed: (loop: string, error: unknown) => Promise<void>,
 ): Promise<Gateway> {
   const overlay = Object.fromEntries(
@@ -299,6 +306,7 @@ async function openTheGateway(
     limits,
     folder: paths.sockets,
     families: otherFamilies(settings),
+    proxy: proxyEnvOf(env),
     onEvent,
   })
 }

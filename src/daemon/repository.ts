@@ -1,14 +1,20 @@
 /** What an attempt needs to know of its repository: our stores of it, the tips, and the settings as they stand on the *base* commit. */
 import { join } from 'node:path'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import { registriesOf } from '../core/registry.ts'
 import type { OperatorSettings, RepositorySettings } from '../core/setting.ts'
-import type { Git, RepoStores } from '../git/git.ts'
+import type { Git, RepoStores, Sha } from '../git/git.ts'
 import { parseRepositoryConfig, tighten } from '../host/config.ts'
 import { resolveToolchain } from '../host/detect.ts'
 import type { Work } from '../stage/stage.ts'
 import type { RepoRow } from '../store/task.ts'
 
-export type RepoContext = { repo: Work['repo']; settings: RepositorySettings; toolchain: string[] }
+export type RepoContext = {
+  repo: Work['repo']
+  settings: RepositorySettings
+  toolchain: string[]
+  registries: string[]
+}
 
 /** The file of a repository that says how it is set up and tested. Read from the base commit, never from a work tree. */
 const repositoryFile = 'tri-agent.yaml'
@@ -19,6 +25,21 @@ export const storesOf = (repos: string, { id, path }: Pick<RepoRow, 'id' | 'path
   quarantine: join(repos, id, 'quarantine.git'),
 })
 
+/** The hosts its set-up asks, as its commands and its lockfiles on this commit say. */
+async function registriesAt(
+  git: Git,
+  stores: RepoStores,
+  commit: Sha,
+  { setup, setupKey }: RepositorySettings,
+): Promise<string[]> {
+  if (setup.length === 0) return []
+  const paths = [...new Set([...setupKey, '.npmrc', '.yarnrc.yml'])]
+  const files = await Promise.all(
+    paths.map(async (path) => ({ path, text: (await git.readFile(stores, commit, path)) ?? '' })),
+  )
+  return registriesOf(setup, files)
+}
+
 /** Reads repositories afresh at each call; their settings are kept by base commit. */
 export function repositoryReader(ports: {
   git: Git
@@ -26,14 +47,22 @@ export function repositoryReader(ports: {
   repos: string
   env: Readonly<Record<string, string | undefined>>
 }) {
-  const known = new Map<string, { settings: RepositorySettings; toolchain: string[] }>()
+  const known = new Map<string, Omit<RepoContext, 'repo'>>()
   return async (row: RepoRow): Promise<RepoContext | Refusal> => {
     const { git, settings } = ports
     const stores = storesOf(ports.repos, row)
     const target = settings.landing.branch
     const tips = await git.refresh(stores, row.base, target)
     if (isRefusal(tips)) return tips
-    const repo = { id: row.id, stores, base: tips.base, tip: tips.target ?? tips.base, target, targetTip: tips.target }
+    const repo = {
+      id: row.id,
+      name: row.name,
+      stores,
+      base: tips.base,
+      tip: tips.target ?? tips.base,
+      target,
+      targetTip: tips.target,
+    }
     const cached = known.get(`${row.id} ${tips.base}`)
     if (cached) return { repo, ...cached }
     const text = await git.readFile(stores, tips.base, repositoryFile)
@@ -48,7 +77,7 @@ export function repositoryReader(ports: {
     const tightened = tighten(settings, parsed)
     if (isRefusal(tightened)) return tightened
     const toolchain = resolveToolchain(parsed, ports.env)
-    const read = { settings: parsed, toolchain }
+    const read = { settings: parsed, toolchain, registries: await registriesAt(git, stores, tips.base, parsed) }
     known.set(`${row.id} ${tips.base}`, read)
     return { repo, ...read }
   }

@@ -77,6 +77,7 @@ function workOf(daemon: Daemon, carried: Carried, task: Task, attempt: Running, 
     repo: context.repo,
     repository: context.settings,
     toolchain: context.toolchain,
+    registries: context.registries,
     signal: carried.signal,
     started: async (contained: { pid: number; startTime: number | null }, area: { root: string }) => {
       const row = {

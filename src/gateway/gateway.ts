@@ -6,8 +6,6 @@
  * No request leaves before its hold is committed. An unknown model or price is refused, never $0. Bodies are never logged.
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
 import { join } from 'node:path'
 import type { Grant, Limits } from '../core/budget.ts'
 import type { Family } from '../core/family.ts'
@@ -17,6 +15,7 @@ import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
 import { hashKey, keyOwner, recoverHolds, revokeAllKeys, revokeKeys } from '../store/ledger.ts'
 import { enter, reportOf, type Live } from './live.ts'
+import { connectionsThrough, type ProxyEnv } from './proxy.ts'
 import { listenSocket, listenTcp, stopServer } from './server.ts'
 import { defaultTimeouts, type Timeouts, type Wiring } from './wiring.ts'
 
@@ -83,6 +82,8 @@ export type GatewayOptions = {
   folder: string
   /** Families of models whose names do not tell. */
   families?: Readonly<Record<string, Family>>
+  /** The proxy of this machine's network, if it has one. */
+  proxy?: ProxyEnv | null
   timeouts?: Partial<Timeouts>
   onEvent?: (event: GatewayEvent) => void
 }
@@ -97,7 +98,8 @@ const longestSocketPath = 107
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { world, database } = options
   mkdirSync(options.folder, { recursive: true, mode: 0o700 })
-  for (const name of readdirSync(options.folder)) if (/^\d+\.sock$/.test(name)) rmSync(join(options.folder, name))
+  for (const name of readdirSync(options.folder))
+    if (/^(?:\d+|setup-[0-9a-f]+)\.sock$/.test(name)) rmSync(join(options.folder, name))
   const lives = new Map<string, Live>()
   const listeners = new Set<(attempt: string, kind: 'bytes' | 'waiting') => void>()
   const wiring = wire(options, listeners)
@@ -157,7 +159,7 @@ function wire(options: GatewayOptions, listeners: Set<(attempt: string, kind: 'b
     ...options,
     families: options.families ?? {},
     timeouts: { ...defaultTimeouts, ...options.timeouts },
-    agents: { http: new HttpAgent({ keepAlive: true }), https: new HttpsAgent({ keepAlive: true }) },
+    agents: connectionsThrough(options.proxy ?? null),
     emit: (event) => options.onEvent?.(event),
     moved: (attempt, kind) => {
       for (const listener of listeners) listener(attempt, kind)

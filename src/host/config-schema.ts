@@ -6,6 +6,7 @@ import * as z from 'zod'
 import { suggestion } from '../core/nearest.ts'
 import { parseDuration, parseSize, parseUsd } from '../core/quantity.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
+import { hostPattern } from '../core/registry.ts'
 import { agentNames } from '../core/setting.ts'
 import { scrubText } from './scrub.ts'
 import type { YamlText } from './yaml.ts'
@@ -80,6 +81,40 @@ const price = z.strictObject({
   cacheWrite: dollars.optional(),
 })
 
+const hosts = z.preprocess(
+  (written) => (typeof written === 'string' ? [written] : written),
+  z
+    .array(
+      z.string().regex(hostPattern, 'must be a host such as npm.example.com, *.example.com or npm.example.com:8443'),
+    )
+    .max(100),
+)
+
+const credential = z
+  .strictObject({
+    variable: z
+      .string()
+      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of a variable')
+      .optional(),
+    file: file.optional(),
+    from: z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })], {
+      error: 'must be where the secret is found: { env: NAME } or { file: PATH }',
+    }),
+    repositories: words.optional(),
+    whenChanged: z.boolean().optional(),
+  })
+  .refine(
+    (each) => (each.variable === undefined) !== (each.file === undefined),
+    'must have exactly one of variable, file',
+  )
+  .transform(({ variable, file: path, from, repositories, whenChanged }) => ({
+    name: variable ?? path!,
+    as: variable === undefined ? ('file' as const) : ('variable' as const),
+    from,
+    repositories: repositories ?? null,
+    whenChanged: whenChanged ?? false,
+  }))
+
 export const operatorSchema = z.strictObject({
   families: z
     .record(z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'a family is named in small letters'), family)
@@ -110,6 +145,7 @@ export const operatorSchema = z.strictObject({
   unattended: z.boolean().optional(),
   landing: section({ branch }),
   http: section({ host: z.string().min(1), port: count(65_535, 0) }),
+  setup: section({ hosts, credentials: z.array(credential).max(50) }),
   retention: section({
     logs: duration,
     transcripts: duration,

@@ -21,6 +21,7 @@ import {
 } from '../core/setting.ts'
 import { familiesOf, type Origin, originOf, type Written } from './config-family.ts'
 import { Fault } from './fault.ts'
+import { showKeySource } from './key.ts'
 import type { Env } from './path.ts'
 
 export type LoadedConfig = {
@@ -118,7 +119,11 @@ function show(key: string, value: unknown): string {
     if (key.endsWith('Ms')) return showDuration(value)
     if (key.endsWith('Bytes')) return showSize(value)
   }
-  return String(value)
+  if (key === 'credentials')
+    return (value as OperatorSettings['setup']['credentials'])
+      .map(({ name, from }) => `${name} from ${showKeySource(from)}`)
+      .join(', ')
+  return Array.isArray(value) ? value.join(', ') : String(value)
 }
 
 /** Lays the file over the environment over the defaults, value by value. Families and prices are lists of their own. */

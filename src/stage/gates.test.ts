@@ -32,6 +32,7 @@ async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
     agent: () => null,
     layers: layersIn(scratch.place('layers')),
     pool: { take: async () => false },
+    registries: { open: () => Promise.reject(new Error('gates reach no registry')) },
   }
   return async (treeish: string, base: string) => {
     const tree = await scratch.type(scratch.stores.source, ['rev-parse', `${treeish}^{tree}`])
@@ -40,9 +41,18 @@ async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
     const work: Work = {
       task: {} as Task,
       attempt: {} as Running,
-      repo: { id: 'repo', stores: scratch.stores, base, tip: base, target: 'tri-agent/landing', targetTip: null },
+      repo: {
+        id: 'repo',
+        name: 'shop',
+        stores: scratch.stores,
+        base,
+        tip: base,
+        target: 'tri-agent/landing',
+        targetTip: null,
+      },
       repository: { ...defaultRepositorySettings(), gates: [...gates] },
       toolchain: [],
+      registries: [],
       folder: scratch.place('attempt'),
       signal: new AbortController().signal,
       gateway: null,

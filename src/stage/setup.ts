@@ -1,16 +1,22 @@
 /**
  * Set-up layers: a sandbox starts empty, so dependencies need a place. The repository's `setup:` commands are executed once per set of
- * `setupKey:` files, contained and without network, and what they made is sealed and given copy-on-write to everything that follows.
+ * `setupKey:` files, contained, and what they made is sealed and given copy-on-write to everything that follows.
+ *
+ * The only step that reaches anything: package registries, through a proxy of ours. Where a tree's key files are those of the base or the target,
+ * the layer is made of that commit, not of the tree: what a task wrote is not executed with the operator's credentials.
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { Sha } from '../git/git.ts'
+import { prepareSecrets, scrubText } from '../host/scrub.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
 import { applyLayer, sealLayer } from '../sandbox/layer.ts'
+import { findText } from '../sandbox/leak.ts'
+import type { Area } from '../sandbox/sandbox.ts'
 import { contain } from './contain.ts'
-import type { Layers, StagePorts, Work } from './stage.ts'
+import type { Layers, OpenRegistries, StagePorts, Work } from './stage.ts'
 
 /** How long all set-up commands of a layer may take together. */
 const setupMs = 15 * 60_000
@@ -39,37 +45,111 @@ export async function setUp(
   return { added: await applyLayer(layer.folder, into) }
 }
 
+/** The commit a layer is made of: one that was reviewed where it has the same key, else the tree itself. */
+async function originOf(ports: StagePorts, work: Work, treeish: Sha): Promise<{ from: Sha; trusted: boolean }> {
+  const key = await layerKey(ports, work, treeish)
+  for (const from of [work.repo.base, work.repo.tip])
+    if ((await layerKey(ports, work, from)) === key) return { from, trusted: true }
+  return { from: treeish, trusted: false }
+}
+
 async function makeLayer(ports: StagePorts, work: Work, treeish: Sha, into: string): Promise<string | null> {
+  const { from, trusted } = await originOf(ports, work, treeish)
+  await using registries = await ports.registries.open({
+    hosts: work.registries,
+    repository: work.repo.name,
+    trusted,
+  })
   const area = await makeArea(join(work.folder, 'setup'))
+  const { secrets } = registries
   try {
-    await ports.git.checkout(work.repo.stores, treeish, area.work)
+    await ports.git.checkout(work.repo.stores, from, area.work)
+    const env = await furnish(ports, area, registries)
     for (const command of work.repository.setup) {
       work.onOutput('note', `set-up: ${command}`)
-      const view = ports.sandbox.view(area, null)
-      const ran = await contain(
-        ports,
-        work,
-        {
-          area,
-          argv: ['/bin/sh', '-c', command],
-          env: { HOME: view.home, TMPDIR: view.tmp, CI: 'true' },
-          stdin: null,
-          mounts: [],
-          gateway: null,
-          toolchain: work.toolchain,
-        },
-        setupMs,
-      )
+      const box = { area, argv: ['/bin/sh', '-c', command], env, stdin: null, mounts: [] }
+      const { gateway } = registries
+      const ran = await contain(ports, work, { ...box, gateway, toolchain: work.toolchain }, setupMs)
       if (ran.stopped) return 'stopped'
-      if (ran.code !== 0)
-        return `set-up command "${command}" ${ran.timedOut ? 'timed out' : `failed (exit ${ran.code ?? ran.signal})`}:\n${ran.tail}`
+      if (ran.code === 0) continue
+      const how = ran.timedOut ? 'timed out' : `failed (exit ${ran.code ?? ran.signal})`
+      const why = [scrubText(ran.tail, prepareSecrets(secrets)), ...hindrances(registries)].join('\n')
+      return `set-up command "${command}" ${how}:\n${why}`
     }
-    const tracked = new Set(await ports.git.listFiles(work.repo.stores, treeish))
+    const leak = await findText(area.work, secrets)
+    if (leak !== null) return `set-up left a credential of the operator's in ${leak}: nothing of it is kept`
+    const tracked = new Set(await ports.git.listFiles(work.repo.stores, from))
     await sealLayer(area.work, tracked, into)
     return null
   } finally {
+    for (const each of registries.reached()) work.onOutput('note', reachedText(each))
     await removeArea(area)
   }
+}
+
+type Reached = ReturnType<OpenRegistries['reached']>[number]
+
+const reachedText = ({ host, connections, bytesIn, bytesOut, denied }: Reached): string =>
+  denied === null || connections > 0
+    ? `set-up reached ${host}: ${connections} connections, ${bytesIn} bytes in, ${bytesOut} bytes out${denied === null ? '' : `; ${denied}`}`
+    : `set-up did not reach ${host}: ${denied}`
+
+/** What may be why it failed: hosts it was denied, credentials it was not given. */
+function hindrances({ reached, withheld }: OpenRegistries): string[] {
+  const denied = reached().filter((each) => each.denied !== null)
+  return [
+    ...denied.map((each) => `${reachedText(each)} (the operator's setup.hosts can allow a host)`),
+    ...(withheld.length === 0
+      ? []
+      : [
+          `not given, because this task changed the files of setupKey: ${withheld.join(', ')} (whenChanged in setup.credentials)`,
+        ]),
+  ]
+}
+
+/** Puts the operator's files into HOME and answers the environment of the set-up commands. */
+async function furnish(ports: StagePorts, area: Area, registries: OpenRegistries): Promise<Record<string, string>> {
+  const view = ports.sandbox.view(area, registries.gateway)
+  const files = [...registries.files]
+  if (!files.some(({ path }) => path === mavenSettings))
+    files.push({ path: mavenSettings, text: mavenProxy(view.gatewayUrl), variables: [] })
+  const named: Record<string, string> = {}
+  for (const { path, text, variables } of files) {
+    await mkdir(dirname(join(area.home, path)), { recursive: true, mode: 0o700 })
+    await writeFile(join(area.home, path), text, { mode: 0o400 })
+    for (const variable of variables) named[variable] = join(view.home, path)
+  }
+  return {
+    HOME: view.home,
+    TMPDIR: view.tmp,
+    CI: 'true',
+    ...proxyVariables(view.gatewayUrl),
+    ...named,
+    ...registries.env,
+  }
+}
+
+/** How package managers are told of a proxy. Java listens to none of the usual names. */
+function proxyVariables(url: string): Record<string, string> {
+  const { hostname, port } = new URL(url)
+  const java = ['http', 'https']
+    .map((scheme) => `-D${scheme}.proxyHost=${hostname} -D${scheme}.proxyPort=${port}`)
+    .join(' ')
+  const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy', 'YARN_HTTP_PROXY', 'YARN_HTTPS_PROXY']
+  return { ...Object.fromEntries(names.map((name) => [name, url])), NODE_USE_ENV_PROXY: '1', JAVA_TOOL_OPTIONS: java }
+}
+
+const mavenSettings = '.m2/settings.xml'
+
+/** Maven reads its proxy from this file alone. */
+function mavenProxy(url: string): string {
+  const { hostname, port, username, password } = new URL(url)
+  const user = username === '' ? '' : `<username>${username}</username><password>${password}</password>`
+  const proxies = ['http', 'https'].map(
+    (scheme) =>
+      `<proxy><id>${scheme}</id><active>true</active><protocol>${scheme}</protocol><host>${hostname}</host><port>${port}</port>${user}</proxy>`,
+  )
+  return `<settings><proxies>${proxies.join('')}</proxies></settings>\n`
 }
 
 /** Layers kept in a folder of the state. */

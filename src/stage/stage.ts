@@ -22,6 +22,25 @@ export type StagePorts = {
   agent(name: string): { adapter: AgentAdapter; folder: string; argv: readonly string[] } | null
   layers: Layers
   pool: Pool
+  registries: Registries
+}
+
+/** The way to package registries, and what the operator gives for private ones: for set-up alone. */
+export type Registries = {
+  /** Opened for one set-up, by the repository's name. `trusted`: its dependency files are the base's or the target's, so that what they start was reviewed. */
+  open(asked: { hosts: readonly string[]; repository: string; trusted: boolean }): Promise<OpenRegistries>
+}
+
+export type OpenRegistries = AsyncDisposable & {
+  gateway: NonNullable<Box['gateway']>
+  env: Readonly<Record<string, string>>
+  /** Put into HOME, read-only. `variables` are set to where the file is. */
+  files: readonly { path: string; text: string; variables: readonly string[] }[]
+  /** What may appear in nothing that set-up prints or leaves. */
+  secrets: readonly string[]
+  /** Credentials that were kept back. */
+  withheld: readonly string[]
+  reached(): readonly { host: string; connections: number; bytesIn: number; bytesOut: number; denied: string | null }[]
 }
 
 /** Clean clones made ahead. */
@@ -41,6 +60,7 @@ export type Work = {
   attempt: Running
   repo: {
     id: string
+    name: string
     stores: RepoStores
     base: Sha
     /** Tip that new work starts from and lands on: the target's, or the base's while there is no target. */
@@ -51,6 +71,8 @@ export type Work = {
   repository: RepositorySettings
   /** Host folders with the programs its commands need, mounted read-only. */
   toolchain: readonly string[]
+  /** Hosts that its set-up asks for packages, as the base commit has them. */
+  registries: readonly string[]
   /** A folder of the attempt's own; the worker removes it. */
   folder: string
   signal: AbortSignal
