@@ -113,6 +113,10 @@ const takesNoSlot = (task: Task, own: readonly Admission[], wanted: WantedStep):
   wanted.role === 'reviewer' &&
   (own.some(({ role }) => role === 'reviewer') || task.running.some(({ role }) => role === 'reviewer'))
 
+/** Roles that ask a model: they lend each other slots. */
+const agentRoles = roles.filter((role) => role !== 'gate')
+
+/** Slots of each role that nothing holds. What a role has under way beyond its own slots it has borrowed from the others. */
 function freeSlots(snapshot: Snapshot): Record<Role, number> {
   const free = { ...snapshot.slots }
   for (const task of snapshot.tasks)
@@ -120,15 +124,19 @@ function freeSlots(snapshot: Snapshot): Record<Role, number> {
       const held = task.running.filter((each) => each.role === role).length
       free[role] -= role === 'reviewer' ? Math.min(1, held) : held
     }
+  for (const borrower of agentRoles)
+    for (const lender of agentRoles) {
+      const lent = Math.max(0, Math.min(-free[borrower], free[lender]))
+      free[lender] -= lent
+      free[borrower] += lent
+    }
   return free
 }
 
 /** Takes a slot of the role, or one that another agent role has left idle long enough to lend. */
 function take(free: Record<Role, number>, role: Role, snapshot: Snapshot): boolean {
   const lenders =
-    role === 'gate'
-      ? []
-      : roles.filter((each) => each !== 'gate' && each !== role && snapshot.idleMs[each] >= snapshot.lendAfterMs)
+    role === 'gate' ? [] : agentRoles.filter((each) => each !== role && snapshot.idleMs[each] >= snapshot.lendAfterMs)
   const from = [role, ...lenders].find((each) => free[each] > 0)
   if (from === undefined) return false
   free[from] -= 1

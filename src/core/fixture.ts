@@ -36,11 +36,7 @@ export const added = (task: string, more: Partial<TaskAdded> = {}): TaskAdded =>
   ...more,
 })
 
-const ended = (
-  attempt: string,
-  outcome: Outcome = 'passed',
-  more: Partial<AttemptEnded> = {},
-): AttemptEnded => ({
+const ended = (attempt: string, outcome: Outcome = 'passed', more: Partial<AttemptEnded> = {}): AttemptEnded => ({
   type: 'attempt.ended',
   attempt,
   outcome,
@@ -66,7 +62,7 @@ const flowPolicy = (more: Partial<FlowPolicy> = {}): FlowPolicy => ({
   ...more,
 })
 
-const snapshot = (tasks: readonly Task[], more: Partial<Snapshot> = {}): Snapshot => ({
+export const snapshot = (tasks: readonly Task[], more: Partial<Snapshot> = {}): Snapshot => ({
   at: 0,
   tasks,
   families: threeFamilies.map((family) => ({

@@ -157,7 +157,7 @@ function change(task: Task, event: Exclude<TaskEvent, TaskAdded>, at: number): P
     case 'task.held':
       return { held: event.why }
     case 'task.released':
-      return { held: null }
+      return { held: null, readyAt: at }
     case 'task.delayed':
       return { notBefore: event.until, why: event.why }
     case 'task.escalated':
