@@ -38,7 +38,7 @@ import { openDatabase, type Database, type Reader, type Tx } from '../store/data
 import { append } from '../store/log.ts'
 import { daemonRow, takeEpoch, type ProcessRow } from '../store/lease.ts'
 import { grantKey } from '../store/ledger.ts'
-import { repoById } from '../store/task.ts'
+import { listRepos, repoById } from '../store/task.ts'
 import { findAgents, type FoundAgents } from './agents.ts'
 import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, machineClosed, takeSnapshot } from './health.ts'
@@ -270,6 +270,8 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     await working[Symbol.asyncDispose]()
   })
   for (const each of [looking, rescuing, dispatching, health, nudges]) stack.use(each)
+  const warming = makeClonesAhead(daemon).catch((error: unknown) => failed('pool', error))
+  stack.defer(() => warming)
   return {
     daemon,
     port: health.port,
@@ -323,6 +325,14 @@ function otherFamilies(settings: OperatorSettings): Record<string, string> {
 async function startClean(daemon: Daemon): Promise<void> {
   await rescuer(daemon)()
   for (const name of await readdir(daemon.paths.areas)) await removeTree(join(daemon.paths.areas, name))
+}
+
+/** So that the first task of each repository finds a clone too. What is wrong with a repository is said when a task of it starts. */
+async function makeClonesAhead(daemon: Daemon): Promise<void> {
+  for (const { id } of await daemon.database.read(listRepos)) {
+    const context = await daemon.repository(id)
+    if (!isRefusal(context)) daemon.wantClone(id, context)
+  }
 }
 
 /** numbers.md has no figure; a killed tree is gone within milliseconds, and a pass of the rescuer comes again. */

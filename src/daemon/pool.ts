@@ -2,7 +2,7 @@
  * The warm pool: clean clones made ahead while nothing waits, so that an agent starts without waiting for a checkout. A clone is used once, is
  * thrown away when the tip moves, and is never shared: taking one is a rename.
  */
-import { rename, rm } from 'node:fs/promises'
+import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Git, RepoStores, Sha } from '../git/git.ts'
 import type { World } from '../host/world.ts'
@@ -12,9 +12,11 @@ export type Pool = AsyncDisposable & {
   take(stores: RepoStores, commit: Sha, into: string): Promise<boolean>
   /** Says what will be wanted next; the clone is made soon, and an older one of the repository is dropped. */
   want(repo: string, stores: RepoStores, commit: Sha): void
+  /** Resolves when all that was wanted so far is ready. */
+  settled(): Promise<void>
 }
 
-type Ready = { commit: Sha; path: string }
+type Ready = { commit: Sha; mirror: string; path: string }
 
 /** Let the attempt that has just started have the disk first. */
 const calmMs = 200
@@ -37,19 +39,19 @@ export function clonePool(ports: {
     if (stopped || old?.commit === commit) return
     ready.delete(repo)
     if (old) await rm(old.path, { recursive: true, force: true })
+    await mkdir(folder, { recursive: true, mode: 0o700 })
     const path = join(folder, world.id('warm'))
     await git.clone(stores, commit, path, objectsInside)
-    ready.set(repo, { commit, path })
+    ready.set(repo, { commit, mirror: stores.mirror, path })
   }
 
   return {
     async take(stores, commit, into) {
-      const found = [...ready].find(([, each]) => each.commit === commit && each.path !== '')
+      const found = [...ready].find(([, each]) => each.commit === commit && each.mirror === stores.mirror)
       if (!found) return false
       const [repo, { path }] = found
       ready.delete(repo) // before anything is awaited: nobody else can take the same clone
       await rename(path, into)
-      void stores
       return true
     },
     want(repo, stores, commit) {
@@ -58,6 +60,7 @@ export function clonePool(ports: {
         .then(() => make(repo, stores, commit))
         .catch(ports.failed)
     },
+    settled: () => making,
     async [Symbol.asyncDispose]() {
       stopped = true
       await making
