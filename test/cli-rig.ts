@@ -12,6 +12,8 @@ export type Typed = { code: number | null; stdout: string; stderr: string }
 
 export type Person = AsyncDisposable & {
   home: string
+  /** Where its programs are. */
+  path: string
   repository: string
   paths: Paths
   /** Types a line. A last argument that is an object says where, and what stdin holds. */
@@ -84,6 +86,7 @@ export async function person(program: string): Promise<Person> {
   const names = new Map<string, string>()
   return {
     home,
+    path,
     repository,
     paths,
     type,

@@ -1,13 +1,11 @@
 /** What a user gets: the packed tarball, installed without a network into an empty folder, does the first things anybody would type. */
 import assert from 'node:assert/strict'
-import { cp, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { searchPath } from '../src/git/fixture.ts'
-import { capture, type Captured } from '../src/host/process.ts'
-import { realWorld } from '../src/host/world.ts'
+import { installInto, packInto, typeIn } from './package-rig.ts'
 
 const root = join(import.meta.dirname, '..')
 /** numbers.md: what an install may weigh. */
@@ -16,39 +14,14 @@ const mostBytes = 20 * 1024 * 1024
 test('the package installs offline into an empty folder, weighs at most 20 MB, and takes in a task', async (t) => {
   const scratch = await mkdtemp(join(tmpdir(), 'tri-agent-package-'))
   t.after(() => rm(scratch, { recursive: true, force: true }))
-  const { spawn, clock } = realWorld()
-  const env = { PATH: `${dirname(process.execPath)}:${searchPath}`, HOME: join(scratch, 'home'), LC_ALL: 'C' }
-  const type = async (cwd: string, file: string, ...args: string[]): Promise<Captured> => {
-    const ended = await capture(spawn, { file, args, cwd, env })
-    assert.equal(ended.code, 0, `${file} ${args.join(' ')}: ${ended.stdout}${ended.stderr}`)
-    return ended
-  }
-  const [source, empty, repo] = [join(scratch, 'source'), join(scratch, 'empty'), join(scratch, 'repo')]
-  for (const each of [env.HOME, source, empty, repo]) await mkdir(each)
-
-  // packed from a copy, so that two tests never share dist/; npm's own scripts are left out, because the build is made here
-  for (const each of ['src', 'sim', 'tools/build.ts', 'package.json', 'README.md', 'LICENSE', '.npmrc'])
-    await cp(join(root, each), join(source, each), { recursive: true })
-  await symlink(join(root, 'node_modules'), join(source, 'node_modules'))
-  await type(source, 'node', 'tools/build.ts')
-  await type(source, 'npm', 'pack', '--ignore-scripts', '--pack-destination', scratch)
-  const tarball = (await readdir(scratch)).find((name) => name.endsWith('.tgz'))!
-  const began = clock.mono()
-  await writeFile(join(empty, 'package.json'), '{ "private": true }')
-  await type(
-    empty,
-    'npm',
-    'install',
-    '--offline',
-    '--ignore-scripts',
-    '--no-audit',
-    '--no-fund',
-    join(scratch, tarball),
-  )
-  const seconds = (clock.mono() - began) / 1000
+  const [empty, repo] = [join(scratch, 'empty'), join(scratch, 'repo')]
+  const type = (cwd: string, file: string, ...args: string[]) => typeIn(scratch, cwd, file, ...args)
+  await mkdir(repo)
+  const tarball = await packInto(scratch)
+  const seconds = await installInto(scratch, empty, tarball)
   const installed = await sizeOf(join(empty, 'node_modules'))
   t.diagnostic(
-    `tarball ${megabytes((await stat(join(scratch, tarball))).size)}, installed ${megabytes(installed)}, ${seconds.toFixed(1)} s`,
+    `tarball ${megabytes((await stat(tarball)).size)}, installed ${megabytes(installed)}, ${seconds.toFixed(1)} s`,
   )
   assert.ok(installed <= mostBytes, `${installed} bytes`)
   assert.deepEqual(

@@ -1,0 +1,52 @@
+/**
+ * The benches: what a user waits for and what an idle daemon costs, measured on the bundle and held against the targets.
+ *
+ *     npm run bench -- cli        a table, then one line of JSON
+ *
+ * Every figure stands beside a baseline of the same run: ratios count, absolute times only say which machine it was. Never part of the tests.
+ */
+import { oneOf } from '../src/core/nearest.ts'
+import { isRefusal } from '../src/core/refusal.ts'
+import type { Bench } from './measure.ts'
+
+const benches: Readonly<Record<string, { about: string; load: () => Promise<Bench> }>> = {
+  cli: {
+    about: 'how long --version and status take, against bare node (about 1 minute)',
+    load: async () => (await import('./cli.ts')).benchCli,
+  },
+  start: {
+    about: 'up to /readyz, and what an idle daemon costs with 0 and with 100,000 queued tasks (about 3 minutes)',
+    load: async () => (await import('./start.ts')).benchStart,
+  },
+  latency: {
+    about: "add to the agent's first instruction, sandboxed, on 5,000 files, against a bare spawn (about 1 minute)",
+    load: async () => (await import('./latency.ts')).benchLatency,
+  },
+  install: {
+    about: 'the packed tarball installed into an empty folder: size and seconds (about 20 seconds)',
+    load: async () => (await import('./install.ts')).benchInstall,
+  },
+}
+
+const names = Object.keys(benches)
+const usage = `usage: npm run bench -- <name>\n\n${Object.entries(benches)
+  .map(([name, { about }]) => `  ${name.padEnd(9)}${about}\n`)
+  .join('')}`
+
+async function main(typed: readonly string[]): Promise<number> {
+  const [name = '--help', ...more] = typed
+  if (name === '--help' || name === '-h') {
+    process.stdout.write(usage)
+    return typed.length === 0 ? 2 : 0
+  }
+  const known = more.length > 0 ? oneOf('option', more[0]!, ['--help']) : oneOf('bench', name, names)
+  if (isRefusal(known)) {
+    process.stderr.write(`bench: ${known.why}\n  → ${known.hint}\n`)
+    return 2
+  }
+  const [bench, { report }] = await Promise.all([benches[name]!.load(), import('./measure.ts')])
+  process.stdout.write(report(name, await bench((note) => process.stderr.write(`${note}\n`))))
+  return 0
+}
+
+process.exitCode = await main(process.argv.slice(2))
