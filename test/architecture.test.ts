@@ -110,7 +110,12 @@ test('what only tests share is imported by tests and by its own kind alone', () 
 const only: Record<string, readonly string[]> = {
   'node:sqlite': ['src/store/database.ts', 'src/store/migrate.ts'],
   // the scripted agent and the forwarder are programs of their own, started inside a sandbox: they have no World
-  'node:child_process': ['src/host/process.ts', 'src/sandbox/forwarder.mjs', 'sim/scripted-agent.ts'],
+  'node:child_process': [
+    'src/host/process.ts',
+    'src/host/newer-node.ts',
+    'src/sandbox/forwarder.mjs',
+    'sim/scripted-agent.ts',
+  ],
   'node:https': ['src/gateway/gateway.ts', 'src/gateway/upstream.ts', 'src/gateway/wiring.ts'],
   'node:module': ['src/cli/main.ts'], // switches the compile cache on; createRequire would hide imports from this test
   'node:cluster': [],

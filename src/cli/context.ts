@@ -1,7 +1,8 @@
 /** What every verb is given, and the three ways it speaks: an answer on stdout, a note on stderr, a refusal with what to type next. */
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import type { CommandPorts } from '../command/ports.ts'
-import { refuse, type Refusal } from '../core/refusal.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { accountName } from '../host/environment.ts'
 import { findPaths, type Env, type Paths } from '../host/path.ts'
 import { realWorld, type World } from '../host/world.ts'
@@ -86,3 +87,14 @@ export const commandPorts = ({ world }: Context, database: Database): CommandPor
   world,
   actor: `person:${accountName()}`,
 })
+
+/** The context with the variables of `--env-file` in its environment, where one was said; remarks on it go to stderr. */
+export async function withEnvFile(context: Context, said: Said): Promise<Context | Refusal> {
+  const file = said.text('env-file')
+  if (file === undefined) return context
+  const { layEnvFile } = await import('../host/env-file.ts')
+  const laid = await layEnvFile(resolve(context.cwd, file), context.env)
+  if (isRefusal(laid)) return laid
+  for (const note of laid.notes) context.note(`${note}\n`)
+  return { ...context, env: laid.env }
+}

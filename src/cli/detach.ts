@@ -1,5 +1,6 @@
 /** up --detach: starts this same program in the background and comes back once the daemon answers; if it does not, with what it said. */
 import { existsSync, readFileSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import { nudge } from '../host/nudge.ts'
 import { makeFolders } from '../host/path.ts'
@@ -24,9 +25,17 @@ export async function detach(context: Context, said: Said): Promise<number | Ref
   if (other)
     return refuse('already-up', `a daemon is up already (pid ${other.pid})`, 'tri-agent status, or tri-agent down')
   const logStart = existsSync(paths.log) ? statSync(paths.log).size : 0
+  const file = said.text('env-file')
+  const fromFile = file === undefined ? [] : ['--env-file', resolve(context.cwd, file)] // its keys are nobody's environment
   const daemon = await startDetached({
     file: process.execPath,
-    args: [...process.execArgv, process.argv[1]!, 'up', ...(said.flag('unattended') ? ['--unattended'] : [])],
+    args: [
+      ...process.execArgv,
+      process.argv[1]!,
+      'up',
+      ...(said.flag('unattended') ? ['--unattended'] : []),
+      ...fromFile,
+    ],
     cwd: paths.stateFolder, // keeps no folder of the user's busy
     env: Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined)),
     log: paths.log,

@@ -10,7 +10,7 @@ import { loadConfig, parseRepositoryConfig } from '../host/config.ts'
 import { detectRepository, examineToolchain } from '../host/detect.ts'
 import { makeFolders } from '../host/path.ts'
 import { openDatabase } from '../store/database.ts'
-import { answer, commandPorts, type Act, type Context } from './context.ts'
+import { answer, commandPorts, withEnvFile, type Act, type Context } from './context.ts'
 import { wrap } from './format.ts'
 import {
   familiesWithKey,
@@ -25,7 +25,9 @@ import type { Addition } from '../host/yaml-edit.ts'
 
 type Written = { path: string; action: 'written' | 'changed' | 'kept' | 'unchanged' }
 
-export const init: Act = async (context, said) => {
+export const init: Act = async (given, said) => {
+  const context = await withEnvFile(given, said)
+  if (isRefusal(context)) return context
   const { inspectRepository } = await import('../git/inspect.ts')
   const repository = await inspectRepository(context.world, {
     folder: resolve(context.cwd, said.args[0] ?? '.'),

@@ -5,6 +5,7 @@ import { leastConfidence, route, type Route, type RoutedTask } from '../core/rou
 import type { KeySource, OperatorSettings } from '../core/setting.ts'
 import { kinds, sizes, type Role } from '../core/task.ts'
 import { loadConfig } from '../host/config.ts'
+import { isStored } from '../host/key-store.ts'
 import { findTask } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context, type Said } from './context.ts'
 import { table } from './format.ts'
@@ -31,7 +32,8 @@ export const routeTask: Act = async (context, said) => {
 }
 
 /** Is a key there? Whether it is right, only its provider can say. */
-const hasKey = (source: KeySource, { env }: Context): boolean => !('env' in source) || Boolean(env[source.env])
+const hasKey = (source: KeySource, { env, paths }: Context): boolean =>
+  'env' in source ? Boolean(env[source.env]) : 'stored' in source ? isStored(paths.keys, source.stored) : true
 
 const notUsable = (families: OperatorSettings['families'], usable: readonly string[]): string[] => {
   const rest = Object.keys(families).filter((family) => !usable.includes(family))

@@ -1,12 +1,16 @@
 /** up: the daemon, in the foreground until it is told to stop, or detached once it answers. */
-import type { Act } from './context.ts'
+import { isRefusal } from '../core/refusal.ts'
+import { withEnvFile, type Act } from './context.ts'
 
-export const up: Act = async (context, said) => {
-  if (said.flag('detach')) return (await import('./detach.ts')).detach(context, said)
+export const up: Act = async (given, said) => {
+  const context = await withEnvFile(given, said)
+  if (isRefusal(context)) return context
+  if (said.flag('detach')) return (await import('./detach.ts')).detach(given, said)
   const { up: stay } = await import('../daemon/up.ts')
   return stay({
     env: context.env,
     unattended: said.flag('unattended') === true,
+    note: (text) => context.note(`${text}\n`),
     onReady: ({ pid, port, rung }) =>
       context.out(
         context.json

@@ -33,6 +33,10 @@ export type Verb = {
 
 const states = ['ready', 'running', ...phases.filter((phase) => phase !== 'open')]
 const task = { name: '<task>', about: 'its id, or the beginning of it' }
+const envFile: Choice = {
+  flags: '--env-file <path>',
+  about: 'read keys and other variables from this file (0600), under those that are set',
+}
 const why: Choice = { flags: '--why <reason>', about: 'the reason, for the log' }
 
 export const verbs: readonly Verb[] = [
@@ -53,9 +57,36 @@ export const verbs: readonly Verb[] = [
     options: [
       { flags: '-y, --yes', about: 'change existing files without asking' },
       { flags: '--base <branch>', about: 'the branch work starts from; default: the one checked out' },
+      envFile,
     ],
     examples: ['cd my-project && tri-agent init', 'tri-agent init ~/my-project --yes'],
     load: async () => (await import('./init.ts')).init,
+  },
+  {
+    name: 'keys',
+    group: 'Start',
+    args: [
+      { name: '<what>', about: 'what to do', words: ['set', 'list', 'remove'] },
+      { name: '[family]', about: 'whose key: anthropic, openai, google or the name of another family' },
+    ],
+    about: "Keep the providers' keys where agents, logs and backups never see them",
+    options: [
+      { flags: '--from-env <variable>', about: 'take it from this variable, once' },
+      { flags: '--from-file <path>', about: 'take it from this file, once (- for stdin)' },
+      { flags: '--from-command <command>', about: 'keep this command; it is executed each time the key is needed' },
+      {
+        flags: '--in-file',
+        about: "keep it in a file even where there is a keyring: for a daemon outside one's session",
+      },
+      { flags: '--force', about: "keep it although it looks like another vendor's" },
+    ],
+    examples: [
+      'tri-agent keys set anthropic',
+      'tri-agent keys set openai --from-command "op read op://work/openai/key"',
+      'tri-agent keys set google --from-env GOOGLE_API_KEY',
+      'tri-agent keys list',
+    ],
+    load: async () => (await import('./vendor-key.ts')).keys,
   },
   {
     name: 'up',
@@ -65,8 +96,9 @@ export const verbs: readonly Verb[] = [
     options: [
       { flags: '-d, --detach', about: 'leave it in the background and come back once it answers' },
       { flags: '--unattended', about: 'land without a person wherever the review policy asks for none' },
+      envFile,
     ],
-    examples: ['tri-agent up', 'tri-agent up --detach'],
+    examples: ['tri-agent up', 'tri-agent up --detach', 'tri-agent up --env-file .env.prod'],
     load: async () => (await import('./up.ts')).up,
   },
   {

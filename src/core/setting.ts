@@ -11,8 +11,11 @@ import type { RetryPolicy } from './retry.ts'
 export const agentNames = ['claude', 'codex', 'gemini', 'opencode', 'scripted'] as const
 export type AgentName = (typeof agentNames)[number]
 
-/** Where a provider's key is found. `value` only for a loopback base URL: the demo's and the tests' provider. */
-export type KeySource = { env: string } | { file: string } | { value: string }
+/**
+ * Where a provider's key is found. `stored`: under this name by `keys set`. `value` only for a loopback base URL: the demo's and the tests'
+ * provider.
+ */
+export type KeySource = { env: string } | { file: string } | { stored: string } | { value: string }
 
 export type FamilySettings = {
   agent: AgentName

@@ -1,11 +1,11 @@
 /** Which of the configured families can start: an adapter, a program and a key. What cannot is named with what would mend it. */
-import { readFileSync } from 'node:fs'
 import type { AgentAdapter } from '../agent/agent.ts'
 import { locate } from '../agent/locate.ts'
 import { adapterNamed } from '../agent/registry.ts'
-import { isRefusal } from '../core/refusal.ts'
-import type { KeySource, OperatorSettings } from '../core/setting.ts'
+import { isRefusal, type Refusal } from '../core/refusal.ts'
+import type { OperatorSettings } from '../core/setting.ts'
 import type { Upstream } from '../gateway/gateway.ts'
+import { readKey } from '../host/key.ts'
 import type { World } from '../host/world.ts'
 
 type Found = { adapter: AgentAdapter; folder: string; argv: readonly string[]; version: string }
@@ -20,11 +20,12 @@ export type FoundAgents = {
   secrets: readonly string[]
 }
 
-/** Looks for each configured family's agent and key. `missing` says, a sentence each, what cannot start and why. */
+/** Looks for each configured family's agent and key (`keys`: the folder of `keys set`). `missing` says, a sentence each, what cannot start and why. */
 export async function findAgents(
   world: World,
   settings: OperatorSettings,
   env: Readonly<Record<string, string | undefined>>,
+  keys: string,
 ): Promise<{ agents: FoundAgents; missing: string[] }> {
   const found = new Map<string, Found>()
   const usable: string[] = []
@@ -32,15 +33,16 @@ export async function findAgents(
   const secrets: string[] = []
   const missing: string[] = []
   for (const [family, { agent, program, baseUrl, keyFrom }] of Object.entries(settings.families)) {
-    const key = readKey(keyFrom, env)
-    if (key === null) {
-      missing.push(`${family}: no key (${describeSource(keyFrom)})`)
+    const held = await readKey(keyFrom, { world, env, folder: keys })
+    if (isRefusal(held)) {
+      missing.push(sayMissing(family, held))
       continue
     }
+    const { key } = held
     const adapter = adapterNamed(agent)
     const located = await locate(world, adapter, program, env['PATH'] ?? '')
     if (isRefusal(located)) {
-      missing.push(`${family}: ${located.why}${located.hint ? ` (${located.hint})` : ''}`)
+      missing.push(sayMissing(family, located))
       continue
     }
     found.set(family, { adapter, ...located })
@@ -51,15 +53,4 @@ export async function findAgents(
   return { agents: { get: (name) => found.get(name), size: found.size, usable, upstreams, secrets }, missing }
 }
 
-function readKey(source: KeySource, env: Readonly<Record<string, string | undefined>>): string | null {
-  if ('value' in source) return source.value
-  if ('env' in source) return env[source.env] || null
-  try {
-    return readFileSync(source.file, 'utf8').trim() || null
-  } catch {
-    return null // said by the caller as a missing key, with where it was looked for
-  }
-}
-
-const describeSource = (source: KeySource): string =>
-  'env' in source ? `${source.env} is not set` : 'file' in source ? `${source.file} is not readable or empty` : 'empty'
+const sayMissing = (family: string, { why, hint }: Refusal): string => `${family}: ${why}${hint ? ` (${hint})` : ''}`

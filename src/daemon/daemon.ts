@@ -103,7 +103,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     folder: paths.stateFolder,
   })
   if (isRefusal(sandbox)) return sandbox
-  const { agents, missing } = await findAgents(world, settings, options.env)
+  const { agents, missing } = await findAgents(world, settings, options.env, paths.keys)
   if (agents.size === 0)
     return refuse(
       'no-agent',

@@ -10,15 +10,18 @@ import { startDaemon } from './daemon.ts'
 export type UpOptions = {
   env: Env
   unattended: boolean
+  /** Remarks on the settings: what was accepted and is not used. */
+  note: (text: string) => void
   onReady: (ready: { pid: number; port: number; rung: string }) => void
 }
 
 /** Starts the daemon and stays until it is told to stop. Answers the exit code; a refusal is thrown as a Fault with its hint. */
-export async function up({ env, unattended, onReady }: UpOptions): Promise<number> {
+export async function up({ env, unattended, note, onReady }: UpOptions): Promise<number> {
   const paths = findPaths(env)
   await makeFolders(paths)
   const loaded = await loadConfig({ file: paths.configFile, env })
   if (isRefusal(loaded)) throw new Fault(loaded.refused, loaded.why, loaded.hint ? { hint: loaded.hint } : {})
+  for (const each of loaded.notes) note(each)
   const settings = unattended ? { ...loaded.settings, unattended: true } : loaded.settings
   const started = await startDaemon({
     world: realWorld(),

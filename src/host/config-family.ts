@@ -6,6 +6,7 @@ import { suggestion } from '../core/nearest.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import { type FamilySettings, type KeySource, type OperatorSettings, vendors } from '../core/setting.ts'
 import type { OperatorFile } from './config-schema.ts'
+import { isStored } from './key-store.ts'
 import { showKeySource } from './key.ts'
 import type { Env } from './path.ts'
 import type { YamlText } from './yaml.ts'
@@ -20,10 +21,11 @@ export type Written = { file: string; yaml: YamlText; values: OperatorFile }
 export const originOf = ({ file, yaml }: Written, path: readonly string[]): string =>
   `file ${file}:${yaml.lineOf(path)}`
 
-/** The families with defaults filled in. Refuses `config-invalid` with a line per mistake; a written key is refused for any provider not on this machine. */
+/** The families with defaults filled in. Refuses `config-invalid` with a line per mistake; a written key is refused for any provider not on this machine. `keys` is the folder of `keys set`. */
 export function familiesOf(
   written: Written,
   env: Env,
+  keys: string | null,
 ): { settings: OperatorSettings['families']; origins: Origin[] } | Refusal {
   const settings: OperatorSettings['families'] = {}
   const origins: Origin[] = []
@@ -35,8 +37,7 @@ export function familiesOf(
       wrong.push(`${written.file}:${written.yaml.lineOf([...path, key])}: ${[...path, key].join('.')}: ${message}`)
     const agent = entry.agent ?? vendor?.agent
     const baseUrl = (entry.baseUrl ?? vendor?.baseUrl)?.replace(/\/+$/, '')
-    const variable = vendor?.keyVariables.find((each) => env[each]) ?? vendor?.keyVariables[0]
-    const keyFrom = (entry.keyFrom ?? (variable === undefined ? undefined : { env: variable })) as KeySource | undefined
+    const keyFrom = sourceOf(name, entry.keyFrom as KeySource | undefined, env, keys)
     const known = `is missing, and there is no default for this family; ${suggestion(name, Object.keys(vendors))}`
     if (!agent) say('agent', known)
     if (!baseUrl) say('baseUrl', known)
@@ -47,11 +48,28 @@ export function familiesOf(
     if (!agent || !baseUrl || !keyFrom) continue
     const program = entry.program ?? null
     settings[name] = { agent, program, baseUrl, keyFrom, models: entry.models }
-    const ofKey = entry.keyFrom === undefined && variable && env[variable] ? `env ${variable}` : null
+    const isSaid = JSON.stringify(entry.keyFrom) === JSON.stringify(keyFrom)
+    const ofKey = isSaid ? null : 'stored' in keyFrom ? 'keys set' : originOfVariable(keyFrom, env)
     origins.push(...originsOf(written, name, settings[name], ofKey))
   }
   return wrong.length > 0 ? refuse('config-invalid', wrong.join('\n')) : { settings, origins }
 }
+
+/**
+ * A variable that is set, else the key stored under the family's name, else the variable that could be set. A variable the file names is treated
+ * alike: a terminal in which it is not set uses the stored key.
+ */
+function sourceOf(name: string, said: KeySource | undefined, env: Env, keys: string | null): KeySource | undefined {
+  const variables = said === undefined ? (vendors[name]?.keyVariables ?? []) : 'env' in said ? [said.env] : null
+  if (variables === null) return said
+  const set = variables.find((each) => env[each])
+  if (set !== undefined) return { env: set }
+  if (isStored(keys, name)) return { stored: name }
+  return variables[0] === undefined ? undefined : { env: variables[0] }
+}
+
+const originOfVariable = (source: KeySource, env: Env): string | null =>
+  'env' in source && env[source.env] ? `env ${source.env}` : null
 
 function originsOf(written: Written, name: string, settings: FamilySettings, ofKey: string | null): Origin[] {
   const { agent, program, baseUrl, keyFrom, models } = settings

@@ -54,10 +54,11 @@ const keyFrom = z
   .strictObject({
     env: z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of a variable'),
     file: z.string().min(1),
+    stored: z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'must be a name that was given to: tri-agent keys set'),
     value: z.string().min(1),
   })
   .partial()
-  .refine((source) => Object.keys(source).length === 1, 'must have exactly one of env, file, value')
+  .refine((source) => Object.keys(source).length === 1, 'must have exactly one of env, file, stored, value')
 
 const models = z.preprocess(
   (written) =>

@@ -12,7 +12,6 @@ import {
   type RepositorySettings,
 } from '../core/setting.ts'
 import { type LoadedConfig, loadConfig, parseRepositoryConfig, tighten } from './config.ts'
-import { readKey } from './key.ts'
 import type { Env } from './path.ts'
 
 /** Loads this text as the operator's file; its name in answers is FILE. */
@@ -215,12 +214,12 @@ const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
   ],
   [
     'families:\n  openai: { models: x, keyFrom: { env: A, file: /b } }',
-    'FILE:2: families.openai.keyFrom: must have exactly one of env, file, value',
+    'FILE:2: families.openai.keyFrom: must have exactly one of env, file, stored, value',
   ],
   [
     'families:\n  openai: { models: x, keyFrom: { vaule: abc } }',
-    'FILE:2: families.openai.keyFrom.vaule: unknown key; did you mean "value"? one of: env, file, value',
-    'FILE:2: families.openai.keyFrom: must have exactly one of env, file, value',
+    'FILE:2: families.openai.keyFrom.vaule: unknown key; did you mean "value"? one of: env, file, stored, value',
+    'FILE:2: families.openai.keyFrom: must have exactly one of env, file, stored, value',
   ],
   [
     'families:\n  openai: { models: x, keyFrom: { value: abc } }',
@@ -274,26 +273,6 @@ test('no message repeats a key, however the file around it is broken', async (co
     const answer = await load(context, each)
     if (isRefusal(answer)) assert.ok(!JSON.stringify(answer).includes('canary'), each)
   }
-})
-
-test('a key is read from where it was said to be, and is never something that is none', async (context) => {
-  const folder = await mkdtemp(join(tmpdir(), 'tri-agent-key-'))
-  context.after(() => rm(folder, { recursive: true, force: true }))
-  const file = join(folder, 'key')
-  await writeFile(file, 'from-file\n', { mode: 0o600 })
-  assert.deepEqual(await readKey({ file }, {}), { key: 'from-file' })
-  assert.deepEqual(await readKey({ env: 'K' }, { K: ' from-env ' }), { key: 'from-env' })
-  await chmod(file, 0o644)
-  const no = await Promise.all([
-    readKey({ file }, {}),
-    readKey({ file: join(folder, 'none') }, {}),
-    readKey({ env: 'K' }, {}),
-    readKey({ value: 'two words' }, {}),
-  ])
-  assert.deepEqual(
-    no.map((each) => isRefusal(each) && each.refused),
-    ['config-unsafe', 'key-missing', 'key-missing', 'key-missing'],
-  )
 })
 
 test("a repository's file becomes its settings; the built-in protected paths are always among its own", async () => {

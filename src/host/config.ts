@@ -22,7 +22,7 @@ import {
 import { familiesOf, type Origin, originOf, type Written } from './config-family.ts'
 import { Fault } from './fault.ts'
 import { showKeySource } from './key.ts'
-import type { Env } from './path.ts'
+import { type Env, findPaths } from './path.ts'
 
 export type LoadedConfig = {
   settings: OperatorSettings
@@ -48,7 +48,7 @@ export async function loadConfig(options: { file: string; env: Env; cores?: numb
   const unattended = autonomousMode(env, written)
   if (isRefusal(unattended)) return unattended
   const plain = lay(defaults, written, unattended === null ? {} : { unattended })
-  const families = written ? familiesOf(written, env) : { settings: {}, origins: [] }
+  const families = written ? familiesOf(written, env, keysFolder(env)) : { settings: {}, origins: [] }
   if (isRefusal(families)) return families
   const settings: OperatorSettings = { ...plain.settings, families: families.settings, prices: pricesOf(written) }
   const wrong = contradiction(settings, written)
@@ -56,6 +56,9 @@ export async function loadConfig(options: { file: string; env: Env; cores?: numb
   const origins = [...families.origins, ...plain.origins, ...priceOrigins(settings, written)]
   return { settings, origins, notes: notesOn(env, settings), file: written ? file : null }
 }
+
+/** Where `keys set` keeps keys for whoever this environment belongs to; null where it names nobody. */
+const keysFolder = (env: Env): string | null => (env['HOME'] || env['XDG_STATE_HOME'] ? findPaths(env).keys : null)
 
 async function readOperatorFile(file: string): Promise<Written | null | Refusal> {
   let handle: FileHandle

@@ -85,8 +85,8 @@ export function programsIn(command: string): string[] {
 type Bounds = { home: string | null; own: string[] }
 
 function boundsOf(env: Env): Bounds {
-  const { stateFolder, configFile } = findPaths(env)
-  return { home: env['HOME'] ? resolve(env['HOME']) : null, own: [stateFolder, dirname(configFile)] }
+  const { stateFolder, keys, configFile } = findPaths(env)
+  return { home: env['HOME'] ? resolve(env['HOME']) : null, own: [stateFolder, keys, dirname(configFile)] }
 }
 
 const isWithin = (path: string, folder: string): boolean =>
@@ -146,7 +146,7 @@ const pathOf = (env: Env): string[] =>
     .map((each) => resolve(each))
 
 /** The file a command name means on this PATH, or null. */
-function findProgram(name: string, env: Env): string | null {
+export function findProgram(name: string, env: Env): string | null {
   for (const folder of pathOf(env)) {
     const file = join(folder, name)
     try {

@@ -5,20 +5,27 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { KeySource } from '../core/setting.ts'
-import type { Env } from './path.ts'
+import { readStored, type KeyPorts } from './key-store.ts'
 
 /** Where a key is, for people. */
 export const showKeySource = (source: KeySource): string =>
-  'env' in source ? `env ${source.env}` : 'file' in source ? `file ${source.file}` : '(written in the file, hidden)'
+  'env' in source
+    ? `env ${source.env}`
+    : 'file' in source
+      ? `file ${source.file}`
+      : 'stored' in source
+        ? `stored as ${source.stored}`
+        : '(written in the file, hidden)'
 
-/** The key a source names, for the gateway alone. Refuses: `key-missing`, `config-unsafe` for a key file others can read. */
-export async function readKey(source: KeySource, env: Env): Promise<{ key: string } | Refusal> {
+/** The key a source names, for the gateway alone. Refuses: `key-missing`, `config-unsafe` for a key file others can read, `key-command`. */
+export async function readKey(source: KeySource, ports: KeyPorts): Promise<{ key: string } | Refusal> {
+  if ('stored' in source) return readStored(ports, source.stored)
   const found =
-    'env' in source ? (env[source.env] ?? '') : 'value' in source ? source.value : await readKeyFile(source.file)
+    'env' in source ? (ports.env[source.env] ?? '') : 'value' in source ? source.value : await readKeyFile(source.file)
   if (isRefusal(found)) return found
   const key = found.trim()
   const name = showKeySource(source)
-  if (key === '') return refuse('key-missing', `no key is there: ${name}`, 'set it and start again')
+  if (key === '') return refuse('key-missing', `no key is there: ${name}`, 'set it, or keep one: tri-agent keys set')
   if (!/^[\x21-\x7e]+$/.test(key))
     return refuse('key-missing', `what is there is no key: ${name}`, 'a key is one word without blanks')
   return { key }

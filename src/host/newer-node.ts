@@ -63,7 +63,7 @@ function kept(env: Env, oldest: number, roots: readonly string[]): string[] {
     const said = env[variable]
     return said && isAbsolute(said) ? [said] : home === '' ? [] : fallbacks.map((each) => join(home, each))
   }
-  const managers: (readonly [folders: string[], versions: string, rest: string])[] = [
+  const keepers: (readonly [folders: string[], versions: string, rest: string])[] = [
     [at('NVM_DIR', '.nvm'), 'versions/node', 'bin/node'],
     [
       at('FNM_DIR', '.local/share/fnm', '.fnm', 'Library/Application Support/fnm'),
@@ -77,7 +77,7 @@ function kept(env: Env, oldest: number, roots: readonly string[]): string[] {
     [at('NODENV_ROOT', '.nodenv'), 'versions', 'bin/node'],
   ]
   const found: { node: string; version: number[] }[] = []
-  for (const [folders, versions, rest] of managers)
+  for (const [folders, versions, rest] of keepers)
     for (const folder of folders)
       for (const name of list(join(folder, versions))) {
         const [, major, minor, patch] = /^v?(\d+)\.(\d+)\.(\d+)$/.exec(name) ?? []

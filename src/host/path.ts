@@ -15,6 +15,8 @@ export type Paths = {
   /** The operator's settings. */
   configFile: string
   stateFolder: string
+  /** Keys of `keys set`, beside the state and never in it: who copies or backs up the state must not carry keys along. */
+  keys: string
   database: string
   /** The daemon's own socket, where commands reach it. */
   socket: string
@@ -49,6 +51,7 @@ export function findPaths(env: Env = process.env): Paths {
   return {
     configFile: join(base('XDG_CONFIG_HOME', '.config'), 'tri-agent', 'config.yaml'),
     stateFolder,
+    keys: `${stateFolder}-keys`,
     database: join(stateFolder, 'tasks.db'),
     socket: join(sockets, 'daemon.sock'),
     areas: join(stateFolder, 'areas'),
@@ -84,7 +87,7 @@ export async function makeFolders(paths: Paths): Promise<void> {
 }
 
 /** Makes one folder 0700, or makes sure that the one there is ours alone. Faults: `folder-unsafe`, `folder-unmade`. */
-async function makeOwnFolder(folder: string): Promise<void> {
+export async function makeOwnFolder(folder: string): Promise<void> {
   // a file or a dangling link in its place makes this fail too: said below, with the reason
   const failed = await mkdir(folder, { recursive: true, mode: 0o700 }).then(
     () => null,

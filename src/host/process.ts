@@ -1,5 +1,6 @@
 /**
- * Starting a process of the machine and learning how it ended. The only importer of node:child_process.
+ * Starting a process of the machine and learning how it ended. The only importer of node:child_process
+ * beside newer-node.ts, which an old Node must be able to read.
  *
  * A child always leads a process group of its own, so that `signal` reaches what it started and kept in that group.
  * `exit` settles on the kernel's exit, not on closed pipes: a daemon that inherited stdout would hold those for minutes.
