@@ -61,7 +61,7 @@ export type OperatorSettings = {
   review: { rounds: number; reviewerMs: number }
   /** Waiting this long raises a task's effective rank by one lane. */
   lane: { stepMs: number }
-  sizes: { taskTextBytes: number; lineBytes: number; bundleBytes: number; diffBytes: number }
+  sizes: { taskTextBytes: number; lineBytes: number; outputBytes: number; bundleBytes: number; diffBytes: number }
   /** The lowest rung accepted. */
   rung: 'namespace' | 'group'
   /** Land without a person's approval wherever the review policy asks for none. */
@@ -114,6 +114,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
   sizes: {
     taskTextBytes: 100 * kilobyte,
     lineBytes: megabyte,
+    outputBytes: 256 * megabyte, // more is a flood, whatever it says
     bundleBytes: 64 * megabyte,
     diffBytes: 2 * megabyte,
   },

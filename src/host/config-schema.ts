@@ -141,7 +141,7 @@ export const operatorSchema = z.strictObject({
   }),
   review: section({ rounds: count(10), reviewer: duration }),
   lane: section({ step: duration }),
-  sizes: section({ taskText: size, line: size, bundle: size, diff: size }),
+  sizes: section({ taskText: size, line: size, output: size, bundle: size, diff: size }),
   rung: z.enum(['namespace', 'group']).optional(),
   unattended: z.boolean().optional(),
   landing: section({ branch }),

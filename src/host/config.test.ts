@@ -76,7 +76,7 @@ lease: { beat: 10s, lease: 40s }
 retry: { attempts: 2, first: 1s, factor: 3, cap: 10s, jitter: 0, sameSignature: 2 }
 review: { rounds: 2, reviewer: 10m }
 lane: { step: 5m }
-sizes: { taskText: 10KB, line: 2MB, bundle: 1MB, diff: 1MB }
+sizes: { taskText: 10KB, line: 2MB, output: 3MB, bundle: 1MB, diff: 1MB }
 rung: group
 unattended: true
 landing: { branch: agents/landing }
@@ -120,7 +120,13 @@ test('every setting can be said in the file, in human units', async (context) =>
     retry: { attempts: 2, firstMs: 1000, factor: 3, capMs: 10_000, jitter: 0, sameSignature: 2 },
     review: { rounds: 2, reviewerMs: 600_000 },
     lane: { stepMs: 300_000 },
-    sizes: { taskTextBytes: 10_240, lineBytes: 2_097_152, bundleBytes: 1_048_576, diffBytes: 1_048_576 },
+    sizes: {
+      taskTextBytes: 10_240,
+      lineBytes: 2_097_152,
+      outputBytes: 3_145_728,
+      bundleBytes: 1_048_576,
+      diffBytes: 1_048_576,
+    },
     rung: 'group',
     unattended: true,
     landing: { branch: 'agents/landing' },

@@ -36,8 +36,6 @@ export type Asked = {
 const programInside = '/opt/agent'
 export const objectsInside = '/store'
 
-/** numbers.md: 256 MB of output is a flood whatever it says. */
-const floodBytes = 256 * 1024 * 1024
 const graceMs = 2000
 
 /** Asks, and calls `use` when the agent came to a good end; any other end is the result. */
@@ -123,7 +121,7 @@ async function start(ports: StagePorts, work: Work, area: Area, question: Questi
     parser: found.adapter.parser(spec),
     plan,
     home: area.home,
-    limits: { lineBytes: settings.sizes.lineBytes, totalBytes: floodBytes, graceMs },
+    limits: { lineBytes: settings.sizes.lineBytes, totalBytes: settings.sizes.outputBytes, graceMs },
     signal: work.signal,
     onEvent: work.onAgentEvent,
     onOutput: work.onOutput,

@@ -2,6 +2,7 @@
  * Implement: an agent works in a private clone; what it leaves is committed and bundled *inside* the sandbox, taken in strictly checked, and only
  * then is there a candidate. What the agent claims counts for nothing.
  */
+import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isRefusal } from '../core/refusal.ts'
 import { contain } from './contain.ts'
@@ -40,16 +41,17 @@ export const implement: Stage = async (ports, work) => {
     async (driven) => {
       const left = await handOff(ports, work, driven, startFrom.base)
       if (left !== null) return without('failed', left, driven.facts)
-      const candidate = await ports.git.intake(
-        repo.stores,
-        join(driven.area.out, 'task.bundle'),
-        startFrom.base,
-        `${task.id}/${work.attempt.token}`,
-      )
+      const bundle = join(driven.area.out, 'task.bundle')
+      const unchanged = () =>
+        without('no-change', driven.end.text.trim() || 'the agent changed nothing and gave no reason', driven.facts)
+      if (await isMissing(bundle)) return unchanged()
+      const candidate = await ports.git.intake(repo.stores, bundle, startFrom.base, `${task.id}/${work.attempt.token}`)
       if (isRefusal(candidate))
         return candidate.refused === 'no-change'
-          ? without('no-change', driven.end.text.trim() || 'the agent changed nothing and gave no reason', driven.facts)
+          ? unchanged()
           : without('failed', candidate.why, { ...driven.facts, feedback: `Your work was refused: ${candidate.why}` })
+      // Told what is wrong with it and handed in as it was: the same tests and reviews would say the same again.
+      if (candidate.tree === task.candidate?.tree && !task.rebase) return unchanged()
       const { commit, tree, base, changes, added, removed } = candidate
       const files = changes.map(({ path }) => path)
       const product = {
@@ -70,6 +72,13 @@ export const implement: Stage = async (ports, work) => {
     },
   )
 }
+
+/** Nothing at all was left: what the hand-off does where there is nothing beyond the base. Anything else is looked at by the intake. */
+const isMissing = (path: string): Promise<boolean> =>
+  lstat(path).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
+  )
 
 /** Commits what is in the tree and bundles it, inside a second container without key and network. Null, or why it failed. */
 async function handOff(ports: StagePorts, work: Work, { area, mounts }: Asked, base: string): Promise<string | null> {
