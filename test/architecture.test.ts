@@ -116,7 +116,7 @@ const only: Record<string, readonly string[]> = {
     'src/sandbox/forwarder.mjs',
     'sim/scripted-agent.ts',
   ],
-  'node:https': ['src/gateway/gateway.ts', 'src/gateway/upstream.ts', 'src/gateway/wiring.ts'],
+  'node:https': ['src/gateway/proxy.ts', 'src/gateway/upstream.ts', 'src/gateway/wiring.ts'],
   'node:module': ['src/cli/main.ts'], // switches the compile cache on; createRequire would hide imports from this test
   'node:cluster': [],
   'node:worker_threads': [],

@@ -12,10 +12,9 @@ import { isRefusal } from '../core/refusal.ts'
 import { type Credential, defaultRepositorySettings, defaultSettings } from '../core/setting.ts'
 import type { Running, Task } from '../core/task.ts'
 import { makeScratch, refreshed, searchPath, type Scratch } from '../git/fixture.ts'
-import { findProgram } from '../host/detect.ts'
 import { openTranscript } from '../host/transcript.ts'
 import { realWorld } from '../host/world.ts'
-import { createSandbox } from '../sandbox/create.ts'
+import { createSandbox, find } from '../sandbox/create.ts'
 import type { Rung } from '../sandbox/sandbox.ts'
 import { layersIn, setUp } from '../stage/setup.ts'
 import type { StagePorts, Work } from '../stage/stage.ts'
@@ -106,7 +105,7 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
   )
   await refreshed(scratch)
   const { base } = asked
-  const npm = findProgram('npm', { PATH: searchPath })
+  const npm = find('npm', searchPath)
   const work: Work = {
     task: {} as Task,
     attempt: {} as Running,
@@ -157,7 +156,7 @@ await ask('GET', 'http://elsewhere.test/stolen')
 
 for (const rung of ['namespace', 'group'] as const)
   test(`on the rung ${rung} npm ci installs from a private registry; its scripts print, post and leave no token`, async (context) => {
-    if (!findProgram('npm', { PATH: searchPath })) return context.skip('npm is not installed')
+    if (!find('npm', searchPath)) return context.skip('npm is not installed')
     await using scratch = await makeScratch()
     let script = ''
     await using registry = await startRegistry({

@@ -53,7 +53,12 @@ export async function loadConfig(options: { file: string; env: Env; cores?: numb
   const settings: OperatorSettings = { ...plain.settings, families: families.settings, prices: pricesOf(written) }
   const wrong = contradiction(settings, written)
   if (wrong) return wrong
-  const origins = [...families.origins, ...plain.origins, ...priceOrigins(settings, written)]
+  const origins = [
+    ...families.origins,
+    ...plain.origins,
+    ...credentialOrigins(settings, written),
+    ...priceOrigins(settings, written),
+  ]
   return { settings, origins, notes: notesOn(env, settings), file: written ? file : null }
 }
 
@@ -122,11 +127,7 @@ function show(key: string, value: unknown): string {
     if (key.endsWith('Ms')) return showDuration(value)
     if (key.endsWith('Bytes')) return showSize(value)
   }
-  if (key === 'credentials')
-    return (value as OperatorSettings['setup']['credentials'])
-      .map(({ name, from }) => `${name} from ${showKeySource(from)}`)
-      .join(', ')
-  return Array.isArray(value) ? value.join(', ') : String(value)
+  return Array.isArray(value) ? value.join(', ') || 'none' : String(value)
 }
 
 /** Lays the file over the environment over the defaults, value by value. Families and prices are lists of their own. */
@@ -141,7 +142,7 @@ function lay(defaults: OperatorSettings, written: Written | null, fromEnv: { una
     const value = inFile ?? inEnv ?? fallback
     const origin =
       inFile !== undefined ? originOf(written!, path) : inEnv !== undefined ? 'env CLAUDE_AUTONOMOUS_MODE' : 'default'
-    origins.push({ key: path.join('.'), value: show(key, value), origin })
+    if (key !== 'credentials') origins.push({ key: path.join('.'), value: show(key, value), origin })
     return value
   }
   const settings = { ...defaults } as Record<string, unknown>
@@ -166,6 +167,13 @@ function pricesOf(written: Written | null): OperatorSettings['prices'] {
     ...(cacheWrite === undefined ? {} : { cacheWritePerMtokUsd: cacheWrite }),
   }))
 }
+
+const credentialOrigins = ({ setup }: OperatorSettings, written: Written | null): Origin[] =>
+  setup.credentials.map(({ name, as, from }, index) => ({
+    key: `setup.credentials.${name}`,
+    value: `${as} from ${showKeySource(from)}`,
+    origin: originOf(written!, ['setup', 'credentials', String(index)]),
+  }))
 
 const priceOrigins = ({ prices }: OperatorSettings, written: Written | null): Origin[] =>
   prices.map(({ model, inputPerMtokUsd, outputPerMtokUsd }) => ({

@@ -42,7 +42,8 @@ test('the settings say hosts and credentials of set-up, and show where each is f
       loaded.origins.filter(({ key }) => key.startsWith('setup')).map(({ key, value }) => [key, value]),
       [
         ['setup.hosts', 'npm.example.com, *.corp.example, nexus.example:8443'],
-        ['setup.credentials', 'NPM_TOKEN from env CORP_TOKEN, .npmrc from file ~/npmrc'],
+        ['setup.credentials.NPM_TOKEN', 'variable from env CORP_TOKEN'],
+        ['setup.credentials..npmrc', 'file from file ~/npmrc'],
       ],
     )
   }))
