@@ -13,7 +13,7 @@ const lineage: readonly (readonly [RegExp, Family])[] = [
 /** The family a model belongs to, or null where the name is not known: then nothing may be assumed and the request is refused. */
 export function familyOf(model: string, others: Readonly<Record<string, Family>> = {}): Family | null {
   const name = model.toLowerCase().replace(/^(models|anthropic|openai|google)\//, '')
-  const own = others[model] ?? others[name]
-  if (own) return own
+  const said = [model, name].find((each) => Object.hasOwn(others, each))
+  if (said !== undefined) return others[said]!
   return lineage.find(([pattern]) => pattern.test(name))?.[1] ?? null
 }

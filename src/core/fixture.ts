@@ -36,7 +36,11 @@ export const added = (task: string, more: Partial<TaskAdded> = {}): TaskAdded =>
   ...more,
 })
 
-const ended = (attempt: string, outcome: Outcome = 'passed', more: Partial<AttemptEnded> = {}): AttemptEnded => ({
+export const ended = (
+  attempt: string,
+  outcome: Outcome = 'passed',
+  more: Partial<AttemptEnded> = {},
+): AttemptEnded => ({
   type: 'attempt.ended',
   attempt,
   outcome,

@@ -40,11 +40,13 @@ export function blockers(gates: readonly Gate[], report: GateReport): string[] {
 /** What an implementer is told about red gates: the evidence, not an opinion. */
 export function gateFeedback(gates: readonly Gate[], report: GateReport): string {
   const blocking = blockers(gates, report)
-  return report.results
+  return gates
     .filter(({ name }) => blocking.includes(name))
-    .map(
-      ({ name, command, state, exitCode, tail }) =>
-        `Gate "${name}" is ${state === 'timed-out' ? 'timed out' : `red (exit ${exitCode})`}.\n$ ${command}\n${tail.trim()}`,
-    )
+    .map((gate) => {
+      const result = report.results.find(({ name }) => name === gate.name)
+      if (!result) return `Gate "${gate.name}" gave no result.\n$ ${gate.command}`
+      const { name, command, state, exitCode, tail } = result
+      return `Gate "${name}" is ${state === 'timed-out' ? 'timed out' : `red (exit ${exitCode})`}.\n$ ${command}\n${tail.trim()}`
+    })
     .join('\n\n')
 }

@@ -13,5 +13,5 @@ function toPattern(glob: string): RegExp {
     if (part === '*') return '[^/]*'
     return part.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`)
   })
-  return new RegExp(`^${parts.join('')}$`, 'i')
+  return new RegExp(`^${parts.join('')}$`, 'is') // `s`: a line break in a folder's name hides nothing
 }

@@ -38,7 +38,7 @@ const thoughtFirst = ['anthropic', 'openai', 'google'] as const
 const contextFirst = ['google', 'anthropic', 'openai'] as const
 
 /** The starting policy: the ancestor's table, its confidences included. */
-const startingRules: readonly Rule[] = [
+export const startingRules: readonly Rule[] = [
   { name: 'text-over-50-KiB', when: { bytesOver: 51_200 }, families: contextFirst, confidence: 0.95 },
   { name: 'more-than-10-files', when: { filesOver: 10 }, families: contextFirst, confidence: 0.9 },
   { name: 'asks-for-deep-thought', when: { words: ['ultrathink'] }, families: thoughtFirst, confidence: 0.98 },
@@ -50,10 +50,11 @@ const startingRules: readonly Rule[] = [
   },
   {
     name: 'whole-codebase',
-    when: { words: ['whole codebase', 'entire codebase', 'analyse all', 'analyze all'] },
+    when: { words: ['whole codebase', 'entire codebase'] },
     families: contextFirst,
     confidence: 0.9,
   },
+  { name: 'analyse-all', when: { words: ['analyse all', 'analyze all'] }, families: contextFirst, confidence: 0.85 },
   { name: 'architect', when: { roles: ['architect'] }, families: thoughtFirst, confidence: 0.9 },
   { name: 'kind-security', when: { kinds: ['security'] }, families: thoughtFirst, confidence: 0.92 },
   { name: 'kind-docs', when: { kinds: ['docs'] }, families: ['google', 'anthropic', 'openai'], confidence: 0.82 },
@@ -107,7 +108,7 @@ function fits({ when }: Rule, task: RoutedTask, role: Role): boolean {
     (!when.roles || when.roles.includes(role)) &&
     (!when.kinds || when.kinds.includes(task.kind)) &&
     (!when.words || when.words.some((word) => said.includes(word))) &&
-    (when.bytesOver === undefined || said.length > when.bytesOver) &&
+    (when.bytesOver === undefined || new TextEncoder().encode(said).length > when.bytesOver) &&
     (when.filesOver === undefined || (task.plan?.files.length ?? 0) > when.filesOver)
   )
 }

@@ -10,8 +10,8 @@ export function landingMessage(task: Task, tested: { tree: string; gates: GateRe
   if (!candidate || !round || !approval) throw new Error('a landing message needs a candidate, a round and an approval')
   const lines = [
     `Task: ${task.id}`,
-    `Implemented-By: ${candidate.family} ${candidate.model}`,
-    ...round.votes.map(({ family, model }) => `Reviewed-By: ${family} ${model}`),
+    `Implemented-By: ${oneLine(`${candidate.family} ${candidate.model}`)}`,
+    ...round.votes.map(({ family, model }) => `Reviewed-By: ${oneLine(`${family} ${model}`)}`),
     `Reviewed-Commit: ${candidate.commit}`,
     `Approved-By: ${oneLine(approval.by)}`,
     `Tested-Tree: ${tested.tree}`,
