@@ -52,10 +52,11 @@ test('every default in docs/configuration.md is the one in force without a file'
   const loaded = await loadConfig({ file: join(root, 'no-such-file'), env: {}, cores: 8 })
   assert.ok(!isRefusal(loaded))
   assert.ok(loaded.origins.length > 30, 'the harvest is empty')
-  const said = (key: string) => operatorRows.find((row) => row.key === key)?.default
+  const said = (key: string) => operatorRows.find((row) => row.key === key || row.key.startsWith(`${key}[]`))?.default
+  const values = loaded.origins.filter(({ key }) => key !== 'slots.gate') // depends on the machine: below
   assert.deepEqual(
-    loaded.origins.filter(({ key }) => key !== 'slots.gate').map(({ key }) => [key, said(key)]),
-    loaded.origins.filter(({ key }) => key !== 'slots.gate').map(({ key, value }) => [key, `\`${value}\``]),
+    values.map(({ key }) => [key, said(key)]),
+    values.map(({ key, value }) => [key, value === '' ? 'none' : `\`${value}\``]),
   )
   assert.deepEqual(
     [1, 2, 8, 64].map((cores) => [said('slots.gate'), defaultSettings(cores).slots.gate]),

@@ -156,8 +156,8 @@ test('the pages praise nothing', () => {
 
 /** These need a daemon at work or go on until they are stopped; test/cli-daemon.test.ts and the demo carry them out. */
 const needsDaemon = ['up', 'watch', 'output', 'demo']
-/** What a person decides is refused while there is nothing to decide; that is an answer too. */
-const refusedHere = ['approve', 'reject', 'retry']
+/** Refused here, and that is an answer too: there is nothing to decide yet, and no terminal to type a key at. */
+const refusedHere = ['approve', 'reject', 'retry', 'keys']
 
 test("what the README says to type works in a repository of one's own", async () => {
   await using built = await bundle()
