@@ -1,7 +1,9 @@
 /** show: one task whole, for a person who has to decide something about it, ending in what to type next. */
 import { isRefusal } from '../core/refusal.ts'
+import type { Outcome } from '../core/outcome.ts'
 import type { JudgedFinding } from '../core/review.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
+import { explainReason } from '../core/vendor-refusal.ts'
 import { attemptsOf, findTask, loadTask, repoById, type AttemptRow } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { briefTask, nextSteps, situation } from './describe.ts'
@@ -64,6 +66,7 @@ function asJson({ task, attempts, waitsFor, repository, next }: Shown) {
       report,
     },
     attempts: attempts.map((row) => ({
+      explained: explain(row),
       id: row.id,
       number: row.token,
       step: row.step,
@@ -120,6 +123,9 @@ function asText(context: Context, shown: Shown): string {
     ['Report', task.report ?? ''],
     ['Evidence', task.evidence ?? ''],
   ]
+  const refused = isOver(task) ? null : explain(shown.attempts.findLast((row) => row.state === 'ended'))
+  if (refused)
+    sections.push(['Refused', `${refused.what}: ${refused.why}\n→ ${refused.next.replaceAll('TASK', task.id)}`])
   const attempts = attemptsText(shown.attempts, now, columns)
   return [
     ...heading,
@@ -127,6 +133,12 @@ function asText(context: Context, shown: Shown): string {
     ...(attempts === '' ? [] : ['', 'Attempts', attempts]),
     ...(next.length > 0 ? ['', 'Type next', ...next.map((each) => `  ${each}`)] : []),
   ].join('\n')
+}
+
+/** What it means that a provider, or the gateway, said no to an attempt; null for any other end. */
+function explain(row: AttemptRow | undefined) {
+  if (!row?.family || row.outcome === null) return null
+  return explainReason(row.family, row.outcome as Outcome, row.reason ?? '', row.model ?? '')
 }
 
 function planText({ plan }: Task): string {

@@ -11,6 +11,7 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import { totalInput } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import { reasonOf } from '../core/vendor-refusal.ts'
 import { admit, type Admission } from './admit.ts'
 import { answerOf, send, type AnswerKind } from './answer.ts'
 import { readBody } from './body.ts'
@@ -206,9 +207,10 @@ async function unanswered(state: State, error: Error, sent: boolean): Promise<vo
 async function passRefusal(state: State, response: IncomingMessage, status: number): Promise<void> {
   const { live, client, realKey } = state
   const verdict = status === 429 ? 'rate-limited' : status >= 500 ? 'unreachable' : 'refused'
-  judge(live, verdict, `the provider answered ${status}`)
   const masker = maskStream(realKey)
   const body = await collect(state, response)
+  const { family } = live.grant
+  judge(live, verdict, reasonOf({ family, status, text: body?.toString('utf8') ?? '' }))
   await settle(state, status === 504 || status === 524 ? 'known' : 'free')
   if (!body || state.ended) return void client.destroy()
   const { 'content-length': _, ...headers } = responseHeaders(response.headers, realKey)

@@ -213,6 +213,17 @@ test('a model without a price is refused with the line that adds one', async () 
   assert.deepEqual(stage.provider.arrived, [])
 })
 
+test('a provider’s no reaches the client as it is, and the report in words of ours without anything of the body', async () => {
+  const body = JSON.stringify({ error: { message: 'Your credit balance is too low, dear canary', type: 'x' } })
+  await using stage = await setStage((_, response) => void response.writeHead(400).end(body))
+  const { key, attempt } = await stage.enter('anthropic-messages')
+  const asked = askIn('anthropic-messages', true)
+  const heard = await tell(stage.gateway, { path: asked.path, headers: { 'x-api-key': key }, body: asked.body })
+  assert.deepEqual([heard.status, heard.body.toString()], [400, body])
+  const { verdict, reason } = stage.gateway.report(attempt)
+  assert.deepEqual([verdict, reason], ['refused', 'the account has no credit left (the provider answered 400)'])
+})
+
 test('what would let a provider act, fetch or bill on its own is refused or taken out', async () => {
   await using stage = await setStage(answering('openai-responses', used))
   const gpt = await stage.enter('openai-responses')
