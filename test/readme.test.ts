@@ -144,6 +144,20 @@ test('every link of every page leads to a file and a heading that are there', ()
   assert.deepEqual(broken, [])
 })
 
+test('every file the pages speak of is there', () => {
+  const paths = said.flatMap(({ page, line }) =>
+    [...line.matchAll(/(?<![\w./~@-])(?:[\w-]+\/)+[\w.*-]+\.(?:ts|mjs|sql|md|sh)\b/g)].map(([path]) => ({
+      page,
+      path,
+    })),
+  )
+  assert.ok(paths.length > 20, `${paths.length} paths`)
+  assert.deepEqual(
+    paths.filter(({ path }) => ['', 'src'].every((folder) => globSync(join(root, folder, path)).length === 0)),
+    [],
+  )
+})
+
 test('the pages praise nothing', () => {
   const praise =
     /\b(?:blazing\w*|seamless\w*|effortless\w*|powerful|robust|world-class|cutting-edge|state-of-the-art|next-generation|revolutionary|enterprise-grade|production-ready|battle-tested|game-chang\w+|best-in-class|delightful|supercharge\w*|unleash\w*|simply|easily)\b/i
