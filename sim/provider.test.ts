@@ -28,7 +28,7 @@ test('a path is known behind any prefix, and every request is recorded without i
   withProvider(async (provider, world) => {
     for (const name of names) {
       const [path, body] = asks('the task', true)[name] ?? ['', {}]
-      await post(provider, `/t/att_1/deep${path}`, body, { authorization: 'Bearer vk' })
+      await post(provider, `/t/att_1/deep${path}`, body, { authorization: 'Bearer vk', 'user-agent': 'a-cli/1.2.3' })
     }
     const tokens = { input: 100, cachedInput: 40, output: 9, thinking: 3 }
     const record = (n: number, dialect: string, family: string, model: string, path: string, tool: string) => ({
@@ -40,6 +40,7 @@ test('a path is known behind any prefix, and every request is recorded without i
       family,
       model,
       key: 'vk',
+      userAgent: 'a-cli/1.2.3',
       bytes: provider.requests[n - 1]?.bytes,
       tools: [tool],
       toolResults: 0,

@@ -179,6 +179,7 @@ function openRecord(room: Room, request: IncomingMessage, raw: string, dialect: 
     family: dialect ? (familyOf(ask?.model ?? '') ?? dialect.family) : null,
     model: ask?.model || null,
     key: presentedKey(request.headers, new URL(path, 'http://loopback').searchParams),
+    userAgent: request.headers['user-agent'] ?? null,
     bytes: Buffer.byteLength(raw),
     tools: ask?.tools.map((tool) => tool.name) ?? [],
     toolResults: ask?.toolResults ?? 0,

@@ -15,6 +15,8 @@ export type RequestRecord = {
   family: string | null
   model: string | null
   key: string | null
+  /** What the client calls itself: `claude-cli/2.1.330 …`. */
+  userAgent: string | null
   bytes: number
   tools: readonly string[]
   toolResults: number

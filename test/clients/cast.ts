@@ -1,0 +1,51 @@
+/**
+ * Who takes part: each client, the family whose models it drives, and how its program is found. The three vendors' models are those that `init` writes;
+ * the fourth one's name tells no family, and it is asked by chat completions.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pinnedModels } from '../../src/cli/init-file.ts'
+
+export type Client = {
+  name: 'claude' | 'codex' | 'gemini' | 'opencode'
+  family: string
+  model: string
+  /** Null: found on PATH, as a user's own would be. */
+  program: string[] | null
+  /** The version that package.json pins. */
+  version: string
+}
+
+/** The clients that npm has put into `folder`. For opencode the lockfile has builds for Linux on x64 alone: elsewhere it is missing. */
+export function castOf(folder: string): Client[] {
+  const { dependencies, optionalDependencies } = JSON.parse(
+    readFileSync(join(import.meta.dirname, 'package.json'), 'utf8'),
+  ) as Record<string, Record<string, string>>
+  const pinned = (name: string) => {
+    const version = { ...dependencies, ...optionalDependencies }[name]
+    if (version === undefined) throw new Error(`package.json does not pin ${name}`)
+    return version
+  }
+  const vendor = (name: Client['name'], family: string, npmName: string): Client => {
+    const model = pinnedModels[family]
+    if (model === undefined) throw new Error(`init knows no model of ${family}`)
+    return { name, family, model, program: null, version: pinned(npmName) }
+  }
+  const opencode = join(folder, 'node_modules/opencode-linux-x64/bin/opencode')
+  return [
+    vendor('claude', 'anthropic', '@anthropic-ai/claude-code'),
+    vendor('codex', 'openai', '@openai/codex'),
+    vendor('gemini', 'google', '@google/gemini-cli'),
+    ...(existsSync(opencode)
+      ? [
+          {
+            name: 'opencode' as const,
+            family: 'moonshot',
+            model: 'kimi-k3',
+            program: [opencode],
+            version: pinned('opencode-linux-x64'),
+          },
+        ]
+      : []),
+  ]
+}
