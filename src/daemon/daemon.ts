@@ -37,8 +37,8 @@ import type { StagePorts } from '../stage/stage.ts'
 import { openDatabase, type Database, type Reader, type Tx } from '../store/database.ts'
 import { append } from '../store/log.ts'
 import { daemonRow, takeEpoch, type ProcessRow } from '../store/lease.ts'
-import { grantKey } from '../store/ledger.ts'
-import { listRepos, repoById } from '../store/task.ts'
+import { grantKey, setLimit } from '../store/ledger.ts'
+import { listRepos, loadTask, repoById } from '../store/task.ts'
 import { findAgents, type FoundAgents } from './agents.ts'
 import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, machineClosed, takeSnapshot } from './health.ts'
@@ -68,7 +68,7 @@ export type Daemon = {
   keys: Map<string, string>
   snapshot(reader: Reader, tasks: readonly Task[], idleMs: Snapshot['idleMs']): Promise<Snapshot>
   mint(tx: Tx, grant: { attempt: string; task: Task; step: string; family: string; model: string }): Promise<string>
-  openGateway(attempt: string, key: string): Promise<{ socket: string }>
+  openGateway(attempt: string, key: string, context: RepoContext): Promise<{ socket: string }>
   repository(id: string): Promise<RepoContext | Refusal>
   flowPolicy(context: RepoContext | null): FlowPolicy
   intentHappened(task: Task, context: RepoContext): Promise<boolean>
@@ -182,7 +182,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
       failed: (error) => void failed('pool', error),
     }),
   )
-  const grants = new Map<string, Grant>()
+  const grants = new Map<string, { grant: Grant; isUsual: boolean }>()
   const read = repositoryReader({ git, settings, repos: paths.repos, env })
   const stagePorts: StagePorts = {
     world,
@@ -213,7 +213,8 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
       takeSnapshot(reader, { tasks, idleMs, settings, agents, at: world.clock.now(), closed: closed.why }),
     async mint(tx, { attempt, task, step, family, model }) {
       const key = `vk-${attempt}-${world.secret(24)}`
-      const limitNanoUsd = task.budgetNanoUsd ?? settings.money.taskNanoUsd
+      const root = task.root === task.id ? task : ((await loadTask(tx, task.root)) ?? task)
+      const limitNanoUsd = root.budgetNanoUsd ?? settings.money.taskNanoUsd // parts draw on what their root may spend
       const grant: Grant = {
         attempt,
         task: task.id,
@@ -226,14 +227,17 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         limitNanoUsd,
       }
       await grantKey(tx, key, grant)
-      tx.afterCommit(() => grants.set(attempt, grant))
+      tx.afterCommit(() => grants.set(attempt, { grant, isUsual: root.budgetNanoUsd === null }))
       return key
     },
-    async openGateway(attempt, key) {
-      const grant = grants.get(attempt)
-      if (!grant) throw new Error(`attempt ${attempt} has no grant`)
+    async openGateway(attempt, key, { settings: { money } }) {
+      const granted = grants.get(attempt)
+      if (!granted) throw new Error(`attempt ${attempt} has no grant`)
       grants.delete(attempt)
-      return gateway.open(key, grant)
+      const { grant, isUsual } = granted
+      const most = isUsual ? Math.min(grant.limitNanoUsd, money?.taskNanoUsd ?? Infinity) : grant.limitNanoUsd
+      if (most < grant.limitNanoUsd) await database.write((tx) => setLimit(tx, grant.scope, most))
+      return gateway.open(key, { ...grant, limitNanoUsd: most })
     },
     async repository(id) {
       const row = await database.read((reader) => repoById(reader, id))

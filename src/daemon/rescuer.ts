@@ -6,6 +6,7 @@ import { rm } from 'node:fs/promises'
 import type { AttemptEnded, TaskEvent } from '../core/event.ts'
 import { conclude } from '../core/flow.ts'
 import { isRefusal } from '../core/refusal.ts'
+import { evolve, type Task } from '../core/task.ts'
 import { append } from '../store/log.ts'
 import { deadLeases, forgetProcess, recordedProcesses, releaseLease, type Lease } from '../store/lease.ts'
 import { loadTask } from '../store/task.ts'
@@ -47,6 +48,7 @@ async function giveBack(daemon: Daemon, lease: Lease): Promise<void> {
   const task = await database.read((reader) => loadTask(reader, lease.task))
   const context = task ? await daemon.repository(task.repo) : null
   const known = context === null || isRefusal(context) ? null : context
+  if (task?.intent && !known) return // whether it landed is not known while the repository cannot be read: the next pass looks again
   const happened = task?.intent && known ? await daemon.intentHappened(task, known) : false
   await database.write(async (tx) => {
     if (!(await releaseLease(tx, lease))) return
@@ -58,19 +60,17 @@ async function giveBack(daemon: Daemon, lease: Lease): Promise<void> {
   })
 }
 
-function lost(
-  daemon: Daemon,
-  lease: Lease,
-  task: NonNullable<Awaited<ReturnType<typeof loadTask>>>,
-  context: RepoContext | null,
-  at: number,
-): TaskEvent[] {
+function lost(daemon: Daemon, lease: Lease, task: Task, context: RepoContext | null, at: number): TaskEvent[] {
   const ending = {
     ended: endedAs(daemon, lease, 'lost', 'the daemon or its worker died'),
     product: null,
     feedback: null,
   }
-  return conclude(task, ending, daemon.flowPolicy(context), { at, chance: daemon.world.random() })
+  const refused: TaskEvent[] = task.intent
+    ? [{ type: 'landing.refused', attempt: lease.attempt, why: 'the daemon died before the branch moved' }]
+    : []
+  const now = refused.reduce((each, event) => evolve(each, event, at), task)
+  return [...refused, ...conclude(now, ending, daemon.flowPolicy(context), { at, chance: daemon.world.random() })]
 }
 
 function endedAs(daemon: Daemon, { attempt }: Lease, outcome: AttemptEnded['outcome'], reason: string): AttemptEnded {

@@ -13,7 +13,7 @@ import { without, type StageResult } from '../stage/stage.ts'
 import type { Tx } from '../store/database.ts'
 import { append } from '../store/log.ts'
 import { keepGateResult } from '../store/lease.ts'
-import { loadTask } from '../store/task.ts'
+import { countParts, loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import { landIntended } from './lander.ts'
 import type { RepoContext } from './repository.ts'
@@ -54,7 +54,7 @@ async function finish(
     if (!task?.running.some(({ attempt }) => attempt === carried.attempt)) return
     const at = world.clock.now()
     for (const report of result.reports) await keepGateResult(tx, report, at)
-    const ending = endingOf(carried, running, result, transcript, wire)
+    const ending = endingOf(carried, running, await withinRoot(tx, task, result), transcript, wire)
     const events = conclude(task, ending, daemon.flowPolicy(context), { at, chance: world.random() })
     await append(tx, {
       at,
@@ -126,6 +126,20 @@ function bySeen(product: Product, family: string, model: string): Product {
     case 'land':
       return product
   }
+}
+
+/** numbers.md: parts of one root that are open at a time, however deep. */
+const mostParts = 40
+
+/** A plan whose parts would be too many for its root is a question for a person, not something to begin. */
+async function withinRoot(tx: Tx, task: Task, result: StageResult): Promise<StageResult> {
+  const { product, promptSha256, killed } = result
+  if (product?.step !== 'plan' || task.kind === 'architect' || product.plan.subTasks.length === 0) return result
+  const open = await countParts(tx, task.root)
+  const all = open + product.plan.subTasks.length
+  if (all <= mostParts) return result
+  const why = `the plan has ${product.plan.subTasks.length} parts, and ${open} of ${task.root} are open: at most ${mostParts} may be`
+  return without('refused', why, { promptSha256, killed })
 }
 
 /** Sub-tasks of a plan, as tasks of their own in the same transaction; the parent then waits for them. */

@@ -4,15 +4,17 @@
  */
 import type { AgentEvent } from '../agent/agent.ts'
 import { silenceMs } from '../core/patience.ts'
-import type { Task } from '../core/task.ts'
+import type { Role, Task } from '../core/task.ts'
 import type { Carried } from '../engine/engine.ts'
 import type { Daemon } from './daemon.ts'
 
 /** Watches until `end`; revokes the attempt as `stalled` or `timed-out`. */
-export function keepVigil(daemon: Daemon, carried: Carried, task: Task) {
+export function keepVigil(daemon: Daemon, carried: Carried, task: Task, role: Role) {
   const { world, settings, engine, gateway } = daemon
   const began = world.clock.mono()
   const window = silenceMs(task.size, settings.patience)
+  const { wallMs } = settings.patience
+  const longest = role === 'reviewer' ? Math.min(settings.review.reviewerMs, wallMs) : wallMs
   let activeAt = began
   let moved = false
   let ended = false
@@ -26,7 +28,7 @@ export function keepVigil(daemon: Daemon, carried: Carried, task: Task) {
   let cancel = () => {}
   const look = () => {
     const now = world.clock.mono()
-    if (now - began > settings.patience.wallMs) return engine.revoke(carried.attempt, 'timed-out')
+    if (now - began > longest) return engine.revoke(carried.attempt, 'timed-out')
     if (now - activeAt > window) return engine.revoke(carried.attempt, 'stalled')
     const wasMoved = moved
     moved = false
@@ -40,7 +42,7 @@ export function keepVigil(daemon: Daemon, carried: Carried, task: Task) {
       },
     )
   }
-  cancel = world.timer.after(Math.min(settings.lease.beatMs, window), look)
+  cancel = world.timer.after(Math.min(settings.lease.beatMs, window, longest), look)
   return {
     active,
     onAgentEvent: (_event: AgentEvent) => active(),

@@ -34,7 +34,7 @@ export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<vo
   if (!task || !running) throw new Error(`attempt ${carried.attempt} was handed out but is not running`)
   const folder = join(paths.areas, carried.attempt)
   const transcript = await openTranscript(daemon.transcriptFile(carried.attempt), daemon.secrets())
-  const vigil = keepVigil(daemon, carried, task)
+  const vigil = keepVigil(daemon, carried, task, running.role)
   let result: StageResult
   let context: RepoContext | null = null
   try {
@@ -44,7 +44,7 @@ export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<vo
       context = found
       const key = keys.get(carried.attempt) ?? null
       const opened =
-        key === null ? null : { ...(await daemon.openGateway(carried.attempt, key)), url: gateway.url, key }
+        key === null ? null : { ...(await daemon.openGateway(carried.attempt, key, context)), url: gateway.url, key }
       const work: Work = {
         ...workOf(daemon, carried, task, running, context),
         folder,

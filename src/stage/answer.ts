@@ -14,6 +14,9 @@ const mostFindings = 50
 
 const text = z.string().max(20_000)
 
+/** A part lands something: a report in the middle of a change helps nobody. */
+const partKinds = kinds.filter((kind) => kind !== 'review' && kind !== 'architect')
+
 const planSchema = z.object({
   approach: text.min(1),
   files: z.array(z.string().max(4096)).max(500).default([]),
@@ -23,13 +26,17 @@ const planSchema = z.object({
       z.object({
         title: z.string().min(1).max(200),
         text: text.default(''),
-        kind: z.enum(kinds).default('feature'),
+        kind: z.enum(partKinds).default('feature'),
         size: z.enum(sizes).default('small'),
         acceptance: z.array(text).max(50).default([]),
         after: z.array(z.number().int().min(0)).default([]),
       }),
     )
     .max(mostSubTasks)
+    .refine(
+      (parts) => parts.every(({ after }, index) => after.every((each) => each < index)),
+      'after may only name earlier parts',
+    )
     .default([]),
 })
 

@@ -65,6 +65,14 @@ export const heldTasks = async (reader: Reader, limit: number): Promise<Task[]> 
 export const childrenOf = async (reader: Reader, parent: string): Promise<Task[]> =>
   (await reader.all<Doc>('select doc from task where parent = :parent order by added_at, id', { parent })).map(decode)
 
+/** How many parts of a root, however deep, are not over. */
+export const countParts = async (reader: Reader, root: string): Promise<number> =>
+  (await reader.get<{ n: number }>(
+    `select count(*) as n from task
+     where state not in ('done', 'cancelled') and parent is not null and doc ->> '$.root' = :root`,
+    { root },
+  ))!.n
+
 /** Tasks that are not over and start only after this one, oldest first. */
 export const waitingFor = async (reader: Reader, id: string): Promise<Task[]> =>
   (
