@@ -6,6 +6,7 @@ import type { OperatorSettings, RepositorySettings } from '../core/setting.ts'
 import type { Git, RepoStores, Sha } from '../git/git.ts'
 import { parseRepositoryConfig, tighten } from '../host/config.ts'
 import { resolveToolchain } from '../host/detect.ts'
+import { pinFiles } from '../host/shim.ts'
 import type { Work } from '../stage/stage.ts'
 import type { RepoRow } from '../store/task.ts'
 
@@ -24,6 +25,12 @@ export const storesOf = (repos: string, { id, path }: Pick<RepoRow, 'id' | 'path
   mirror: join(repos, id, 'mirror.git'),
   quarantine: join(repos, id, 'quarantine.git'),
 })
+
+/** The files by which a repository says which version of a tool it wants, as the base has them. */
+async function readPins(git: Git, stores: RepoStores, commit: Sha): Promise<Map<string, string>> {
+  const texts = await Promise.all(pinFiles.map((path) => git.readFile(stores, commit, path)))
+  return new Map(pinFiles.flatMap((path, index) => (texts[index] ? [[path, texts[index]] as const] : [])))
+}
 
 /** The hosts its set-up asks, as its commands and its lockfiles on this commit say. */
 async function registriesAt(
@@ -76,7 +83,8 @@ export function repositoryReader(ports: {
     if (isRefusal(parsed)) return parsed
     const tightened = tighten(settings, parsed)
     if (isRefusal(tightened)) return tightened
-    const toolchain = resolveToolchain(parsed, ports.env)
+    const pins = await readPins(git, stores, tips.base)
+    const toolchain = resolveToolchain(parsed, ports.env, (path) => pins.get(path) ?? null)
     const read = { settings: parsed, toolchain, registries: await registriesAt(git, stores, tips.base, parsed) }
     known.set(`${row.id} ${tips.base}`, read)
     return { repo, ...read }

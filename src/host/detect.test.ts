@@ -50,7 +50,7 @@ test('a package.json with a lockfile gives set-up, key, gates and tools of its p
   )
 })
 
-test('Python, Go, Rust and make are proposed for, each keeping its dependencies inside the tree', () => {
+test('Python, Go, Rust, Java, Ruby and make are proposed for, each keeping its dependencies inside the tree', () => {
   const rows = [
     [
       { 'pyproject.toml': '[project]\ndependencies = ["pytest>=8", "ruff"]', 'uv.lock': '' },
@@ -70,6 +70,27 @@ test('Python, Go, Rust and make are proposed for, each keeping its dependencies 
       ['CARGO_HOME="$PWD/.cargo-home" cargo fetch --locked'],
       ['CARGO_HOME="$PWD/.cargo-home" cargo test --locked --offline'],
       ['cargo', 'rustc', 'cc'],
+    ],
+    [
+      { 'pom.xml': '', mvnw: '', '.mvn/wrapper/maven-wrapper.properties': '' },
+      [
+        './mvnw --batch-mode -Dmaven.repo.local=.m2/repository dependency:go-offline',
+        './mvnw --batch-mode -Dmaven.repo.local=.m2/repository -DskipTests verify',
+      ],
+      ['./mvnw --batch-mode -Dmaven.repo.local=.m2/repository --offline verify'],
+      ['java'],
+    ],
+    [
+      { 'build.gradle.kts': '', 'gradle/libs.versions.toml': '' },
+      ['GRADLE_USER_HOME="$PWD/.gradle-home" gradle --no-daemon testClasses'],
+      ['GRADLE_USER_HOME="$PWD/.gradle-home" gradle --no-daemon --offline check'],
+      ['java', 'gradle'],
+    ],
+    [
+      { Gemfile: 'gem "rspec"\ngem "rubocop"\n', 'Gemfile.lock': '' },
+      ['BUNDLE_PATH=vendor/bundle BUNDLE_FROZEN=true bundle install'],
+      ['BUNDLE_PATH=vendor/bundle bundle exec rubocop', 'BUNDLE_PATH=vendor/bundle bundle exec rspec'],
+      ['ruby', 'bundle'],
     ],
     [{ Makefile: 'CC := gcc\nlint: x\ntest:\n\ttrue\n' }, [], ['make lint', 'make test'], ['make']],
   ] as const
@@ -101,8 +122,8 @@ test('what could not be found is said', () => {
     missing({ 'package.json': '{"scripts":{"test":"echo \\"Error: no test specified\\" && exit 1"}}' }),
     [untested],
   )
-  assert.deepEqual(missing({ 'pom.xml': '', 'ui/package.json': '' }), [
-    'pom.xml: Maven is not proposed for; write its setup and gates by hand',
+  assert.deepEqual(missing({ 'composer.json': '', 'ui/package.json': '' }), [
+    'composer.json: Composer is not proposed for; write its setup and gates by hand',
     'only the root was looked at; there is also ui/package.json',
     untested,
   ])
@@ -175,7 +196,7 @@ test('a folder that mixes programs with more is shown alone or not at all, whate
 })
 
 test('the files that init writes are read back to what was chosen', async (context) => {
-  const detected = detectRepository(look({ 'package.json': manifest, 'package-lock.json': '', 'pom.xml': '' }))
+  const detected = detectRepository(look({ 'package.json': manifest, 'package-lock.json': '', 'mix.exs': '' }))
   const { gates, missing: _, found: __, ...rest } = detected
   assert.deepEqual(await parseRepositoryConfig(writeRepositoryConfig({ base: 'main', detected })), {
     ...defaultRepositorySettings(),

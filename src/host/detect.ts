@@ -4,12 +4,13 @@
  * The operator's PATH is the authority: a repository can name a program, but only what PATH leads to is mounted, and never a home folder, a
  * folder that holds one, or one with our own state or configuration in it.
  */
-import { accessSync, closeSync, constants, openSync, readFileSync, readSync, realpathSync, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs'
 import { basename, delimiter, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import type { RepositorySettings } from '../core/setting.ts'
 import { ecosystems, type Look, type Proposal, unknownTo } from './ecosystem.ts'
 import { Fault } from './fault.ts'
 import { type Env, findPaths } from './path.ts'
+import { behindShim, type ReadPin } from './shim.ts'
 
 export type Detected = Omit<Proposal, 'found'> & { found: string[] }
 
@@ -46,8 +47,8 @@ const systemFolders = ['/usr', '/bin', '/sbin', '/lib', '/lib64']
 const standardPath = ['/usr/local/bin', '/usr/bin', '/bin']
 
 /** Folders for the programs a repository needs. Faults: `tool-missing` when one it names in `toolchain` is not there or may not be mounted. */
-export function resolveToolchain(settings: RepositorySettings, env: Env): string[] {
-  const { folders, missing } = examineToolchain(settings, env)
+export function resolveToolchain(settings: RepositorySettings, env: Env, pin?: ReadPin): string[] {
+  const { folders, missing } = examineToolchain(settings, env, pin)
   if (missing.length === 0) return folders
   throw new Fault('tool-missing', missing.map(({ name, why }) => `${name}: ${why}`).join('; '), {
     hint: 'install it, or correct `toolchain:` in tri-agent.yaml',
@@ -58,10 +59,11 @@ export function resolveToolchain(settings: RepositorySettings, env: Env): string
 export function examineToolchain(
   settings: Pick<RepositorySettings, 'toolchain' | 'setup' | 'gates'>,
   env: Env,
+  pin: ReadPin = () => null,
 ): Toolchain {
   const folders = new Set<string>()
   const missing: Toolchain['missing'] = []
-  const bounds = boundsOf(env)
+  const bounds = boundsOf(env, pin)
   for (const name of settings.toolchain) {
     const why = isAbsolute(name)
       ? addFolder(resolve(name), env, bounds, folders)
@@ -82,11 +84,11 @@ export function programsIn(command: string): string[] {
     .filter((word) => word !== undefined)
 }
 
-type Bounds = { home: string | null; own: string[] }
+type Bounds = { home: string | null; own: string[]; pin: ReadPin }
 
-function boundsOf(env: Env): Bounds {
+function boundsOf(env: Env, pin: ReadPin): Bounds {
   const { stateFolder, keys, configFile } = findPaths(env)
-  return { home: env['HOME'] ? resolve(env['HOME']) : null, own: [stateFolder, keys, dirname(configFile)] }
+  return { home: env['HOME'] ? resolve(env['HOME']) : null, own: [stateFolder, keys, dirname(configFile)], pin }
 }
 
 const isWithin = (path: string, folder: string): boolean =>
@@ -118,13 +120,22 @@ function addProgram(name: string, env: Env, bounds: Bounds, folders: Set<string>
   if (!/^[\w.+-]+$/.test(name)) return 'is not the name of a program'
   const found = findProgram(name, env)
   if (found === null) return 'is not on PATH'
-  const real = realTool(realpathSync(found), basename(found), bounds)
+  const behind = behindShim(found, env, bounds.pin)
+  if (behind === null) return `is a shim (${found}) for which no version is chosen`
+  const { real, isShim } = behind
   const isSystem = systemFolders.some((system) => isWithin(real, system))
-  const why = add(dirname(found), bounds, folders) ?? (isSystem ? null : add(dirname(real), bounds, folders))
+  const onPath = isShim ? null : add(homebrewOf(found) ?? dirname(found), bounds, folders)
+  const why = onPath ?? (isSystem ? null : add(dirname(real), bounds, folders))
   if (why !== null) return why
   if (isWithin(real, '/nix/store')) folders.add('/nix/store')
   const interpreter = interpreterOf(real)
   return interpreter === null || depth > 2 ? null : addProgram(interpreter, env, bounds, folders, depth + 1)
+}
+
+/** What Homebrew installs finds its libraries by the path of the whole prefix, so that is what is shown. */
+const homebrewOf = (found: string): string | null => {
+  const prefix = ['/opt/homebrew', '/home/linuxbrew/.linuxbrew'].find((each) => isWithin(found, each))
+  return prefix === undefined ? null : `${prefix}/bin`
 }
 
 /** An absolute folder is taken only when PATH leads into it, so that a repository cannot ask for any folder of the machine. */
@@ -157,19 +168,6 @@ export function findProgram(name: string, env: Env): string | null {
     }
   }
   return null
-}
-
-/** rustup stands in for every tool of Rust and needs its own home to find the real one: that one is taken. */
-function realTool(real: string, name: string, { home }: Bounds): string {
-  if (basename(real) !== 'rustup' || home === null) return real
-  const rustup = join(home, '.rustup')
-  try {
-    const chosen = /^default_toolchain\s*=\s*"([^"/]+)"/m.exec(readFileSync(join(rustup, 'settings.toml'), 'utf8'))?.[1]
-    const tool = join(rustup, 'toolchains', chosen ?? '', 'bin', name)
-    return statSync(tool).isFile() ? tool : real
-  } catch {
-    return real // no toolchain installed: rustup itself will say so
-  }
 }
 
 /** `node` for a script that begins `#!/usr/bin/env node`; null for anything else. */

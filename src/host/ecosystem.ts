@@ -172,11 +172,72 @@ const make: Ecosystem = (look) => {
   return { ...nothing(file), gates, toolchain: ['make'] }
 }
 
+/** Dependencies of Java's tools lie in HOME, which is emptied: each is told of a folder in the tree instead. */
+const maven: Ecosystem = (look) => {
+  if (!has(look, 'pom.xml')) return null
+  const program = has(look, 'mvnw') ? './mvnw' : 'mvn'
+  const into = `${program} --batch-mode -Dmaven.repo.local=.m2/repository`
+  return {
+    found: 'pom.xml',
+    // verify without tests fetches what the build itself needs, plugins of the test phase included; go-offline alone does not
+    setup: [`${into} dependency:go-offline`, `${into} -DskipTests verify`],
+    setupKey: ['pom.xml', ...present(look, ['.mvn/wrapper/maven-wrapper.properties', '.mvn/extensions.xml'])],
+    gates: [{ name: 'test', command: `${into} --offline verify` }],
+    toolchain: ['java', ...(program === 'mvn' ? ['mvn'] : [])],
+    missing: [],
+  }
+}
+
+const gradle: Ecosystem = (look) => {
+  const files = present(look, ['build.gradle', 'build.gradle.kts', 'settings.gradle', 'settings.gradle.kts'])
+  if (files.length === 0) return null
+  const wrapped = has(look, 'gradlew')
+  const into = `GRADLE_USER_HOME="$PWD/.gradle-home" ${wrapped ? './gradlew' : 'gradle'} --no-daemon`
+  const locks = present(look, [
+    'gradle.lockfile',
+    'gradle/libs.versions.toml',
+    'gradle/wrapper/gradle-wrapper.properties',
+  ])
+  return {
+    found: files[0]!,
+    setup: [`${into} testClasses`],
+    setupKey: [...files, ...locks],
+    gates: [{ name: 'test', command: `${into} --offline check` }],
+    toolchain: ['java', ...(wrapped ? [] : ['gradle'])],
+    missing: [],
+  }
+}
+
+const bundler: Ecosystem = (look) => {
+  const text = look.read('Gemfile')
+  if (text === null) return null
+  const locked = has(look, 'Gemfile.lock')
+  const home = 'BUNDLE_PATH=vendor/bundle'
+  const uses = (gem: string) => new RegExp(String.raw`^\s*gem\s+["']${gem}["']`, 'm').test(text)
+  const files = look.list()
+  const test =
+    files.some((path) => path.startsWith('spec/')) || uses('rspec')
+      ? 'rspec'
+      : files.some((path) => path.startsWith('test/'))
+        ? 'rake test'
+        : null
+  return {
+    found: locked ? 'Gemfile with Gemfile.lock' : 'Gemfile',
+    setup: locked ? [`${home} BUNDLE_FROZEN=true bundle install`] : [],
+    setupKey: locked ? ['Gemfile', 'Gemfile.lock', ...present(look, ['.ruby-version'])] : [],
+    gates: locked
+      ? [
+          ...(uses('rubocop') ? [{ name: 'lint', command: `${home} bundle exec rubocop` }] : []),
+          ...(test === null ? [] : [{ name: 'test', command: `${home} bundle exec ${test}` }]),
+        ]
+      : [],
+    toolchain: ['ruby', 'bundle'],
+    missing: locked ? [] : ['Gemfile.lock is not committed: commit it, then set-up can be repeated exactly'],
+  }
+}
+
 /** Known by sight, but not well enough to propose anything. */
 const strangers: readonly (readonly [file: RegExp, what: string])[] = [
-  [/^pom\.xml$/, 'Maven'],
-  [/^(?:build\.gradle(?:\.kts)?|gradlew)$/, 'Gradle'],
-  [/^Gemfile$/, 'Bundler'],
   [/^composer\.json$/, 'Composer'],
   [/^mix\.exs$/, 'Mix'],
   [/^[^/]+\.(?:sln|csproj)$/, '.NET'],
@@ -192,7 +253,9 @@ export function unknownTo(look: Look): string[] {
     return file === undefined ? [] : [`${file}: ${what} is not proposed for; write its setup and gates by hand`]
   })
   const nested = files.filter((path) =>
-    /^(?!.*(?:node_modules|vendor|test|fixture)).+\/(?:package\.json|pyproject\.toml|go\.mod|Cargo\.toml)$/.test(path),
+    /^(?!.*(?:node_modules|vendor|test|fixture)).+\/(?:package\.json|pyproject\.toml|go\.mod|Cargo\.toml|pom\.xml|Gemfile)$/.test(
+      path,
+    ),
   )
   const workspaces = nested.slice(0, 3).join(', ')
   return nested.length === 0
@@ -200,7 +263,7 @@ export function unknownTo(look: Look): string[] {
     : [...seen, `only the root was looked at; there is also ${workspaces}${nested.length > 3 ? ' …' : ''}`]
 }
 
-export const ecosystems: readonly Ecosystem[] = [javascript, python, go, rust, make]
+export const ecosystems: readonly Ecosystem[] = [javascript, python, go, rust, maven, gradle, bundler, make]
 
 const nothing = (found: string): Proposal => ({ found, setup: [], setupKey: [], gates: [], toolchain: [], missing: [] })
 

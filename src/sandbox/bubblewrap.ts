@@ -2,7 +2,7 @@
  * The words that tell bubblewrap what a contained process sees: a read-only system, its own folders, its own /proc, /dev and /tmp, an environment
  * we wrote. Pure but for looking at how this system lays out /bin and /lib. It never binds a folder of the host writable but those of the box.
  */
-import { lstatSync, readlinkSync } from 'node:fs'
+import { lstatSync, readdirSync, readlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Box } from './sandbox.ts'
 
@@ -30,7 +30,14 @@ const systemFolders = [
   '/etc/ld.so.conf',
   '/etc/ld.so.conf.d',
   '/nix/store',
+  '/etc/maven/m2.conf', // not its settings.xml: that one may hold a password
+  '/etc/maven/logging',
 ]
+/** Debian keeps half of a Java below /etc, and links to it: without that no Java starts. */
+const javaFolders = (): string[] =>
+  readdirSync('/etc')
+    .filter((name) => /^java-\d+-/.test(name))
+    .map((name) => `/etc/${name}`)
 /** Links into /usr on most systems, folders of their own on some. */
 const mergedFolders = ['/bin', '/sbin', '/lib', '/lib32', '/lib64']
 
@@ -51,7 +58,7 @@ export function bubblewrapOptions({ node, forwarder, etc }: View, box: Box): str
   return [
     ...words('--unshare-all --unshare-user --disable-userns --uid 1000 --gid 1000'),
     ...words('--die-with-parent --new-session --clearenv --cap-drop ALL --hostname agent'),
-    ...systemFolders.flatMap((folder) => ['--ro-bind-try', folder, folder]),
+    ...[...systemFolders, ...javaFolders()].flatMap((folder) => ['--ro-bind-try', folder, folder]),
     ...mergedFolders.flatMap(asOnHost),
     ...Object.keys(etcFiles).flatMap((name) => bind('ro', join(etc, name), `/etc/${name}`)),
     ...words('--proc /proc --ro-bind /proc/sys /proc/sys'),

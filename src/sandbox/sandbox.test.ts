@@ -39,6 +39,19 @@ function difference(name: string, body: (sandbox: Sandbox) => Promise<unknown>, 
     assert.deepEqual(await body(open as Sandbox), group))
 }
 
+law('the Java and the Maven of the system start, where there are any', async (sandbox) => {
+  const area = await freshArea(folder)
+  const script =
+    'for tool in java mvn; do ! command -v $tool >/dev/null || $tool -version >/dev/null 2>err || { cat err; exit 1; }; done'
+  assert.deepEqual(await see(sandbox, shell(area, script)), {
+    stdout: '',
+    stderr: '',
+    code: 0,
+    signal: null,
+    survivors: 0,
+  })
+})
+
 law('exit code, both streams and stdin pass as they are', async (sandbox) => {
   const area = await freshArea(folder)
   assert.deepEqual(await see(sandbox, shell(area, 'cat; echo problem >&2; exit 3', 'sh', { stdin: 'grüß\ndich' })), {
