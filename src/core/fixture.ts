@@ -36,7 +36,7 @@ export const added = (task: string, more: Partial<TaskAdded> = {}): TaskAdded =>
   ...more,
 })
 
-export const ended = (
+const ended = (
   attempt: string,
   outcome: Outcome = 'passed',
   more: Partial<AttemptEnded> = {},

@@ -97,22 +97,26 @@ async function snapshot<T>(db: DatabaseSync, body: () => Promise<T>): Promise<T>
 async function commitBatch(db: DatabaseSync, batch: Waiting[]): Promise<void> {
   const answers: Answer[] = []
   const listeners: (() => void)[] = []
-  let ticked = false
-  const tick = setImmediate(() => (ticked = true))
+  let tick = nextTick()
   try {
     db.exec('begin immediate')
     for (const { body, resolve, reject } of batch) {
       const heard: (() => void)[] = []
+      let over = false
       db.exec('savepoint caller')
       try {
-        const value = await body({ ...statements(db), afterCommit: (listener) => heard.push(listener) })
-        if (ticked) throw new Error('a timer tick passed inside a transaction: something foreign was awaited in it')
+        const tx = { ...statements(db, () => over), afterCommit: (listener: () => void) => void heard.push(listener) }
+        const value = await Promise.race([body(tx), tick.passed])
         db.exec('release caller')
         listeners.push(...heard)
         answers.push(() => resolve(value))
       } catch (error) {
         db.exec('rollback to caller; release caller')
         answers.push(() => reject(error))
+        tick.cancel()
+        tick = nextTick() // the next caller is not to blame
+      } finally {
+        over = true
       }
     }
     db.exec('commit')
@@ -121,18 +125,30 @@ async function commitBatch(db: DatabaseSync, batch: Waiting[]): Promise<void> {
     for (const { reject } of batch) reject(explain(error))
     return
   } finally {
-    clearImmediate(tick)
+    tick.cancel()
   }
   for (const answer of answers) answer()
   for (const listener of listeners) listener()
 }
 
+/** Rejects as soon as the event loop has turned. */
+function nextTick(): { passed: Promise<never>; cancel: () => void } {
+  const { promise: passed, reject } = Promise.withResolvers<never>()
+  passed.catch(() => {}) // nobody may be looking when it happens
+  const tick = setImmediate(() =>
+    reject(new Error('a timer tick passed inside a transaction: something foreign was awaited in it')),
+  )
+  return { passed, cancel: () => clearImmediate(tick) }
+}
+
 const prepared = new WeakMap<DatabaseSync, Map<string, StatementSync>>()
 
-function statements(db: DatabaseSync): Reader & Pick<Tx, 'run'> {
+/** Queries of one caller, until `isOver`: after that they would write into the transaction of another. */
+function statements(db: DatabaseSync, isOver = () => false): Reader & Pick<Tx, 'run'> {
   const cache = prepared.get(db) ?? new Map<string, StatementSync>()
   prepared.set(db, cache)
   const statement = (sql: string) => {
+    if (isOver()) throw new Error('the transaction is over: a statement came after its end')
     let found = cache.get(sql)
     if (!found) cache.set(sql, (found = db.prepare(sql)))
     return found

@@ -10,7 +10,7 @@ const applicationId = 0x54524941
 const folder = join(import.meta.dirname, 'migrations')
 
 /** The migrations of this program, in order. */
-const migrations = (): { name: string; sql: string }[] =>
+export const migrations = (): { name: string; sql: string }[] =>
   readdirSync(folder)
     .filter((name) => name.endsWith('.sql'))
     .toSorted()
