@@ -190,3 +190,36 @@ test('a file has at most 400 lines and begins with what it is', () => {
     ['What it is.', 'What it is.', null, null, null],
   )
 })
+
+/** The composition root names everything there is, once and in order; cut up it would say the same in more places. */
+const longest = ['src/daemon/daemon.ts: wire']
+
+test('a function has at most 60 lines, those of functions inside it not counted', () => {
+  const functions = sources.flatMap(({ path, functions: own }) => own.map((each) => ({ path, ...each })))
+  assert.ok(functions.length > 1000, `${functions.length} functions`)
+  assert.deepEqual(
+    functions.filter(({ lines }) => lines > 60).map(({ path, name }) => `${path}: ${name}`),
+    longest,
+  )
+  const source = `function a() {\n${'  1\n'.repeat(9)}}\nconst b = () => {\n  const c = () => {\n    1\n  }\n  return c\n}\n`
+  const lines = harvest('x.ts', source).functions.map(({ name, lines: own }) => `${name} ${own}`)
+  assert.deepEqual(lines.toSorted(), ['a 11', 'b 4', 'c 3'])
+})
+
+test('no class but errors, no variable of a whole module, no file that only passes others on', () => {
+  const isWrong = ({ code, isBarrel }: { code: string; isBarrel: boolean }) =>
+    isBarrel || /^(?:export )?(?:let|var) /m.test(code) || /\bclass (?!\w+ extends \w*(?:Error|Fault)\b)\w+/.test(code)
+  nothing(sources.filter(isWrong).map(({ path }) => path))
+  const bad = [
+    'let x = 1',
+    'export let x = 1',
+    'class A {}',
+    "export * from './a.ts'",
+    "export {\n  a,\n} from './a.ts'\n",
+  ]
+  const good = ['const x = 1', 'class A extends Error {}', "import './a.ts'\nstart()", 'function a() {\n  let b = 1\n}']
+  assert.deepEqual(
+    [...bad, ...good].filter((code) => isWrong(harvest('x.ts', code))),
+    bad,
+  )
+})

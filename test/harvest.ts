@@ -12,12 +12,16 @@ export type Import = { target: string; how: 'static' | 'dynamic' | 'beside' }
 export type Harvest = {
   imports: Import[]
   exports: string[]
+  /** All it exports is another's. */
+  isBarrel: boolean
   /** Every name it declares or uses, but for those it imports and properties of things. */
   names: string[]
   /** Texts of strings and templates, without what is computed in them. */
   literals: string[]
   /** The source with its comments blanked out. */
   code: string
+  /** Each with its own lines: those of functions inside it are theirs. */
+  functions: { name: string; lines: number }[]
   header: string | null
   lines: number
 }
@@ -60,9 +64,8 @@ export function harvest(path: string, source: string): Harvest {
     (text, { start, end }) => text.slice(0, start) + ' '.repeat(end - start) + text.slice(end),
     source,
   )
-  const reexported = module.staticExports.flatMap(({ entries }) =>
-    entries.flatMap((entry) => entry.moduleRequest?.value ?? []),
-  )
+  const exported = module.staticExports.flatMap(({ entries }) => entries)
+  const reexported = exported.flatMap((entry) => entry.moduleRequest?.value ?? [])
   const imported = new Set(module.staticImports.flatMap(({ entries }) => entries.map((entry) => entry.localName.value)))
   const fixed = [...module.staticImports.map((each) => each.moduleRequest.value), ...reexported]
   const dynamic = module.dynamicImports.map(({ moduleRequest: { start, end } }) => word(path, source.slice(start, end)))
@@ -73,10 +76,12 @@ export function harvest(path: string, source: string): Harvest {
       ...dynamic.map((target) => ({ target, how: 'dynamic' as const })),
       ...beside.filter((target) => target.startsWith('.')).map((target) => ({ target, how: 'beside' as const })),
     ],
-    exports: module.staticExports.flatMap(({ entries }) => entries.flatMap((entry) => entry.exportName.name ?? [])),
+    exports: exported.flatMap((entry) => entry.exportName.name ?? []),
+    isBarrel: exported.length > 0 && reexported.length === exported.length,
     names: [...namesIn(program)].filter((name) => !imported.has(name)),
     literals: literalsOf(program),
     code,
+    functions: functionsIn(program, source),
     header: headerOf(source, comments[0]),
     lines: source.split('\n').length - (source.endsWith('\n') ? 1 : 0),
   }
@@ -121,4 +126,23 @@ function namesIn(node: unknown, names = new Set<string>()): Set<string> {
   if (computed === true || shorthand === true) namesIn(key, names)
   for (const each of Object.values(rest)) namesIn(each, names)
   return names
+}
+
+function functionsIn(program: unknown, source: string): { name: string; lines: number }[] {
+  const found: { name: string; lines: number }[] = []
+  const lineAt = (offset: number) => source.slice(0, offset).split('\n').length
+  /** Answers how many lines below a node belong to functions in it. */
+  const look = (node: unknown, name: string): number => {
+    if (Array.isArray(node)) return node.reduce((sum: number, each) => sum + look(each, name), 0)
+    if (typeof node !== 'object' || node === null) return 0
+    const { type, id, key, body, start, end } = node as Record<string, { name?: string } & number>
+    const own = id?.name ?? key?.name ?? name
+    const inside = Object.values(node).reduce((sum: number, each) => sum + look(each, own), 0)
+    if (!body || !/Function/.test(String(type))) return inside
+    const lines = lineAt(end!) - lineAt(start!) + 1
+    found.push({ name: own, lines: lines - inside })
+    return lines - 1
+  }
+  look(program, '')
+  return found
 }

@@ -34,12 +34,13 @@ export const scripted: AgentAdapter = {
 type Line = Record<string, unknown> & { type?: unknown }
 type Final = { ok: boolean; text: string; status: number | null; message: string | null }
 
+const text = (value: unknown) => (typeof value === 'string' ? value : '')
+const count = (value: unknown) => (typeof value === 'number' ? value : 0)
+
 function scriptedParser(): AgentParser {
   let session: string | null = null
   let final: Final | null = null
   let tokens: TokenUse = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 }
-  const text = (value: unknown) => (typeof value === 'string' ? value : '')
-  const count = (value: unknown) => (typeof value === 'number' ? value : 0)
 
   const read = (line: Line): AgentEvent => {
     switch (line.type) {
@@ -48,35 +49,6 @@ function scriptedParser(): AgentParser {
         return { type: 'started', session, model: text(line['model']) || null, version: null }
       case 'text':
         return { type: 'text', text: text(line['text']) }
-      case 'tool_start': {
-        const kind = (['shell', 'edit', 'read'] as const).find((each) => each === line['kind']) ?? 'other'
-        return {
-          type: 'tool',
-          phase: 'start',
-          id: text(line['id']),
-          name: text(line['name']),
-          kind,
-          detail: text(line['detail']),
-        }
-      }
-      case 'tool_end':
-        return {
-          type: 'tool',
-          phase: 'end',
-          id: text(line['id']),
-          name: '',
-          kind: 'other',
-          ok: line['ok'] === true,
-          detail: text(line['detail']),
-        }
-      case 'retry':
-        return {
-          type: 'retry',
-          attempt: null,
-          status: count(line['status']) || null,
-          delayMs: count(line['delayMs']),
-          reason: text(line['reason']),
-        }
       case 'usage': {
         const step = {
           input: count(line['input']),
@@ -106,7 +78,7 @@ function scriptedParser(): AgentParser {
           ...(final.message === null ? {} : { message: final.message }),
         }
       default:
-        return { type: 'unknown', raw: line }
+        return readDeed(line)
     }
   }
 
@@ -131,6 +103,43 @@ function scriptedParser(): AgentParser {
         reason: code === 0 ? 'ended without a last word' : `exit ${code ?? signal}`,
       }
     },
+  }
+}
+
+/** What it does, as against what it says: nothing to remember of it. */
+function readDeed(line: Line): AgentEvent {
+  switch (line.type) {
+    case 'tool_start': {
+      const kind = (['shell', 'edit', 'read'] as const).find((each) => each === line['kind']) ?? 'other'
+      return {
+        type: 'tool',
+        phase: 'start',
+        id: text(line['id']),
+        name: text(line['name']),
+        kind,
+        detail: text(line['detail']),
+      }
+    }
+    case 'tool_end':
+      return {
+        type: 'tool',
+        phase: 'end',
+        id: text(line['id']),
+        name: '',
+        kind: 'other',
+        ok: line['ok'] === true,
+        detail: text(line['detail']),
+      }
+    case 'retry':
+      return {
+        type: 'retry',
+        attempt: null,
+        status: count(line['status']) || null,
+        delayMs: count(line['delayMs']),
+        reason: text(line['reason']),
+      }
+    default:
+      return { type: 'unknown', raw: line }
   }
 }
 
