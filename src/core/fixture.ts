@@ -36,11 +36,7 @@ export const added = (task: string, more: Partial<TaskAdded> = {}): TaskAdded =>
   ...more,
 })
 
-const ended = (
-  attempt: string,
-  outcome: Outcome = 'passed',
-  more: Partial<AttemptEnded> = {},
-): AttemptEnded => ({
+const ended = (attempt: string, outcome: Outcome = 'passed', more: Partial<AttemptEnded> = {}): AttemptEnded => ({
   type: 'attempt.ended',
   attempt,
   outcome,

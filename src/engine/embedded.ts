@@ -16,10 +16,10 @@ export function embeddedEngine(ports: {
   onFault: (error: unknown) => void
 }): Engine {
   const { world, database, epoch, leaseMs } = ports
-  const carried = new Map<string, { stop: AbortController; done: Promise<void> }>()
-  let wake = () => {}
+  const carried = new Map<string, AbortController>()
+  const sleepers = new Set<() => void>()
 
-  const carry = (lease: Lease, carryOne: (carried: Carried) => Promise<void>) => {
+  const carry = (lease: Lease, carryOne: (carried: Carried) => Promise<void>): Promise<void> => {
     const stop = new AbortController()
     let activeAt = world.clock.mono()
     const beat = async (active: boolean) => {
@@ -28,34 +28,40 @@ export function embeddedEngine(ports: {
       if (!alive) stop.abort('lost')
       return alive
     }
-    const done = carryOne({ ...lease, signal: stop.signal, beat })
+    carried.set(lease.attempt, stop)
+    return carryOne({ ...lease, signal: stop.signal, beat })
       .catch(ports.onFault)
       .finally(() => carried.delete(lease.attempt))
-    carried.set(lease.attempt, { stop, done })
   }
 
   return {
     async offer(tx, attempt) {
       await offerLease(tx, { ...attempt, epoch }, world.clock.mono(), leaseMs)
-      tx.afterCommit(() => wake())
+      tx.afterCommit(() => sleepers.forEach((wake) => wake()))
     },
-    revoke: (attempt, why) => carried.get(attempt)?.stop.abort(why),
+    revoke: (attempt, why) => carried.get(attempt)?.abort(why),
     holds,
     finish: releaseLease,
     carrying: () => [...carried.keys()],
     work(carryOne) {
+      const underWay = new Set<Promise<void>>()
       let stopped = false
       let woken = false
       let cancelSleep = () => {}
-      wake = () => {
+      const wake = () => {
         woken = true
         cancelSleep()
       }
+      sleepers.add(wake)
       const step = async () => {
         woken = false
-        const lease = await database.write((tx) => claimLease(tx, epoch, world.clock.mono(), leaseMs))
-        if (lease) return carry(lease, carryOne)
-        if (!woken && !stopped) await sleepUntilWoken()
+        const lease = await database.write(async (tx) =>
+          stopped ? null : claimLease(tx, epoch, world.clock.mono(), leaseMs),
+        )
+        if (!lease) return woken || stopped ? undefined : sleepUntilWoken()
+        const done = carry(lease, carryOne).finally(() => underWay.delete(done))
+        underWay.add(done)
+        if (stopped) carried.get(lease.attempt)?.abort('killed') // whoever stops us has revoked all it saw before this one
       }
       const sleepUntilWoken = () =>
         new Promise<void>((resolve) => {
@@ -69,16 +75,17 @@ export function embeddedEngine(ports: {
         while (!stopped)
           await step().catch(async (error: unknown) => {
             ports.onFault(error)
-            await sleepUntilWoken() // one look per poll while the database is unwell
+            if (!stopped) await sleepUntilWoken() // one look per poll while the database is unwell
           })
       }
       const looping = loop()
       return {
         async [Symbol.asyncDispose]() {
           stopped = true
+          sleepers.delete(wake)
           wake()
           await looping
-          await Promise.all([...carried.values()].map(({ done }) => done))
+          await Promise.all(underWay)
         },
       }
     },
