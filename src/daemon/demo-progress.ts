@@ -36,7 +36,7 @@ export async function showProgress(view: View): Promise<Task[]> {
           tasks.find(({ id }) => stream === `task/${id}`),
         ),
       )
-      .map((line) => `${seconds} s  ${line}`)
+      .map(({ title, what }) => `${seconds} s  [${tag(view, title)}] ${what}`)
     if (isTerminal) redraw(view, tasks, lines, seen)
     else if (lines.length > 0) say(`${lines.join('\n')}\n`)
     if (tasks.every(isStill) || world.clock.mono() - began > deadlineMs) {
@@ -55,61 +55,80 @@ function redraw(
 ): void {
   const up = seen.drawn > 0 ? `\u001B[${seen.drawn}A` : ''
   const news = lines.map((line) => `\u001B[2K${cut(line, columns)}\n`).join('')
-  const rows = tasks.map((task) => `\u001B[2K${cut(bar(task), columns)}\n`)
-  say(`${up}\u001B[J${news}${news || seen.drawn === 0 ? '' : ''}\n${rows.join('')}`)
+  const rows = board(tasks).map((line) => `\u001B[2K${cut(line, columns)}\n`)
+  say(`${up}\u001B[J${news}\n${rows.join('')}`)
   seen.drawn = rows.length + 1
 }
 
 const cut = (text: string, columns: number): string => (text.length > columns ? `${text.slice(0, columns - 1)}…` : text)
 
-/** `plan ✓  implement ▶  verify ·  review ·  land ·   Title` */
-function bar(task: Task): string {
-  const now = stages.indexOf(task.step as (typeof stages)[number])
-  const cells = stages.map((stage, index) => {
-    if (stage === 'plan' && task.size === 'small') return 'plan –'
-    const done = task.phase === 'done' || index < now
-    return `${stage} ${done ? '✓' : index === now ? (task.running.length > 0 ? '▶' : '·') : ' '}`
+/** On a narrow terminal a title gives way to what happened; in a file there is room for both. */
+const tag = ({ isTerminal, columns }: View, title: string): string =>
+  isTerminal ? cut(title, Math.max(16, columns - 70)) : title
+
+/**
+ * A line of headings and one per task:
+ *
+ *     plan  implement  verify  review  land  lane        task
+ *      ✓        ▶                            normal      Write durations, not only read them
+ */
+export function board(tasks: readonly Task[]): string[] {
+  const rows = tasks.map((task) => {
+    const cells = stages.map((stage, index) => centred(mark(task, index), stage.length))
+    const after = task.after.filter((id) => tasks.some((each) => each.id === id && each.phase !== 'done'))
+    const waits = after.length > 0 ? ' (waits for another)' : ''
+    const state = ['open', 'done'].includes(task.phase) ? waits : ` (${stateOf(task)})`
+    return `${cells.join('  ')}  ${task.lane.padEnd(10)}  ${task.title}${state}`
   })
-  return `${cells.join('  ')}  ${task.lane.padEnd(10)} ${stateOf(task).padEnd(9)} ${task.title}`
+  return [`${stages.join('  ')}  ${'lane'.padEnd(10)}  task`, ...rows]
 }
 
+function mark(task: Task, index: number): string {
+  if (stages[index] === 'plan' && task.size === 'small') return '–' // small tasks need none
+  const now = stages.indexOf(task.step as (typeof stages)[number])
+  if (task.phase === 'done' || index < now) return '✓'
+  return index > now ? ' ' : task.running.length > 0 ? '▶' : '·'
+}
+
+const centred = (text: string, width: number): string => text.padStart((width + 1) >> 1).padEnd(width)
+
 /** One event in a person's words, or nothing where it would only be noise. */
-function describe(event: Event, task: Task | undefined): string[] {
-  if (!task) return []
-  const title = `[${task.title}]`
+function describe(event: Event, task: Task | undefined): { title: string; what: string }[] {
+  return task ? wordsFor(event).map((what) => ({ title: task.title, what })) : []
+}
+
+function wordsFor(event: Event): string[] {
   switch (event.type) {
     case 'task.planned':
-      return [`${title} planned by ${event.family}`]
+      return [`planned by ${event.family}`]
     case 'attempt.admitted':
       return event.step === 'verify' || event.step === 'land'
         ? []
-        : [
-            `${title} ${event.step}: ${event.family ?? 'our own gates'}${event.model ? ` (${event.model}, simulated)` : ''}`,
-          ]
+        : [`${event.step}: ${event.family ?? 'our own gates'}${event.model ? ` (${event.model}, simulated)` : ''}`]
     case 'candidate.taken':
-      return [`${title} handed over: ${event.files.join(', ')}  +${event.added} −${event.removed}`]
+      return [`handed over: ${event.files.join(', ')}  +${event.added} −${event.removed}`]
     case 'gates.finished':
       return [
-        `${title} gates on the merge: ${event.report.results.map(({ name, state }) => `${name} ${state}${event.report.baseline.includes(name) ? ' (was red before: baseline)' : ''}`).join(', ')}`,
+        `gates on the merge: ${event.report.results.map(({ name, state }) => `${name} ${state}${event.report.baseline.includes(name) ? ' (was red before: baseline)' : ''}`).join(', ')}`,
       ]
     case 'task.returned':
-      return [`${title} sent back by ${event.from}, with the evidence`]
+      return [`sent back by ${event.from}, with the evidence`]
     case 'vote.cast':
       return [
-        `${title} ${event.family}: ${event.findings.length === 0 ? 'nothing wrong found' : event.findings.map(({ claim }) => `claims "${claim}"`).join('; ')}`,
+        `${event.family}: ${event.findings.length === 0 ? 'nothing wrong found' : event.findings.map(({ claim }) => `claims "${claim}"`).join('; ')}`,
       ]
     case 'finding.checked':
-      return [`${title} claim checked by ${event.by}: ${event.verdict}`]
+      return [`claim checked by ${event.by}: ${event.verdict}`]
     case 'verdict.reached':
-      return [`${title} review: ${event.verdict}`]
+      return [`review: ${event.verdict}`]
     case 'task.landed':
-      return [`${title} landed as ${event.commit.slice(0, 9)}`]
+      return [`landed as ${event.commit.slice(0, 9)}`]
     case 'task.escalated':
-      return [`${title} needs a person: ${event.why}`]
+      return [`needs a person: ${event.why}`]
     case 'attempt.ended':
       return event.outcome === 'passed' || event.outcome === 'failed'
         ? []
-        : [`${title} attempt ended: ${event.outcome}, ${event.reason}`]
+        : [`attempt ended: ${event.outcome}, ${event.reason}`]
     default:
       return []
   }

@@ -56,7 +56,7 @@ export async function demo(options: DemoOptions): Promise<number> {
   {
     await using running = started
     say(
-      `Sandbox rung: ${running.rung}. Models: simulated, by a provider on loopback. Agents, sandbox, gateway and git are real processes.\n\n`,
+      `Sandbox rung: ${running.rung}. Models: simulated, by a provider on loopback.\nAgents, sandbox, gateway and git are real processes.\n\n`,
     )
     const ids = await queueTasks(running, world, repository)
     tasks = await showProgress({
