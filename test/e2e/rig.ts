@@ -49,6 +49,8 @@ export type Made = {
   /** The repository's tri-agent.yaml; one gate without it. */
   yaml?: object
   files?: Record<string, string>
+  /** Models other than the usual ones. */
+  models?: Partial<Record<FamilyName, string>>
 }
 
 export type Rig = AsyncDisposable & {
@@ -105,14 +107,21 @@ export async function rig(made: Made): Promise<Rig> {
   await writeFile(paths.configFile, JSON.stringify(configOf(made, provider.url)), { mode: 0o600 })
   await makeRepository(repository, env, made)
   const database = openDatabase(paths.database)
-  const ports = { database, world, actor: 'person:ada' }
+  let running: RunningDaemon | null = null
+  /** The daemon's own connection while there is one: two that write in one process would wait for each other for ever. */
+  const ports = {
+    get database() {
+      return running?.daemon.database ?? database
+    },
+    world,
+    actor: 'person:ada',
+  }
   const registered = await registerRepository(ports, { path: repository, name: 'shop', base: 'main' })
   if (isRefusal(registered)) throw new Error(registered.why)
   const waiting = new Set<() => void>()
   const look = () => {
     for (const each of waiting) each()
   }
-  let running: RunningDaemon | null = null
 
   const wake = () => {
     running?.nudge()
@@ -201,13 +210,16 @@ export async function rig(made: Made): Promise<Rig> {
   return rigged
 }
 
-function configOf({ families = ['anthropic', 'openai', 'google'], config = {} }: Made, baseUrl: string): object {
+function configOf(
+  { families = ['anthropic', 'openai', 'google'], config = {}, ...made }: Made,
+  baseUrl: string,
+): object {
   const family = (name: FamilyName) => ({
     agent: 'scripted',
     program: scriptedProgram(),
     baseUrl,
     keyFrom: { value: `key-of-${name}-nobody-accepts` },
-    models: models[name],
+    models: made.models?.[name] ?? models[name],
   })
   const defaults = {
     rung: 'group', // the lowest accepted: the highest that this machine has is taken

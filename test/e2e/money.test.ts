@@ -1,0 +1,148 @@
+/** Money and providers on the wire: nothing is spent past a limit, what has no price is not asked, and a provider's troubles get the outcome that fits. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { dayOf } from '../../src/core/budget.ts'
+import { accountOf } from '../../src/store/ledger.ts'
+import { endsWell } from './ending.ts'
+import { approving, implementing, models, rig, world, writing, type Rig } from './rig.ts'
+
+const once = { retry: { attempts: 1, first: '20ms', cap: '40ms' } }
+const cent = 10_000_000
+
+/** Reads something long over and over, so that each request is dearer than the last. */
+const chatting = implementing('Sell coffee', ...Array.from({ length: 30 }, () => ({ read: { path: 'stock.txt' } })), {
+  say: 'Done.',
+})
+const files = { 'stock.txt': 'beans\n'.repeat(10_000) }
+
+const spentOn = async (shop: Rig, scope: string) => {
+  const account = await shop.database.read((reader) => accountOf(reader, scope))
+  return { spent: account?.spent ?? 0, held: account?.held ?? 0 }
+}
+
+/** The last end of an attempt. */
+async function endOf(shop: Rig, id: string) {
+  const ended = (await shop.events(id)).findLast((event) => event.type === 'attempt.ended')
+  return { outcome: ended?.outcome, reason: ended?.reason ?? '' }
+}
+
+test('a task stops at its own budget: over-budget, nothing spent past it, and a person sees both', async () => {
+  await using shop = await rig({ files, rules: [chatting, approving] })
+  await shop.up()
+  const id = await shop.add('Sell coffee', { budgetNanoUsd: 50 * cent })
+  await shop.state(id, 'escalated', 'done')
+  const { outcome, reason } = await endOf(shop, id)
+  assert.equal(outcome, 'over-budget')
+  assert.match(reason, /BUDGET|budget/)
+  const { spent, held } = await spentOn(shop, `task/${id}`)
+  assert.ok(spent <= 50 * cent && spent > 10 * cent && held === 0, `${spent} of ${50 * cent}, ${held} held`)
+  assert.equal((await shop.task(id)).costNanoUsd, spent)
+  const shown = await shop.show(id)
+  assert.match(shown, /^escalated: stopped at implement: implement: over-budget$/m)
+  assert.match(shown, /of \$0\.5000 spent/)
+  await endsWell(shop)
+})
+
+test('parts draw on what their root may spend, and a repository may make that less', async () => {
+  const plan = {
+    approach: 'In two.',
+    files: [],
+    acceptance: [],
+    subTasks: ['Sell coffee', 'Sell tea'].map((title) => ({ title, text: '' })),
+  }
+  const yaml = { gates: [{ name: 'test', command: 'sh test.sh' }], money: { task: '$0.40' } }
+  await using shop = await rig({
+    files,
+    yaml,
+    rules: [
+      { when: ['# Plan'], steps: [{ json: plan }] },
+      { ...chatting, when: ['# Implement'] },
+    ],
+  })
+  await shop.up()
+  const [given, usual] = [
+    await shop.add('Sell drinks', { size: 'large', budgetNanoUsd: 60 * cent }),
+    await shop.add('Sell more', { size: 'large' }),
+  ]
+  await shop.until('all parts to stop', async (reader) => {
+    const rows = await reader.all<{ state: string }>('select state from task where parent is not null')
+    return rows.length === 4 && rows.every(({ state }) => state === 'escalated')
+  })
+  for (const [root, most] of [
+    [given, 60],
+    [usual, 40],
+  ] as const) {
+    const { spent } = await spentOn(shop, `task/${root}`)
+    assert.ok(spent > 10 * cent && spent <= most * cent, `${spent} of ${most * cent}`)
+  }
+  await endsWell(shop)
+})
+
+test('a day stops at its budget: what runs is over-budget, what waits is not begun and says why', async () => {
+  await using shop = await rig({
+    files,
+    config: { ...once, money: { day: '$0.50' } },
+    rules: [chatting, writing('Sell tea'), approving],
+  })
+  await shop.up()
+  const id = await shop.add('Sell coffee')
+  await shop.state(id, 'escalated', 'done')
+  assert.equal((await endOf(shop, id)).outcome, 'over-budget')
+  const { spent } = await spentOn(shop, `day/${dayOf(world.clock.now())}`)
+  assert.ok(spent > 10 * cent && spent <= 50 * cent, `${spent} of ${50 * cent}`)
+  await endsWell(shop)
+})
+
+for (const [what, model] of [
+  ['a model nobody knows', 'gpt-99-unheard-of'],
+  ['a model of another family', models.google],
+] as const)
+  test(`${what} is refused before anything leaves, never asked for $0`, async () => {
+    await using shop = await rig({
+      config: once,
+      rules: [writing('Sell coffee'), approving],
+      models: { openai: model },
+    })
+    await shop.up()
+    const id = await shop.add('Sell coffee')
+    const task = await shop.state(id, 'escalated', 'done')
+    const { outcome, reason } = await endOf(shop, id)
+    assert.deepEqual([task.phase, outcome], ['escalated', 'refused'])
+    assert.match(reason, new RegExp(model.replaceAll('.', String.raw`\.`)))
+    assert.deepEqual(shop.provider.requests, [])
+    await endsWell(shop)
+  })
+
+const faults = { match: 'POST', family: 'openai' }
+for (const [what, fault, outcome] of [
+  ['says 429 for ever', { ...faults, status: 429, headers: { 'retry-after': '0' } }, 'rate-limited'],
+  ['breaks for ever', { ...faults, status: 500 }, 'unreachable'],
+  ['refuses the key', { ...faults, status: 401 }, 'refused'],
+  ['never answers', { ...faults, action: 'hang' }, 'stalled'],
+] as const)
+  test(`a provider that ${what}: ${outcome}, then a person`, async () => {
+    const impatient = { patience: { small: '4s', grace: 1 }, lease: { beat: '100ms', lease: '10s' } }
+    const config = outcome === 'stalled' ? { ...once, ...impatient } : once
+    await using shop = await rig({ config, rules: [writing('Sell coffee'), approving] })
+    shop.provider.setFaults([fault])
+    await shop.up()
+    const id = await shop.add('Sell coffee')
+    await shop.state(id, 'escalated', 'done')
+    assert.equal((await endOf(shop, id)).outcome, outcome)
+    await endsWell(shop)
+  })
+
+test('a provider that stumbles now and then costs nothing but patience', async () => {
+  await using shop = await rig({ rules: [writing('Sell coffee'), approving] })
+  shop.provider.setFaults([
+    { match: 'POST', status: 429, headers: { 'retry-after': '0' }, times: 1 },
+    { match: 'POST', status: 529, times: 1, after: 1 },
+    { match: 'POST', action: 'reset', times: 1, after: 2 },
+    { match: 'POST', action: 'cut', times: 1, after: 3 },
+  ])
+  await shop.up()
+  const id = await shop.add('Sell coffee')
+  const task = await shop.state(id, 'escalated', 'done')
+  assert.equal(task.phase, 'done')
+  await endsWell(shop)
+})
