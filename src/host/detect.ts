@@ -5,7 +5,7 @@
  * folder that holds one, or one with our own state or configuration in it.
  */
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs'
-import { basename, delimiter, dirname, isAbsolute, join, relative, resolve } from 'node:path'
+import { delimiter, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import type { RepositorySettings } from '../core/setting.ts'
 import { ecosystems, type Look, type Proposal, unknownTo } from './ecosystem.ts'
 import { Fault } from './fault.ts'

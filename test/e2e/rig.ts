@@ -39,7 +39,7 @@ const patienceMs = 60_000
 
 /** Green unless broken.txt is there. Fast: a shell and nothing else. */
 const testScript = `if test -e broken.txt; then echo "broken.txt says: $(cat broken.txt)"; exit 1; fi\necho "1 test passed"\n`
-export const testGate = { name: 'test', command: 'sh test.sh' }
+const testGate = { name: 'test', command: 'sh test.sh' }
 
 export type Made = {
   rules: readonly Rule[]
@@ -83,7 +83,7 @@ export type Rig = AsyncDisposable & {
 }
 
 /** Why this machine cannot contain, or null. */
-export const noNamespace: string | null = await (async () => {
+const noNamespace: string | null = await (async () => {
   const folder = await mkdtemp(join(tmpdir(), 'tri-agent-rung-'))
   const sandbox = await createSandbox(world, { lowest: 'namespace', path, folder })
   await rm(folder, { recursive: true, force: true })
