@@ -28,7 +28,8 @@ export async function install(world: World, env: Env): Promise<Installed> {
   try {
     for (const name of files) cpSync(join(import.meta.dirname, name), join(made, name))
     const failed = await npm(world, env, made)
-    if (failed !== null && unreachable.test(failed)) return { unreachable: failed }
+    const why = failed?.split('\n').filter((line) => unreachable.test(line)) ?? []
+    if (why.length > 0) return { unreachable: [...new Set(why)].slice(0, 2).join('; ') }
     if (failed !== null) throw new Error(`npm could not install the clients:\n${failed}`)
     if (!existsSync(folder)) renameSync(made, folder) // else somebody else was faster
     return { folder, seconds: (world.clock.mono() - began) / 1000 }

@@ -7,6 +7,7 @@ import { realWorld } from '../../src/host/world.ts'
 import { castOf } from './cast.ts'
 import { play, type Played } from './play.ts'
 import { attemptsOf, lawsOf } from './proof.ts'
+import { unnoticed } from './spoil.ts'
 
 const [folder = '', where = ''] = process.argv.slice(2)
 const say = (text: string): void => void process.stdout.write(text)
@@ -18,15 +19,24 @@ const missing = [
 ]
 const interrupted = new AbortController()
 for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => interrupted.abort())
-const path = environment()['PATH'] ?? '/usr/bin:/bin'
-const played = await play(realWorld(), cast, folder, path, say, interrupted.signal)
-say(`\n${tookPart(played)}\n`)
-for (const what of missing) say(`SKIPPED ${what}\n`)
-const laws = lawsOf(played, isolated)
-for (const { law, wrong } of laws) say(wrong.length === 0 ? `ok      ${law}\n` : `FAILED  ${law}\n${indent(wrong)}\n`)
-const failed = laws.filter(({ wrong }) => wrong.length > 0).length
-say(`\n${laws.length - failed} passed, ${failed} failed, ${missing.length} skipped\n`)
-process.exitCode = failed === 0 ? 0 : 1
+process.exitCode = await perform().catch((error: unknown) => {
+  if (!interrupted.signal.aborted) throw error
+  say('\ninterrupted\n')
+  return 130
+})
+
+async function perform(): Promise<number> {
+  const path = environment()['PATH'] ?? '/usr/bin:/bin'
+  const played = await play(realWorld(), cast, folder, path, say, interrupted.signal)
+  say(`\n${tookPart(played)}\n`)
+  for (const what of missing) say(`SKIPPED ${what}\n`)
+  const laws = lawsOf(played, isolated)
+  laws.push({ law: 'every law notices when what it looks at is spoiled', wrong: unnoticed(played) })
+  for (const { law, wrong } of laws) say(wrong.length === 0 ? `ok      ${law}\n` : `FAILED  ${law}\n${indent(wrong)}\n`)
+  const failed = laws.filter(({ wrong }) => wrong.length > 0).length
+  say(`\n${laws.length - failed} passed, ${failed} failed, ${missing.length} skipped\n`)
+  return failed === 0 ? 0 : 1
+}
 
 function indent(lines: readonly string[]): string {
   return lines.map((line) => `        ${line.replaceAll('\n', '\n        ')}`).join('\n')
