@@ -286,6 +286,15 @@ export const verbs: readonly Verb[] = [
     load: async () => (await import('./route.ts')).routeTask,
   },
   {
+    name: 'doctor',
+    group: 'Check',
+    args: [],
+    about: 'Say what works here, what is missing, and how to mend it',
+    options: [envFile],
+    examples: ['tri-agent doctor', 'tri-agent doctor --json'],
+    load: async () => (await import('./doctor.ts')).doctor,
+  },
+  {
     name: 'config',
     group: 'Check',
     args: [{ name: '[what]', about: 'show', words: ['show'] }],

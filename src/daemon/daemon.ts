@@ -10,7 +10,6 @@ import { join } from 'node:path'
 import type { Snapshot } from '../core/admission.ts'
 import { defaultLimits } from '../core/budget.ts'
 import type { Event } from '../core/event.ts'
-import { familyOf } from '../core/family.ts'
 import type { FlowPolicy } from '../core/flow.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { OperatorSettings } from '../core/setting.ts'
@@ -18,7 +17,6 @@ import type { Role, Task } from '../core/task.ts'
 import { embeddedEngine } from '../engine/embedded.ts'
 import type { Engine } from '../engine/engine.ts'
 import { createGateway, type Gateway, type GatewayEvent, type Grant } from '../gateway/gateway.ts'
-import { loadPrices } from '../gateway/prices.ts'
 import { proxyEnvOf } from '../gateway/proxy.ts'
 import { createGit } from '../git/subprocess.ts'
 import type { Git } from '../git/git.ts'
@@ -45,6 +43,7 @@ import { describeHealth, flowPolicy, machineClosed, takeSnapshot } from './healt
 import { serveHealth } from './http.ts'
 import { intentHappened } from './lander.ts'
 import { startLoop } from './loop.ts'
+import { otherFamilies, pricesFor } from './prices.ts'
 import { clonePool, type Pool } from './pool.ts'
 import { readCredentials, registriesFor } from './registries.ts'
 import { repositoryReader, type RepoContext } from './repository.ts'
@@ -264,7 +263,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   )
   const dispatching = startLoop(world, 'dispatcher', 1000, dispatcher(daemon, new Map<Role, number>()), failed)
   wake = () => dispatching.wake()
-  const health = await serveHealth(settings.http.host, settings.http.port, () => describeHealth(daemon, sandbox.rung))
+  const health = await serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung))
   const nudges = await listenForNudges(paths.socket, wake)
   stack.defer(() =>
     database.write((tx) => tell(tx, world.clock.now(), { type: 'daemon.stopped', epoch, why: `stopped, pid ${pid}` })),
@@ -289,17 +288,6 @@ async function openTheGateway(
   { world, database, settings, agents, paths, env }: Parts,
   failed: (loop: string, error: unknown) => Promise<void>,
 ): Promise<Gateway> {
-  const overlay = Object.fromEntries(
-    settings.prices.map((row) => [
-      row.model,
-      {
-        input: row.inputPerMtokUsd,
-        output: row.outputPerMtokUsd,
-        ...(row.cachedInputPerMtokUsd === undefined ? {} : { cachedInput: row.cachedInputPerMtokUsd }),
-        ...(row.cacheWritePerMtokUsd === undefined ? {} : { cacheWrite: row.cacheWritePerMtokUsd }),
-      },
-    ]),
-  )
   const onEvent = (event: GatewayEvent) => {
     if (event.type === 'gateway.failed') void failed('gateway', event.error)
   }
@@ -308,21 +296,13 @@ async function openTheGateway(
     world,
     database,
     upstreams: agents.upstreams,
-    prices: loadPrices(overlay),
+    prices: pricesFor(settings),
     limits,
     folder: paths.sockets,
     families: otherFamilies(settings),
     proxy: proxyEnvOf(env),
     onEvent,
   })
-}
-
-/** Models of families whose names do not tell: what the operator configured under that family. */
-function otherFamilies(settings: OperatorSettings): Record<string, string> {
-  const named = Object.entries(settings.families).flatMap(([family, { models }]) =>
-    Object.values(models).map((model) => [model, family] as const),
-  )
-  return Object.fromEntries(named.filter(([model, family]) => familyOf(model) === null && family !== ''))
 }
 
 /** What an earlier daemon left: every tree it started is ended and its folder removed, so that its attempts can be given back. */

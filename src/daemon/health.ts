@@ -8,10 +8,12 @@ import type { OperatorSettings } from '../core/setting.ts'
 import type { Task } from '../core/task.ts'
 import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/ledger.ts'
-import { lastSeq } from '../store/log.ts'
+import { lastAt, lastSeq } from '../store/log.ts'
 import { countTasks } from '../store/task.ts'
 import type { FoundAgents } from './agents.ts'
+import { examineNow } from './check-machine.ts'
 import type { Daemon } from './daemon.ts'
+import { record } from './record.ts'
 import type { Health } from './http.ts'
 import type { RepoContext } from './repository.ts'
 
@@ -74,12 +76,26 @@ export async function machineClosed(folder: string): Promise<string | null> {
 
 const availableMemory = (): number => process.availableMemory?.() ?? freemem()
 
-/** The answer of /health and /readyz. */
-export async function describeHealth(daemon: Daemon, rung: string): Promise<Health> {
-  const { database, epoch, engine } = daemon
-  const read = await database.read(async (reader) => ({
-    tasks: await countTasks(reader),
-    events: await lastSeq(reader),
-  }))
-  return { ready: true, summary: { epoch, rung, carrying: engine.carrying().length, ...read } }
+/** Between two writings of what was found: whoever asks every second must not wear out the disk. */
+const recordEveryMs = 10_000
+
+/** The answers of /health and /readyz. What doctor would find of the same is among them, and written down at most every 10 s. */
+export function describeHealth(daemon: Daemon, rung: string): () => Promise<Health> {
+  const { database, epoch, engine, world, paths, settings } = daemon
+  let recordedAt = Number.NEGATIVE_INFINITY
+  return async () => {
+    const read = await database.read(async (reader) => ({
+      tasks: await countTasks(reader),
+      events: await lastSeq(reader),
+      lastEventAt: await lastAt(reader),
+    }))
+    const { lastEventAt, ...summary } = read
+    const checks = examineNow({ world, env: {}, paths, settings, daemonPid: process.pid, lastEventAt })
+    const now = world.clock.mono()
+    if (now - recordedAt >= recordEveryMs) {
+      recordedAt = now
+      await record(database, { world, paths }, checks, false)
+    }
+    return { ready: true, summary: { epoch, rung, carrying: engine.carrying().length, ...summary, checks } }
+  }
 }

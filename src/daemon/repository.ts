@@ -18,7 +18,7 @@ export type RepoContext = {
 }
 
 /** The file of a repository that says how it is set up and tested. Read from the base commit, never from a work tree. */
-const repositoryFile = 'tri-agent.yaml'
+export const repositoryFile = 'tri-agent.yaml'
 
 export const storesOf = (repos: string, { id, path }: Pick<RepoRow, 'id' | 'path'>): RepoStores => ({
   source: path,

@@ -1,0 +1,208 @@
+/**
+ * What this machine must have. `examineNow` costs nothing and is asked at every `/health`; `examineMachine` starts programs and is `doctor`'s.
+ * They look only; nothing is made, mended or tried but a contained process that ends at once.
+ */
+import { lstatSync, statfsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { availableParallelism, freemem, tmpdir, totalmem } from 'node:os'
+import { dirname, join } from 'node:path'
+import { lack, ok, warn, type Check } from '../core/check.ts'
+import { defaultSettings, type OperatorSettings } from '../core/setting.ts'
+import { compareVersions } from '../agent/version.ts'
+import type { Env, Paths } from '../host/path.ts'
+import { capture } from '../host/process.ts'
+import type { World } from '../host/world.ts'
+import { probe } from '../sandbox/create.ts'
+
+export type MachinePorts = {
+  world: World
+  env: Env
+  paths: Paths
+  /** Null where they cannot be read: then the defaults are looked at. */
+  settings: OperatorSettings | null
+  /** The daemon that is up, or null. */
+  daemonPid: number | null
+  /** When the log was last written to, epoch milliseconds; 0 where nothing was. */
+  lastEventAt: number
+}
+
+const gigabyte = 1024 ** 3
+/** numbers.md: nothing new below these. */
+const leastDiskBytes = 2 * gigabyte
+const leastMemoryBytes = gigabyte
+
+/** Disk, memory, the state's folder and its file system, the clock. */
+export const examineNow = (ports: MachinePorts): Check[] => [
+  disk(ports),
+  memory(),
+  stateFolder(ports),
+  fileSystem(ports),
+  clock(ports),
+]
+
+/** Everything of the machine, cheap checks included. */
+export async function examineMachine(ports: MachinePorts): Promise<Check[]> {
+  return [node(), sqlite(), await git(ports), await sandbox(ports), await port(ports), ...examineNow(ports)]
+}
+
+/** The folder, or the nearest above it that is there. */
+function standing(folder: string): string {
+  return lstatSync(folder, { throwIfNoEntry: false }) === undefined && folder !== dirname(folder)
+    ? standing(dirname(folder))
+    : folder
+}
+
+function disk({ paths }: MachinePorts): Check {
+  const { bavail, bsize } = statfsSync(standing(paths.stateFolder))
+  const free = bavail * bsize
+  const found = `${(free / gigabyte).toFixed(1)} GB free for ${paths.stateFolder}`
+  return free < leastDiskBytes ? lack('disk', found, 'make room: nothing new starts below 2 GB') : ok('disk', found)
+}
+
+function memory(): Check {
+  const free = process.availableMemory?.() ?? freemem()
+  const found = `${(free / gigabyte).toFixed(1)} GB available`
+  return free < leastMemoryBytes
+    ? lack('memory', found, 'end something: nothing new starts below 1 GB')
+    : ok('memory', found)
+}
+
+function stateFolder({ paths }: MachinePorts): Check {
+  const name = 'state folder'
+  const at = paths.stateFolder
+  const found = lstatSync(at, { throwIfNoEntry: false })
+  if (found === undefined) return warn(name, `${at} is not there yet`, 'tri-agent init, in your repository')
+  if (found.isSymbolicLink() || !found.isDirectory())
+    return lack(name, `${at} is not a folder of its own`, 'point XDG_STATE_HOME at the folder itself')
+  if (found.uid !== process.getuid?.())
+    return lack(name, `${at} belongs to user ${found.uid}`, 'start as that user, or set XDG_STATE_HOME')
+  if ((found.mode & 0o077) !== 0) return lack(name, `${at} is open to other users`, `chmod 700 ${at}`)
+  return ok(name, `${at}, yours alone`)
+}
+
+/** From linux/magic.h and statfs(2): file systems whose locks or shared memory SQLite's log cannot rely on. */
+const networkFileSystems: ReadonlyMap<number, string> = new Map([
+  [0x6969, 'NFS'],
+  [0xff534d42, 'CIFS'],
+  [0xfe534d42, 'SMB'],
+  [0x517b, 'SMB'],
+  [0x01021997, '9P (a folder of Windows, or of a virtual machine)'],
+  [0x5346414f, 'AFS'],
+  [0x00c36400, 'Ceph'],
+  [0x0bd00bd0, 'Lustre'],
+  [0x47504653, 'GPFS'],
+])
+const fuse = 0x65735546
+
+function fileSystem({ paths }: MachinePorts): Check {
+  return judgeFileSystem(statfsSync(standing(paths.stateFolder)).type >>> 0, paths.stateFolder)
+}
+
+/** By the number that statfs says; on macOS numbers mean nothing, so none of these comes up. */
+export function judgeFileSystem(type: number, folder: string): Check {
+  const name = 'file system'
+  const network = networkFileSystems.get(type)
+  if (network !== undefined)
+    return lack(
+      name,
+      `${folder} is on ${network}: a database there is lost sooner or later`,
+      'export XDG_STATE_HOME=/a/folder/on/a/local/disk',
+    )
+  if (type === fuse) return warn(name, `${folder} is on FUSE: sure only where that is a local disk`, null)
+  return ok(name, 'local')
+}
+
+/** 2026-09-23, the day of the bundled prices: this program cannot be older. */
+const madeAfter = 1_790_121_600_000
+
+function clock({ world, lastEventAt }: MachinePorts): Check {
+  const now = world.clock.now()
+  const mend = 'set the clock: timedatectl set-ntp true'
+  if (now < madeAfter) return lack('clock', 'it is before this program was made', mend)
+  if (now < lastEventAt - 60_000) return lack('clock', 'it is behind what is in the log already', mend)
+  return ok('clock', 'not behind the log')
+}
+
+const node = (): Check => ok('node', process.versions.node) // an older one does not get this far: main.ts
+
+/** SQLite before this can corrupt a WAL database; store/database.ts refuses it. */
+function sqlite(): Check {
+  const version = process.versions['sqlite'] ?? '0.0.0'
+  return compareVersions(version, '3.51.3') < 0
+    ? lack('sqlite', `${version}, 3.51.3 or newer is needed`, 'install Node 24.15 or newer')
+    : ok('sqlite', `${version}, part of Node`)
+}
+
+async function git({ world, env }: MachinePorts): Promise<Check> {
+  const mend = 'install git 2.38 or newer'
+  try {
+    const asked = await capture(world.spawn, {
+      file: 'git',
+      args: ['--version'],
+      cwd: '/',
+      env: { PATH: env['PATH'] ?? '', LC_ALL: 'C' },
+    })
+    const version = /(\d+\.\d+(?:\.\d+)?)/.exec(asked.stdout)?.[1] ?? '0.0'
+    return compareVersions(`${version}.0`, '2.38.0') < 0
+      ? lack('git', `${version} is too old`, mend)
+      : ok('git', version)
+  } catch {
+    return lack('git', 'not found on PATH', mend)
+  }
+}
+
+async function sandbox({ world, env, settings }: MachinePorts): Promise<Check> {
+  const lowest = (settings ?? defaultSettings(1)).rung
+  const folder = await mkdtemp(join(tmpdir(), 'tri-agent-doctor-')) // the state's folder may not be there, and looking never makes it
+  const { rung, reasons } = await probe(world, { path: env['PATH'] ?? '/usr/bin:/bin', folder }).finally(() =>
+    rm(folder, { recursive: true, force: true }),
+  )
+  const why = reasons.join('; ')
+  if (rung === 'group' && lowest === 'namespace')
+    return lack(
+      'sandbox',
+      `no namespace: ${why}`,
+      'mend that (apt-get install bubblewrap), or accept what the rung group loses (files, network and daemons are not held): rung: group',
+    )
+  if (rung === 'group')
+    return warn('sandbox', `rung group, as your settings accept: files, network and daemons are not held. ${why}`)
+  return why === '' ? ok('sandbox', 'rung namespace') : warn('sandbox', `rung namespace, weakened: ${why}`)
+}
+
+async function port({ settings, daemonPid }: MachinePorts): Promise<Check> {
+  const { host, port: number } = (settings ?? defaultSettings(1)).http
+  if (daemonPid !== null) return ok('port', `the daemon (pid ${daemonPid}) is up and has it`)
+  if (number === 0) return ok('port', 'any free one')
+  const code = await new Promise<string | null>((resolve) => {
+    const server = createServer()
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+    server.listen(number, host, () => server.close(() => resolve(null)))
+  })
+  return code === null
+    ? ok('port', `${host}:${number} is free`)
+    : lack(
+        'port',
+        `${host}:${number} cannot be had (${code})`,
+        'set http: { port: 0 } or another port in your settings',
+      )
+}
+
+/** The seed's quotas for production, a tenth below, because no machine reports all the memory it was sold with. */
+export function examineSize(): Check[] {
+  const total = Math.min(totalmem(), process.constrainedMemory?.() || totalmem())
+  const memory_ = `${(total / gigabyte).toFixed(1)} GB of memory`
+  const cores = availableParallelism()
+  return [
+    total < 7.2 * gigabyte
+      ? lack('production memory', `${memory_}, 8 are asked for`, 'a larger machine, or a higher limit of the container')
+      : ok('production memory', memory_),
+    cores < 4
+      ? lack(
+          'production cores',
+          `${cores} cores, 4 are asked for`,
+          'a larger machine, or a higher limit of the container',
+        )
+      : ok('production cores', `${cores} cores`),
+  ]
+}

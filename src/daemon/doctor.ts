@@ -1,0 +1,76 @@
+/**
+ * doctor: every requirement, one after the other, with how to mend it. What it finds is written down (table `health_status`, file health.json) where
+ * there is a state to write to; `/health` writes the cheap ones of the same checks.
+ *
+ *     settings ─▶ machine ─▶ families ─▶ repository ─▶ (--live: one request a family) ─▶ (--gates) ─▶ (--profile production)
+ */
+import { existsSync } from 'node:fs'
+import { lack, ok, warn, type Check } from '../core/check.ts'
+import { isRefusal } from '../core/refusal.ts'
+import type { OperatorSettings } from '../core/setting.ts'
+import { loadConfig } from '../host/config.ts'
+import { isAlive } from '../host/proc.ts'
+import type { Env, Paths } from '../host/path.ts'
+import type { World } from '../host/world.ts'
+import { openDatabase, type Database } from '../store/database.ts'
+import { daemonRow } from '../store/lease.ts'
+import { lastAt } from '../store/log.ts'
+import { listRepos, type RepoRow } from '../store/task.ts'
+import { examineFamilies } from './check-family.ts'
+import { examineMachine } from './check-machine.ts'
+import { examineRepository } from './check-repository.ts'
+import { pricesFor } from './prices.ts'
+import { record } from './record.ts'
+
+export type DoctorOptions = {
+  world: World
+  env: Env
+  paths: Paths
+  cwd: string
+}
+
+/** Looks at everything; answers what it found. */
+export async function examine(options: DoctorOptions): Promise<Check[]> {
+  const { world, env, paths } = options
+  const database = existsSync(paths.database) ? openDatabase(paths.database) : null
+  try {
+    const known = await recall(database)
+    const { check, settings } = await readSettings(options)
+    const checks = [check, ...(await examineMachine({ ...options, settings, ...known }))]
+    if (settings) {
+      const ports = { world, env, keys: paths.keys, prices: pricesFor(settings), trial: () => Promise.resolve(null) }
+      checks.push(...(await examineFamilies(ports, settings)).checks)
+    }
+    checks.push(...(await examineRepository({ ...options, settings, known: known.repos })).checks)
+    if (database) await record(database, { world, paths }, checks, true)
+    return checks
+  } finally {
+    database?.close()
+  }
+}
+
+async function readSettings({
+  paths,
+  env,
+}: DoctorOptions): Promise<{ check: Check; settings: OperatorSettings | null }> {
+  const loaded = await loadConfig({ file: paths.configFile, env })
+  if (isRefusal(loaded)) return { check: lack('settings', loaded.why, loaded.hint ?? null), settings: null }
+  const { settings, file, notes } = loaded
+  if (file === null)
+    return { check: lack('settings', `no file at ${paths.configFile}`, 'tri-agent init, in your repository'), settings }
+  return {
+    check: notes.length === 0 ? ok('settings', file) : warn('settings', `${file}; ${notes.join('; ')}`),
+    settings,
+  }
+}
+
+type Known = { daemonPid: number | null; lastEventAt: number; repos: readonly RepoRow[] }
+
+const recall = async (database: Database | null): Promise<Known> =>
+  database === null
+    ? { daemonPid: null, lastEventAt: 0, repos: [] }
+    : database.read(async (reader) => {
+        const row = await daemonRow(reader)
+        const isUp = row && isAlive({ bootId: row.boot_id, pid: row.pid, startTime: row.start_time })
+        return { daemonPid: isUp ? row.pid : null, lastEventAt: await lastAt(reader), repos: await listRepos(reader) }
+      })
