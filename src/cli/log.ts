@@ -1,6 +1,7 @@
 /** log: what happened, one line per event; with --follow as it happens. With --json one JSON object per line. */
 import type { LoggedEvent } from '../core/event.ts'
 import { isRefusal, refuse } from '../core/refusal.ts'
+import { readMoment } from '../host/moment.ts'
 import type { Database } from '../store/database.ts'
 import { lastSeq, readLastLog, readLog } from '../store/log.ts'
 import { findTask } from '../store/task.ts'
@@ -11,9 +12,18 @@ import { tell } from './tell.ts'
 /** How often a followed log is looked at, in milliseconds. */
 const lookMs = 200
 
-export const log: Act = (context, said) =>
+export const log: Act = async (context, said) => {
+  if (said.args[0] !== 'verify') return showLog(context, said)
+  const { verifyTheLog } = await import('./log-verify.ts')
+  return verifyTheLog(context, said)
+}
+
+const showLog: Act = (context, said) =>
   withDatabase(context, async (database) => {
-    const written = said.text('limit') ?? '50'
+    const when = said.text('since')
+    const since = when === undefined ? 0 : readMoment('--since', when, context.world.clock.now())
+    if (isRefusal(since)) return since
+    const written = said.text('limit') ?? (when === undefined ? '50' : String(Number.MAX_SAFE_INTEGER))
     const limit = Number(written)
     if (!Number.isSafeInteger(limit) || limit < 0)
       return refuse('bad-limit', `--limit ${JSON.stringify(written)} is not a number of events`, '--limit 20')
@@ -24,7 +34,7 @@ export const log: Act = (context, said) =>
     const filter = { ...(task ? { stream: `task/${task.id}` } : {}), ...(types.length > 0 ? { types } : {}) }
     const [before, from] = await database.read(
       async (reader) =>
-        [limit === 0 ? [] : await readLastLog(reader, { ...filter, limit }), await lastSeq(reader)] as const,
+        [limit === 0 ? [] : await readLastLog(reader, { ...filter, since, limit }), await lastSeq(reader)] as const,
     )
     for (const each of before) context.out(lineOf(context, each))
     if (said.flag('follow')) await followLog(context, database, filter, before.at(-1)?.seq ?? from, () => false)

@@ -1,9 +1,12 @@
 /** show: one task whole, for a person who has to decide something about it, ending in what to type next. */
-import { isRefusal } from '../core/refusal.ts'
+import { taskAt } from '../core/history.ts'
 import type { Outcome } from '../core/outcome.ts'
+import { isRefusal, refuse } from '../core/refusal.ts'
 import type { JudgedFinding } from '../core/review.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
 import { explainReason } from '../core/vendor-refusal.ts'
+import { readMoment } from '../host/moment.ts'
+import { storyOf } from '../store/log.ts'
 import { attemptsOf, findTask, loadTask, repoById, type AttemptRow } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { briefTask, nextSteps, situation } from './describe.ts'
@@ -12,6 +15,8 @@ import { clockTime } from './log.ts'
 import { findDaemon } from './presence.ts'
 
 type Shown = {
+  /** Null for the present. */
+  at: number | null
   task: Task
   attempts: AttemptRow[]
   waitsFor: { id: string; title: string; state: string }[]
@@ -22,33 +27,62 @@ type Shown = {
 export const show: Act = (context, said) =>
   withDatabase(context, (database) =>
     database.read(async (reader) => {
-      const task = await findTask(reader, said.args[0]!)
-      if (isRefusal(task)) return task
-      const needed = await Promise.all(task.after.map((id) => loadTask(reader, id)))
+      const when = said.text('at')
+      const at = when === undefined ? null : readMoment('--at', when, context.world.clock.now())
+      if (isRefusal(at)) return at
+      const present = await findTask(reader, said.args[0]!)
+      if (isRefusal(present)) return present
+      const load = async (id: string) => (at === null ? loadTask(reader, id) : taskAt(await storyOf(reader, id), at))
+      const task = at === null ? present : await load(present.id)
+      if (task === null)
+        return refuse(
+          'not-yet',
+          `${present.id} was not there yet at ${clockTime(at!)}`,
+          `it was added ${clockTime(present.addedAt)}`,
+        )
+      const needed = await Promise.all(task.after.map(load))
       const waitsFor = needed
         .filter((each): each is Task => each !== null && each.phase !== 'done')
         .map((each) => ({ id: each.id, title: each.title, state: stateOf(each) }))
-      const attempts = (await attemptsOf(reader, task.id)).map((row) => ({ ...row }))
+      const rows = (await attemptsOf(reader, task.id)).map((row) => ({ ...row }))
+      const attempts = at === null ? rows : attemptsAt(rows, at)
       const repository = (await repoById(reader, task.repo))?.name ?? task.repo
       const shown = {
+        at,
         task,
         attempts,
         waitsFor,
         repository,
-        next: nextSteps(
-          task,
-          (await findDaemon(reader)) !== null,
-          waitsFor.some(({ state }) => state === 'cancelled'),
-        ),
+        next:
+          at === null
+            ? nextSteps(
+                task,
+                (await findDaemon(reader)) !== null,
+                waitsFor.some(({ state }) => state === 'cancelled'),
+              )
+            : [],
       }
       return answer(context, asJson(shown), asText(context, shown))
     }),
   )
 
-function asJson({ task, attempts, waitsFor, repository, next }: Shown) {
+/** Attempts as they were at a time. */
+const attemptsAt = (rows: readonly AttemptRow[], at: number): AttemptRow[] =>
+  rows
+    .filter(({ admitted_at }) => admitted_at <= at)
+    .map((row) => {
+      const started = row.started_at !== null && row.started_at <= at
+      const begun = { ...row, started_at: started ? row.started_at : null, rung: started ? row.rung : null }
+      if (row.ended_at !== null && row.ended_at <= at) return begun
+      const open = { ended_at: null, outcome: null, reason: null, cost_nano_usd: 0, tokens: null, transcript: null }
+      return { ...begun, ...open, state: started ? 'started' : 'admitted' }
+    })
+
+function asJson({ at, task, attempts, waitsFor, repository, next }: Shown) {
   const { text, acceptance, budgetNanoUsd, ref, plan, candidate, gates, round, feedback, evidence, approval, report } =
     task
   return {
+    ...(at === null ? {} : { at }),
     task: {
       ...briefTask(task),
       repository,
@@ -91,13 +125,13 @@ function asJson({ task, attempts, waitsFor, repository, next }: Shown) {
 function asText(context: Context, shown: Shown): string {
   const { task, repository, waitsFor, next } = shown
   const columns = Math.min(context.columns, 160)
-  const now = context.world.clock.now()
+  const now = shown.at ?? context.world.clock.now()
   const blocked = waitsFor.map(({ id }) => id)
   const body = (text: string) => wrap(text, columns, '  ')
   const heading = [
     `${task.id}  ${clean(task.title)}`,
     body(
-      `${task.size} ${task.kind}, lane ${task.lane}${task.override ? ' (before everything else)' : ''}, in ${repository}, added ${age(now - task.addedAt)} ago${task.tags.length > 0 ? `, tags ${task.tags.join(', ')}` : ''}`,
+      `${task.size} ${task.kind}, lane ${task.lane}${task.override ? ' (before everything else)' : ''}, in ${repository}, ${shown.at === null ? '' : `as it was ${clockTime(shown.at)}, `}added ${age(now - task.addedAt)} ${shown.at === null ? 'ago' : 'before'}${task.tags.length > 0 ? `, tags ${task.tags.join(', ')}` : ''}`,
     ),
     '',
     `${stateOf(task)}: ${wrap(situation(task, blocked), columns - stateOf(task).length - 2).replaceAll('\n', '\n  ')}`,

@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { TaskEvent } from './event.ts'
 import { added, foldTask } from './fixture.ts'
-import { landingMessage, readTrailers } from './trailer.ts'
+import { landingMessage, readAnchor, readTrailers } from './trailer.ts'
 import type { Task } from './task.ts'
 
 const vote = {
@@ -45,17 +45,23 @@ const approved = ({ title, model, by }: Said): Task =>
     { type: 'task.approved', commit: 'c1', by },
   ])
 
+const anchor = { seq: 12, mac: 'ab'.repeat(32), key: '0123456789abcdef' }
+
 const written = (said: Said): string =>
-  landingMessage(approved(said), {
-    tree: 't1',
-    gates: {
+  landingMessage(
+    approved(said),
+    {
       tree: 't1',
-      key: 'k',
-      results: [{ name: said.gate, command: 'x', state: 'red', exitCode: 1, ms: 1, tail: '' }],
-      baseline: [said.gate],
-      reused: false,
+      gates: {
+        tree: 't1',
+        key: 'k',
+        results: [{ name: said.gate, command: 'x', state: 'red', exitCode: 1, ms: 1, tail: '' }],
+        baseline: [said.gate],
+        reused: false,
+      },
     },
-  })
+    anchor,
+  )
 
 test('a landing says what it is, who wrote, reviewed and approved exactly what, and on which tree it was tested', () => {
   const said = { title: 'Sell tea', model: 'm-1', by: 'person:ada', gate: 'npm test' }
@@ -71,6 +77,7 @@ Reviewed-Commit: c1
 Approved-By: person:ada
 Tested-Tree: t1
 Gate: npm test red (baseline)
+Log-Anchor: 12 ${anchor.mac} ${anchor.key}
 `,
   )
 })
@@ -83,7 +90,15 @@ test('whatever a user, a model or a gate is called, no trailer can be forged and
   fc.assert(
     fc.property(fc.record({ title: nasty, model: nasty, by: nasty, gate: nasty }), (said) => {
       const read = readTrailers(written(said))
-      const { Task, 'Tested-Tree': tree, 'Reviewed-Commit': commit, 'Reviewed-By': reviewers, ...others } = read
+      assert.deepEqual(readAnchor(read), anchor)
+      const {
+        Task,
+        'Log-Anchor': _,
+        'Tested-Tree': tree,
+        'Reviewed-Commit': commit,
+        'Reviewed-By': reviewers,
+        ...others
+      } = read
       assert.deepEqual([Task, tree, commit, reviewers?.length], [['task_1'], ['t1'], ['c1'], 2])
       for (const name of Object.keys(others)) assert.ok(['Implemented-By', 'Approved-By', 'Gate'].includes(name), name)
       assert.ok(Object.values(others).every((values) => values.length === 1))
@@ -97,7 +112,7 @@ test('nothing lands without a candidate, a round and an approval', () => {
   const tested = { tree: 't1', gates: { tree: 't1', key: 'k', results: [], baseline: [], reused: false } }
   for (const missing of ['candidate', 'round', 'approval'])
     assert.throws(
-      () => landingMessage({ ...task, [missing]: null }, tested),
+      () => landingMessage({ ...task, [missing]: null }, tested, null),
       /needs a candidate, a round and an approval/,
     )
 })
@@ -105,4 +120,10 @@ test('nothing lands without a candidate, a round and an approval', () => {
 test('only the last paragraph holds trailers', () => {
   assert.deepEqual(readTrailers('Title\n\nTask: a\n\nTask: b\nlower: c\nTask: d\n'), { Task: ['b', 'd'] })
   assert.deepEqual(readTrailers('Title'), {})
+})
+
+test('an anchor that is not whole is none', () => {
+  const { mac, key } = anchor
+  for (const said of [`12 ${mac}`, `12 ${mac.slice(1)} ${key}`, `x ${mac} ${key}`, `12 ${mac} ${key} more`, ''])
+    assert.equal(readAnchor({ 'Log-Anchor': [said] }), null, said)
 })

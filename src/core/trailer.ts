@@ -4,8 +4,15 @@ import type { Task } from './task.ts'
 
 export type Trailers = Readonly<Record<string, string[]>>
 
+/** How far the log had come, the seal it had there, and which key made it. */
+export type LogAnchor = { seq: number; mac: string; key: string }
+
 /** Title, description and trailers of a landing. Trailer values are single lines; what a user wrote cannot forge one. */
-export function landingMessage(task: Task, tested: { tree: string; gates: GateReport }): string {
+export function landingMessage(
+  task: Task,
+  tested: { tree: string; gates: GateReport },
+  anchor: LogAnchor | null,
+): string {
   const { candidate, round, approval } = task
   if (!candidate || !round || !approval) throw new Error('a landing message needs a candidate, a round and an approval')
   const lines = [
@@ -19,6 +26,7 @@ export function landingMessage(task: Task, tested: { tree: string; gates: GateRe
       ({ name, state }) =>
         `Gate: ${oneLine(name)} ${state}${tested.gates.baseline.includes(name) ? ' (baseline)' : ''}`,
     ),
+    ...(anchor ? [`Log-Anchor: ${anchorLine(anchor)}`] : []),
   ]
   return `${oneLine(task.title)}\n\n${lines.join('\n')}\n`
 }
@@ -34,4 +42,17 @@ export function readTrailers(message: string): Trailers {
     if (found) (trailers[found[1]!] ??= []).push(found[2]!)
   }
   return trailers
+}
+
+/** The anchor a landing carries, or null. */
+export function readAnchor(trailers: Trailers): LogAnchor | null {
+  return parseAnchor(trailers['Log-Anchor']?.[0] ?? '')
+}
+
+/** An anchor on one line. */
+export const anchorLine = ({ seq, mac, key }: LogAnchor): string => `${seq} ${mac} ${key}`
+
+export function parseAnchor(line: string): LogAnchor | null {
+  const [, seq, mac, key] = /^(\d+) ([0-9a-f]{64}) ([0-9a-f]{16})$/.exec(line) ?? []
+  return seq && mac && key ? { seq: Number(seq), mac, key } : null
 }

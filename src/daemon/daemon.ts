@@ -265,9 +265,11 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   wake = () => dispatching.wake()
   const health = await serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung))
   const nudges = await listenForNudges(paths.socket, wake)
-  stack.defer(() =>
-    database.write((tx) => tell(tx, world.clock.now(), { type: 'daemon.stopped', epoch, why: `stopped, pid ${pid}` })),
-  )
+  stack.defer(async () => {
+    const event: Event = { type: 'daemon.stopped', epoch, why: `stopped, pid ${pid}` }
+    await database.write((tx) => tell(tx, world.clock.now(), event))
+    await database.anchor()
+  })
   stack.defer(async () => {
     for (const attempt of engine.carrying()) engine.revoke(attempt, 'killed')
     await working[Symbol.asyncDispose]()

@@ -121,6 +121,7 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
     active: () => {},
     started: async () => {},
     ended: async () => {},
+    anchor: async () => null,
     cachedGates: async () => null,
   }
   const into = scratch.place('tree')

@@ -33,7 +33,10 @@ export async function settle(
   const seen = seenOnTheWire(running, result, wire)
   if (seen.landing && context) {
     const landed = await landIntended(daemon, carried, context, seen.landing)
-    if (landed !== null) return finish(daemon, carried, running, { ...seen, ...landed }, context, transcript, wire)
+    if (landed !== null) {
+      await finish(daemon, carried, running, { ...seen, ...landed }, context, transcript, wire)
+      return void (await daemon.database.anchor())
+    }
   }
   await finish(daemon, carried, running, seen, context, transcript, wire)
 }

@@ -3,15 +3,16 @@
  * first-parent chain, its trailers agree with the log, and families other than the author's voted on the very commit that was reviewed.
  */
 import { isRefusal } from '../core/refusal.ts'
-import { readTrailers } from '../core/trailer.ts'
+import { readAnchor, readTrailers } from '../core/trailer.ts'
 import type { Task } from '../core/task.ts'
 import { createGit } from '../git/subprocess.ts'
 import { loadConfig } from '../host/config.ts'
 import { Fault } from '../host/fault.ts'
 import { findPaths, type Env } from '../host/path.ts'
 import { realWorld } from '../host/world.ts'
-import { openDatabase } from '../store/database.ts'
+import { openDatabase, type Database } from '../store/database.ts'
 import { landingsOf, listRepos, loadTask, type LandingRow } from '../store/task.ts'
+import type { KnownAnchor } from '../store/verify-log.ts'
 import { storesOf } from './repository.ts'
 
 export type VerifyOptions = { env: Env; repo: string | null; json: boolean; out: (text: string) => void }
@@ -25,9 +26,7 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
   const paths = findPaths(env)
   const database = openDatabase(paths.database)
   try {
-    const settings = await loadConfig({ file: paths.configFile, env })
-    if (isRefusal(settings))
-      throw new Fault(settings.refused, settings.why, settings.hint ? { hint: settings.hint } : {})
+    const branch = await landingBranch(paths.configFile, env)
     const git = createGit(world, { path: env['PATH'] ?? '/usr/bin:/bin' })
     const repos = (await database.read(listRepos)).filter(
       ({ name, path, id }) => repo === null || [name, path, id].includes(repo),
@@ -37,7 +36,7 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
     for (const row of repos) {
       const stores = storesOf(paths.repos, row)
       const landings = await database.read((reader) => landingsOf(reader, row.id))
-      const target = landings.at(-1)?.target ?? settings.settings.landing.branch
+      const target = landings.at(-1)?.target ?? branch
       const tips = await git.refresh(stores, row.base, target)
       if (isRefusal(tips))
         throw new Fault(tips.refused, `${row.name}: ${tips.why}`, tips.hint ? { hint: tips.hint } : {})
@@ -61,6 +60,36 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
   } finally {
     database.close()
   }
+}
+
+/** The anchors of the log that landing commits carry, and the repositories that could not be asked, with why. */
+export async function anchorsInHistory(
+  database: Database,
+  env: Env,
+): Promise<{ anchors: KnownAnchor[]; unasked: string[] }> {
+  const paths = findPaths(env)
+  const git = createGit(realWorld(), { path: env['PATH'] ?? '/usr/bin:/bin' })
+  const branch = await landingBranch(paths.configFile, env)
+  const anchors: KnownAnchor[] = []
+  const unasked: string[] = []
+  for (const row of await database.read(listRepos)) {
+    const stores = storesOf(paths.repos, row)
+    const target = (await database.read((reader) => landingsOf(reader, row.id))).at(-1)?.target ?? branch
+    const tips = await git.refresh(stores, row.base, target)
+    if (isRefusal(tips)) unasked.push(`${row.name}: ${tips.why}`)
+    else if (tips.target !== null)
+      for (const { commit, message } of await git.history(stores, target, null)) {
+        const anchor = readAnchor(readTrailers(message))
+        if (anchor) anchors.push({ ...anchor, where: `landing ${commit.slice(0, 9)} in ${row.name}` })
+      }
+  }
+  return { anchors, unasked }
+}
+
+async function landingBranch(file: string, env: Env): Promise<string> {
+  const settings = await loadConfig({ file, env })
+  if (isRefusal(settings)) throw new Fault(settings.refused, settings.why, settings.hint ? { hint: settings.hint } : {})
+  return settings.settings.landing.branch
 }
 
 /** Everything that is wrong with one landing, in sentences. */

@@ -102,6 +102,7 @@ function workOf(daemon: Daemon, carried: Carried, task: Task, attempt: Running, 
     },
     ended: () => database.write((tx) => forgetProcess(tx, carried.attempt)),
     cachedGates: (tree: string, key: string) => database.read((reader) => gateResult(reader, tree, key)),
+    anchor: () => database.anchor(),
   }
 }
 

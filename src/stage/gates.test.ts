@@ -61,6 +61,7 @@ async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
       active: () => {},
       started: async () => {},
       ended: async () => {},
+      anchor: async () => null,
       cachedGates: async (of, key) => {
         const found = kept.get(`${of} ${key}`)
         return found ? { ...found, reused: true } : null

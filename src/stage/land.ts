@@ -29,7 +29,7 @@ export const land: Stage = async (ports, work) => {
       rebase: true,
       reports: done.made,
     })
-  const message = landingMessage(task, { tree: merged.tree, gates: done.report })
+  const message = landingMessage(task, { tree: merged.tree, gates: done.report }, await work.anchor())
   const at = ports.world.clock.now()
   const commit = await ports.git.commitTree(repo.stores, { tree: merged.tree, parent: repo.tip, message, at })
   return without('passed', done.report.reused ? 'landing tree already tested' : 'landing tree tested', {

@@ -9,6 +9,7 @@ import type { GateReport } from '../core/gate.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { OperatorSettings, RepositorySettings } from '../core/setting.ts'
 import type { Running, Task } from '../core/task.ts'
+import type { LogAnchor } from '../core/trailer.ts'
 import type { Git, RepoStores, Sha } from '../git/git.ts'
 import type { World } from '../host/world.ts'
 import type { Area, Box, Contained, Sandbox } from '../sandbox/sandbox.ts'
@@ -86,6 +87,8 @@ export type Work = {
   started(contained: Contained, area: Area): Promise<void>
   ended(): Promise<void>
   cachedGates(tree: Sha, key: string): Promise<GateReport | null>
+  /** How far the log has come, for the landing commit to carry. */
+  anchor(): Promise<LogAnchor | null>
 }
 
 export type StageResult = {

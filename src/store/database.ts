@@ -10,8 +10,12 @@
 import { mkdirSync, chmodSync, existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import type { LogAnchor } from '../core/trailer.ts'
 import { Fault } from '../host/fault.ts'
+import { ownSecret, readSecret } from '../host/secret.ts'
+import { crossesAnchor, writeAnchor } from './anchor.ts'
 import { migrate } from './migrate.ts'
+import { lastSeal, sealAppended, type LogRow, type Seal } from './seal.ts'
 
 export type SqlValue = SQLInputValue
 type Params = Record<string, SqlValue>
@@ -24,6 +28,8 @@ export type Reader = {
 
 export type Tx = Reader & {
   run(sql: string, params?: Params): Promise<{ changes: number }>
+  /** Told of every event appended, for the seal of this commit. */
+  appended(row: LogRow): void
   /** Called after this transaction is durable, in order; never when it was rolled back. */
   afterCommit(listener: () => void): void
 }
@@ -34,6 +40,10 @@ export type Database = {
   write<T>(body: (tx: Tx) => Promise<T>): Promise<T>
   /** One consistent snapshot. */
   read<T>(body: (reader: Reader) => Promise<T>): Promise<T>
+  /** The key of the log's seals; null where it was opened read-only and there is none. */
+  sealKey: Buffer | null
+  /** Writes down beside the database how far the log has come; null for an empty log. */
+  anchor(): Promise<LogAnchor | null>
   close(): void
 }
 
@@ -44,6 +54,8 @@ type Waiting = {
 }
 type Answer = () => void
 
+const memory = ':memory:'
+
 /** SQLite before this version can corrupt a WAL database (WAL-reset bug, fixed 2026-03-13). */
 const oldestSqlite = [3, 51, 3] as const
 /** More callers than this in one commit gain nothing and make the first of them wait. */
@@ -52,17 +64,28 @@ const batchSize = 256
 /** Opens (and makes, and migrates) the database at `path`. Faults: `sqlite-too-old`, `database-unusable`, `schema-newer`. */
 export function openDatabase(path: string, options: { busyMs?: number; readOnly?: boolean } = {}): Database {
   const writer = connect(path, options)
-  if (!options.readOnly) migrate(writer, path)
-  const reader = options.readOnly || path === ':memory:' ? writer : connect(path, { ...options, readOnly: true })
+  const sealKey = keyOf(path, options.readOnly ?? false)
+  if (!options.readOnly) migrate(writer, path, sealKey!)
+  const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
   const queue: Waiting[] = []
   let draining = false
-
+  let owed = false
+  const sealed = (before: number, seal: Seal) => {
+    if (path === memory || !(owed || crossesAnchor(before, seal.last_seq))) return
+    owed = !tryAnchor(path, anchorOf(seal))
+  }
   const drain = async () => {
-    while (queue.length > 0) await commitBatch(writer, queue.splice(0, batchSize))
+    while (queue.length > 0) await commitBatch(writer, queue.splice(0, batchSize), sealKey!, sealed)
     draining = false
   }
   const query = statements(reader)
   let reading: Promise<unknown> = Promise.resolve()
+  const read: Database['read'] = (body) => {
+    if (reader === writer) return body(query) // in memory or read-only: no second connection to snapshot with
+    const mine = reading.then(() => snapshot(reader, () => body(query)))
+    reading = mine.catch(() => {})
+    return mine
+  }
   return {
     path,
     write: <T>(body: (tx: Tx) => Promise<T>) =>
@@ -72,11 +95,14 @@ export function openDatabase(path: string, options: { busyMs?: number; readOnly?
         draining = true
         queueMicrotask(() => void drain()) // so that everyone who calls in this turn shares the first commit
       }),
-    read(body) {
-      if (reader === writer) return body(query) // in memory or read-only: no second connection to snapshot with
-      const mine = reading.then(() => snapshot(reader, () => body(query)))
-      reading = mine.catch(() => {})
-      return mine
+    read,
+    sealKey,
+    async anchor() {
+      const seal = await read(lastSeal)
+      if (!seal) return null
+      const anchor = anchorOf(seal)
+      if (path !== memory) writeAnchor(path, anchor, true)
+      return anchor
     },
     close() {
       if (reader !== writer) reader.close()
@@ -94,21 +120,53 @@ async function snapshot<T>(db: DatabaseSync, body: () => Promise<T>): Promise<T>
   }
 }
 
-async function commitBatch(db: DatabaseSync, batch: Waiting[]): Promise<void> {
+/** What no process outlives needs no secret; and the same seed makes the same seals. */
+const memoryKey = Buffer.alloc(32)
+
+function keyOf(path: string, readOnly: boolean): Buffer | null {
+  if (path === memory) return memoryKey
+  return readOnly ? readSecret(`${path}.key`) : ownSecret(`${path}.key`)
+}
+
+const anchorOf = ({ last_seq, mac, key_id }: Seal): LogAnchor => ({ seq: last_seq, mac, key: key_id })
+
+/** The commit stands whether or not its anchor could be written (a full disk): then the next one writes it. */
+function tryAnchor(path: string, anchor: LogAnchor): boolean {
+  try {
+    writeAnchor(path, anchor, false)
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function commitBatch(
+  db: DatabaseSync,
+  batch: Waiting[],
+  sealKey: Buffer,
+  sealed: (before: number, seal: Seal) => void,
+): Promise<void> {
   const answers: Answer[] = []
+  const rows: LogRow[] = []
   const listeners: (() => void)[] = []
   let tick = nextTick()
   try {
     db.exec('begin immediate')
     for (const { body, resolve, reject } of batch) {
       const heard: (() => void)[] = []
+      const mine: LogRow[] = []
       let over = false
       db.exec('savepoint caller')
       try {
-        const tx = { ...statements(db, () => over), afterCommit: (listener: () => void) => void heard.push(listener) }
+        const tx = {
+          ...statements(db, () => over),
+          appended: (row: LogRow) => void mine.push(row),
+          afterCommit: (listener: () => void) => void heard.push(listener),
+        }
         const value = await Promise.race([body(tx), tick.passed])
         db.exec('release caller')
         listeners.push(...heard)
+        rows.push(...mine)
         answers.push(() => resolve(value))
       } catch (error) {
         db.exec('rollback to caller; release caller')
@@ -118,6 +176,10 @@ async function commitBatch(db: DatabaseSync, batch: Waiting[]): Promise<void> {
       } finally {
         over = true
       }
+    }
+    if (rows.length > 0) {
+      const seal = await sealAppended(statements(db), sealKey, rows)
+      listeners.unshift(() => sealed(rows[0]!.seq - 1, seal))
     }
     db.exec('commit')
   } catch (error) {
@@ -161,11 +223,11 @@ function statements(db: DatabaseSync, isOver = () => false): Reader & Pick<Tx, '
 }
 
 function connect(path: string, options: { busyMs?: number; readOnly?: boolean }): DatabaseSync {
-  const fresh = path !== ':memory:' && !existsSync(path)
+  const fresh = path !== memory && !existsSync(path)
   if (fresh && options.readOnly)
     throw new Fault('database-missing', `there is no database at ${path}`, { hint: 'tri-agent init' })
   try {
-    if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    if (path !== memory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     const db = new DatabaseSync(path, { timeout: options.busyMs ?? 5000, readOnly: options.readOnly ?? false })
     if (fresh) chmodSync(path, 0o600)
     checkVersion(db)

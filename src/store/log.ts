@@ -16,12 +16,14 @@ export async function append(tx: Tx, { at, actor, stream, events }: Entry): Prom
   let version = last!.version
   for (const event of events) {
     version += 1
-    const { type, ...body } = event
+    const { type, ...rest } = event
+    const body = JSON.stringify(rest)
     const { seq } = (await tx.get<{ seq: number }>(
       `insert into event (at, stream, version, type, actor, body)
        values (:at, :stream, :version, :type, :actor, :body) returning seq`,
-      { at, stream, version, type, actor, body: JSON.stringify(body) },
+      { at, stream, version, type, actor, body },
     ))!
+    tx.appended({ seq, at, stream, version, type, actor, body })
     await project(tx, { seq, at, stream, version, actor, event })
   }
 }
@@ -49,16 +51,26 @@ export async function readLog(reader: Reader, filter: LogFilter): Promise<Logged
 }
 
 /** The last events that fit, oldest of them first. */
-export async function readLastLog(reader: Reader, filter: Omit<LogFilter, 'after' | 'since'>): Promise<LoggedEvent[]> {
+export async function readLastLog(reader: Reader, filter: Omit<LogFilter, 'after'>): Promise<LoggedEvent[]> {
   const rows = await reader.all<Row>(
     `select seq, at, stream, version, type, actor, body from event
      where (:stream is null or stream = :stream)
+       and at >= :since
        and (:types is null or type in (select value from json_each(:types)))
      order by seq desc limit :limit`,
-    { stream: filter.stream ?? null, types: filter.types ? JSON.stringify(filter.types) : null, limit: filter.limit },
+    {
+      stream: filter.stream ?? null,
+      since: filter.since ?? 0,
+      types: filter.types ? JSON.stringify(filter.types) : null,
+      limit: filter.limit,
+    },
   )
   return rows.map(decode).reverse()
 }
+
+/** Everything that happened to one task, in order. */
+export const storyOf = (reader: Reader, task: string): Promise<LoggedEvent[]> =>
+  readLog(reader, { stream: `task/${task}`, limit: Number.MAX_SAFE_INTEGER })
 
 /** The last event of one type in one stream, or null. */
 export async function lastEvent(reader: Reader, stream: string, type: EventType): Promise<LoggedEvent | null> {

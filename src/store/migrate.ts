@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { Fault } from '../host/fault.ts'
+import { adoptedSeal, insertSeal, type LogRow } from './seal.ts'
 
 /** 'TRIA' in ASCII: tells our database from any other SQLite file. */
 const applicationId = 0x54524941
@@ -16,8 +17,8 @@ export const migrations = (): { name: string; sql: string }[] =>
     .toSorted()
     .map((name) => ({ name, sql: readFileSync(join(folder, name), 'utf8') }))
 
-/** Brings a database up to this program's schema. Faults: `not-ours`, `schema-newer`. */
-export function migrate(db: DatabaseSync, path: string): void {
+/** Brings a database up to this program's schema. `sealKey` seals a log that had no seals. Faults: `not-ours`, `schema-newer`. */
+export function migrate(db: DatabaseSync, path: string, sealKey: Buffer): void {
   const known = migrations()
   if (version(db, 'user_version') === known.length && version(db, 'application_id') === applicationId) return
   db.exec('begin immediate')
@@ -25,13 +26,26 @@ export function migrate(db: DatabaseSync, path: string): void {
     const done = version(db, 'user_version')
     checkOwner(db, path)
     if (done > known.length) throw newer(path, done, known.length)
-    for (const { sql } of known.slice(done)) db.exec(sql)
+    for (const { name, sql } of known.slice(done)) {
+      db.exec(sql)
+      if (name === sealing) adoptLog(db, sealKey)
+    }
     db.exec(`pragma user_version = ${known.length}; pragma application_id = ${applicationId}`)
     db.exec('commit')
   } catch (error) {
     db.exec('rollback')
     throw error
   }
+}
+
+/** The migration that brings seals. */
+const sealing = '0005-seal.sql'
+
+function adoptLog(db: DatabaseSync, sealKey: Buffer): void {
+  const { last } = db.prepare('select coalesce(max(seq), 0) as last from event').get() as { last: number }
+  if (last === 0) return
+  const rows = db.prepare('select seq, at, stream, version, type, actor, body from event where seq > 0 order by seq')
+  db.prepare(insertSeal).run(adoptedSeal(sealKey, last, rows.iterate() as Iterable<LogRow>))
 }
 
 function checkOwner(db: DatabaseSync, path: string): void {

@@ -1,0 +1,155 @@
+/** Is the log what was written? Every seal is made again and compared, every anchor looked up. Changes nothing, and names what is wrong in log order. */
+import { timingSafeEqual } from 'node:crypto'
+import type { LogAnchor } from '../core/trailer.ts'
+import { Fault } from '../host/fault.ts'
+import { readAnchors } from './anchor.ts'
+import type { Database, Reader } from './database.ts'
+import { firstLink, keyIdOf, logPage, macFrom, type Seal } from './seal.ts'
+
+/**
+ * `changed`: an event was edited, replaced or moved. `deleted`: events are missing between others. `inserted`: events nobody sealed.
+ * `truncated`: the end of the log is missing. `unlinked`: seals were removed, added or moved. `rolled-back`: the whole log was further than it is.
+ * `other-key`: sealed with a key that is not here, so that nothing can be said.
+ */
+export type LogDamage = {
+  kind: 'changed' | 'deleted' | 'inserted' | 'truncated' | 'unlinked' | 'rolled-back' | 'other-key'
+  /** The batch: its first and last event. */
+  first: number
+  last: number
+  why: string
+}
+
+export type LogReport = {
+  ok: boolean
+  events: number
+  batches: number
+  anchors: number
+  /** Anchors of landings that another log made: another account's, or one that was lost with its key. */
+  foreign: number
+  /** Up to here the log is older than its seals: sealed as it was found. */
+  adopted: number | null
+  /** In log order; the first one is the first bad batch. */
+  damage: LogDamage[]
+}
+
+/** Anchors kept elsewhere (landing trailers) may be handed in besides those in the file; `where` says which, for people. */
+export type KnownAnchor = LogAnchor & { where: string }
+
+/** Looks at the whole log. Faults: `no-seal-key` where it is sealed and the key is gone. */
+export async function verifyLog(database: Database, elsewhere: readonly KnownAnchor[] = []): Promise<LogReport> {
+  const inFile = database.path === ':memory:' ? [] : readAnchors(database.path)
+  const here = inFile.map((anchor) => ({ ...anchor, where: besideUs }))
+  return database.read(async (reader) => {
+    const counted = (await reader.get<{ events: number; end: number; batches: number }>(
+      `select (select count(*) from event) as events, (select coalesce(max(seq), 0) from event) as end,
+         (select count(*) from seal) as batches`,
+    ))!
+    if (counted.batches > 0 && !database.sealKey)
+      throw new Fault('no-seal-key', `the key of the log's seals is not there (${database.path}.key)`, {
+        hint: 'put it back from where you keep it: without it nothing can be proven',
+      })
+    const key = database.sealKey ?? Buffer.alloc(0)
+    const walked = await walk(reader, key, counted.end)
+    const keys = await sealKeys(reader, keyIdOf(key))
+    const anchors = [...here, ...elsewhere.filter((anchor) => keys.has(anchor.key))]
+    const damage = [...walked.damage, ...(await missingAnchors(reader, anchors, walked.last))]
+    return {
+      ok: damage.length === 0,
+      events: counted.events,
+      batches: counted.batches,
+      anchors: anchors.length,
+      foreign: here.length + elsewhere.length - anchors.length,
+      adopted: walked.adopted,
+      damage: damage.toSorted((a, b) => a.first - b.first),
+    }
+  })
+}
+
+const besideUs = 'the file of anchors'
+
+/** The keys this log was ever sealed with, and the present one. */
+async function sealKeys(reader: Reader, present: string): Promise<Set<string>> {
+  const rows = await reader.all<{ key_id: string }>('select distinct key_id from seal')
+  return new Set([present, ...rows.map(({ key_id }) => key_id)])
+}
+
+type Walked = { damage: LogDamage[]; adopted: number | null; last: number }
+
+/** Every seal in order, and what lies between and behind them. */
+async function walk(reader: Reader, key: Buffer, end: number): Promise<Walked> {
+  const damage: LogDamage[] = []
+  const keyId = keyIdOf(key)
+  let adopted: number | null = null
+  let before: Pick<Seal, 'last_seq' | 'mac'> = { last_seq: 0, mac: firstLink.begun }
+  damage.push(...(await unsealed(reader, Number.MIN_SAFE_INTEGER, 0)))
+  for (;;) {
+    const page = await reader.all<Seal>('select * from seal where last_seq > :after order by last_seq limit 500', {
+      after: before.last_seq,
+    })
+    if (page.length === 0) break
+    for (const seal of page) {
+      if (before.last_seq === 0 && seal.previous === firstLink.adopted) {
+        adopted = seal.last_seq
+        before = { last_seq: 0, mac: firstLink.adopted }
+      }
+      damage.push(...(await checkLink(reader, before, seal)), ...(await checkSeal(reader, key, keyId, seal, end)))
+      before = seal
+    }
+  }
+  damage.push(...(await unsealed(reader, before.last_seq, Number.MAX_SAFE_INTEGER)))
+  return { damage, adopted, last: before.last_seq }
+}
+
+/** Does this seal follow the one before? */
+async function checkLink(reader: Reader, before: Pick<Seal, 'last_seq' | 'mac'>, seal: Seal): Promise<LogDamage[]> {
+  const { first_seq: first, last_seq: last } = seal
+  if (seal.previous !== before.mac)
+    return [{ kind: 'unlinked', first, last, why: 'its seal does not follow the seal before: seals were taken out' }]
+  if (first <= before.last_seq) return [{ kind: 'unlinked', first, last, why: 'its seal overlaps the one before' }]
+  return unsealed(reader, before.last_seq, first - 1)
+}
+
+/** Events between two numbers, where no seal is: nobody who has the key wrote them. */
+async function unsealed(reader: Reader, after: number, last: number): Promise<LogDamage[]> {
+  const { n, lowest, highest } = (await reader.get<{ n: number; lowest: number; highest: number }>(
+    'select count(*) as n, min(seq) as lowest, max(seq) as highest from event where seq > :after and seq <= :last',
+    { after, last },
+  ))!
+  if (n === 0) return []
+  return [{ kind: 'inserted', first: lowest, last: highest, why: `${n} events that no seal covers` }]
+}
+
+async function checkSeal(reader: Reader, key: Buffer, keyId: string, seal: Seal, end: number): Promise<LogDamage[]> {
+  const { first_seq: first, last_seq: last } = seal
+  if (seal.key_id !== keyId)
+    return [{ kind: 'other-key', first, last, why: `sealed with key ${seal.key_id}, here is ${keyId}` }]
+  const mac = macFrom(key, seal)
+  let found = 0
+  for (let after = first - 1; after < last;) {
+    const page = await logPage(reader, after, last)
+    if (page.length === 0) break
+    mac.add(page)
+    found += page.length
+    after = page.at(-1)!.seq
+  }
+  const missing = last - first + 1 - found
+  if (missing > 0 && end < last)
+    return [{ kind: 'truncated', first, last, why: `the log ends at ${end}, its seals at ${last}` }]
+  if (missing > 0) return [{ kind: 'deleted', first, last, why: `${missing} of its events are gone` }]
+  if (!timingSafeEqual(Buffer.from(mac.end()), Buffer.from(seal.mac)))
+    return [{ kind: 'changed', first, last, why: 'its events are not those that were sealed' }]
+  return []
+}
+
+/** Anchors that name a seal which is not there: the log has been further than it is, or another way. */
+async function missingAnchors(reader: Reader, anchors: readonly KnownAnchor[], end: number): Promise<LogDamage[]> {
+  const damage: LogDamage[] = []
+  for (const { seq, mac, where } of anchors) {
+    const there = await reader.get<{ mac: string }>('select mac from seal where last_seq = :seq', { seq })
+    if (there?.mac === mac) continue
+    const why =
+      seq > end ? `${where} knows of event ${seq}, the log ends at ${end}` : `${where} knows another seal here`
+    damage.push({ kind: 'rolled-back', first: Math.min(seq, end + 1), last: seq, why })
+  }
+  return damage
+}
