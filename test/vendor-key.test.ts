@@ -198,3 +198,15 @@ test('a file of keys that others can read is not read', async () => {
     `chmod 600 ${join(ada.home, inFile)}`,
   ])
 })
+
+test('keys set, then init: the family is configured and its key found, without a variable anywhere', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['keys', 'set', 'anthropic', '--from-file', '-'], { stdin: key })
+  const said = await ada.json(['init'])
+  assert.deepEqual(said['families'], [
+    { family: 'anthropic', agent: 'claude', variable: null, model: 'claude-opus-5-5' },
+  ])
+  const shown = await ada.type(['config', 'show', '--origin'])
+  assert.match(shown.stdout, /^families\.anthropic\.keyFrom +stored as anthropic +keys set$/m)
+  assert.deepEqual(filesWithKey(ada.home), [inFile])
+})

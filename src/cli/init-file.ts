@@ -10,14 +10,15 @@ export const pinnedModels: Readonly<Record<string, string>> = {
   google: 'gemini-3.8-flash',
 }
 
-export type FoundFamily = { family: string; agent: string; variable: string; model: string }
+/** `variable` null: the key is kept by `keys set`, which is where it is looked for when nothing is said. */
+export type FoundFamily = { family: string; agent: string; variable: string | null; model: string }
 
-/** The families whose key variable is set. */
-export const familiesWithKey = (env: Env): FoundFamily[] =>
+/** The families whose key variable is set, or whose key is kept by `keys set`. */
+export const familiesWithKey = (env: Env, isKept: (family: string) => boolean = () => false): FoundFamily[] =>
   Object.entries(vendors).flatMap(([family, { agent, keyVariables }]) => {
-    const variable = keyVariables.find((each) => env[each])
+    const variable = keyVariables.find((each) => env[each]) ?? null
     const model = pinnedModels[family]
-    return variable && model ? [{ family, agent, variable, model }] : []
+    return (variable !== null || isKept(family)) && model ? [{ family, agent, variable, model }] : []
   })
 
 export const keyVariables = (): string[] => Object.values(vendors).map((vendor) => vendor.keyVariables[0]!)
@@ -27,16 +28,16 @@ export function operatorText(families: readonly FoundFamily[]): string {
   const entries = families.flatMap(({ family, agent, variable, model }) => [
     `  ${family}:`,
     `    agent: ${agent}`,
-    `    keyFrom: { env: ${variable} }`,
+    ...(variable === null ? [] : [`    keyFrom: { env: ${variable} }`]),
     `    models: { architect: ${model}, implementer: ${model}, reviewer: ${model} }`,
   ])
   return `${[
     '# Your settings for tri-agent. Only this file sets money, keys and what may land; a repository can only tighten it.',
-    '# Keys stay where they are: in the environment. What is in force, and from where: tri-agent config show --origin',
+    '# Keys stay where they are: with tri-agent keys, or in the environment. What is in force, and from where: tri-agent config show --origin',
     ...(entries.length > 0
       ? ['families:', ...entries]
       : [
-          `# A family appears here once its key variable (${keyVariables().join(', ')}) is set and you type: tri-agent init`,
+          `# A family appears here once you typed tri-agent keys set, or its variable (${keyVariables().join(', ')}) is set, and: tri-agent init`,
           'families: {}',
         ]),
     'money: { day: $75, task: $10 }',
@@ -51,7 +52,7 @@ export const operatorAdditions = (families: readonly FoundFamily[]): Addition[] 
     path: ['families', family],
     value: {
       agent,
-      keyFrom: { env: variable },
+      ...(variable === null ? {} : { keyFrom: { env: variable } }),
       models: { architect: model, implementer: model, reviewer: model },
     },
   }))

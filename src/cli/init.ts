@@ -8,6 +8,7 @@ import { registerRepository } from '../command/register.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import { loadConfig, parseRepositoryConfig } from '../host/config.ts'
 import { detectRepository, examineToolchain } from '../host/detect.ts'
+import { isStored } from '../host/key-store.ts'
 import { makeFolders } from '../host/path.ts'
 import { openDatabase } from '../store/database.ts'
 import { answer, commandPorts, withEnvFile, type Act, type Context } from './context.ts'
@@ -37,7 +38,7 @@ export const init: Act = async (given, said) => {
   if (isRefusal(repository)) return repository
   const yes = said.flag('yes') === true
   const { configFile } = context.paths
-  const families = familiesWithKey(context.env)
+  const families = familiesWithKey(context.env, (family) => isStored(context.paths.keys, family))
   const detected = detectRepository(repository)
   const repositoryFile = join(repository.top, 'tri-agent.yaml')
   await makeFolders(context.paths)
@@ -74,7 +75,7 @@ export const init: Act = async (given, said) => {
         ...files.map(({ path, action }) => `  ${action.padEnd(9)}  ${path}`),
         families.length > 0
           ? `Families with a key: ${families.map(({ family, model }) => `${family} (${model})`).join(', ')}.${reviewNote(families.length)}`
-          : `No key variable is set (${keyVariables().join(', ')}): set at least one, better two or three, then tri-agent init again.`,
+          : `No key is kept and no variable of one is set (${keyVariables().join(', ')}): keep at least one, better two or three, then tri-agent init again.`,
         ...missing.map((each) => wrap(`! ${each}`, context.columns)),
         'Type next:',
         ...next.map((each) => `  ${each}`),
@@ -102,7 +103,7 @@ function nextSteps(
     ...(isCommitted
       ? []
       : [`git add tri-agent.yaml && git commit -m "Say how to test this"   # on ${base}, after a look at it`]),
-    ...(families > 0 ? [] : [`export ${keyVariables()[0]}=…   # or families in ${paths.configFile}`, 'tri-agent init']),
+    ...(families > 0 ? [] : [`tri-agent keys set anthropic   # or families in ${paths.configFile}`, 'tri-agent init']),
     'tri-agent up --detach',
     'tri-agent add "what you want"',
   ]
