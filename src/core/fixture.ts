@@ -36,7 +36,11 @@ export const added = (task: string, more: Partial<TaskAdded> = {}): TaskAdded =>
   ...more,
 })
 
-const ended = (attempt: string, outcome: Outcome = 'passed', more: Partial<AttemptEnded> = {}): AttemptEnded => ({
+export const ended = (
+  attempt: string,
+  outcome: Outcome = 'passed',
+  more: Partial<AttemptEnded> = {},
+): AttemptEnded => ({
   type: 'attempt.ended',
   attempt,
   outcome,
@@ -53,7 +57,7 @@ const ended = (attempt: string, outcome: Outcome = 'passed', more: Partial<Attem
 export const foldTask = (events: readonly TaskEvent[], at = 0): Task =>
   events.reduce<Task | null>((task, event) => evolve(task, event, at), null)!
 
-const flowPolicy = (more: Partial<FlowPolicy> = {}): FlowPolicy => ({
+export const flowPolicy = (more: Partial<FlowPolicy> = {}): FlowPolicy => ({
   unattended: true,
   usable: threeFamilies,
   gates: [gate],

@@ -76,7 +76,7 @@ function notPassed(
   if (ended.outcome === 'failed' && feedback !== null) return giveBack(task, step, feedback, rebase ?? false, policy)
   if (ended.outcome === 'killed') return []
   if (ended.outcome === 'lost')
-    return task.lost >= lostLimit ? [escalated(`lost ${task.lost} times in a row`, ended.reason)] : []
+    return task.lost.times >= lostLimit ? [escalated(`lost ${task.lost.times} times in a row`, ended.reason)] : []
   const failures = task.failures.filter((each) => each.step === step)
   const again = isRetryable(ended.outcome) || ended.outcome === 'failed'
   if (!again) return [escalated(`${step}: ${ended.outcome}`, ended.reason)]

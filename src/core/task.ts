@@ -9,6 +9,7 @@
 import type { AttemptAdmitted, TaskAdded, TaskEvent, TokenCount } from './event.ts'
 import type { Family } from './family.ts'
 import type { GateReport } from './gate.ts'
+import type { Outcome } from './outcome.ts'
 import { judged, openRound, settle, type Round } from './review.ts'
 
 export const kinds = ['feature', 'fix', 'test', 'refactor', 'docs', 'security', 'review', 'architect'] as const
@@ -79,7 +80,8 @@ export type Task = Omit<TaskAdded, 'type' | 'task'> & {
   rebase: boolean
   /** Failures of the present step since it last succeeded. */
   failures: { step: Step; family: Family | null; signature: string | null }[]
-  lost: number
+  /** Losses in a row. What was under way together is lost together and counts once: `upTo` is the highest token of those counted. */
+  lost: { times: number; upTo: number }
   approval: { commit: string; by: string } | null
   intent: { attempt: string; commit: string; tree: string; parent: string | null; target: string } | null
   landed: { commit: string; tree: string; target: string; at: number } | null
@@ -134,7 +136,7 @@ function created({ type: _, task: id, ...wish }: TaskAdded, at: number): Task {
     feedback: null,
     rebase: false,
     failures: [],
-    lost: 0,
+    lost: noLoss,
     approval: null,
     intent: null,
     landed: null,
@@ -171,7 +173,7 @@ function change(task: Task, event: Exclude<TaskEvent, TaskAdded>, at: number): P
         why: null,
         evidence: null,
         failures: [],
-        lost: 0,
+        lost: noLoss,
         returns: 0,
       }
     case 'task.cancelled':
@@ -244,7 +246,7 @@ function changeByWork(task: Task, event: AttemptEvent, at: number): Partial<Task
         readyAt: at,
         tokens: addTokens(task.tokens, event.tokens),
         costNanoUsd: task.costNanoUsd + event.costNanoUsd,
-        lost: event.outcome === 'lost' ? task.lost + 1 : event.outcome === 'passed' ? 0 : task.lost,
+        lost: lossesAfter(task, event.outcome, ended?.token ?? 0),
         failures:
           failed && ended
             ? [...task.failures, { step: ended.step, family: ended.family, signature: event.signature }]
@@ -311,6 +313,14 @@ function changeByRound(task: Task, event: RoundEvent, at: number): Partial<Task>
       }
     }
   }
+}
+
+const noLoss = { times: 0, upTo: 0 }
+
+function lossesAfter({ lost, token }: Task, outcome: Outcome, ended: number): Task['lost'] {
+  if (outcome === 'killed') return lost
+  if (outcome !== 'lost') return { ...lost, times: 0 }
+  return ended <= lost.upTo ? lost : { times: lost.times + 1, upTo: token }
 }
 
 const addTokens = (a: TokenCount, b: TokenCount): TokenCount => ({
