@@ -6,7 +6,7 @@ import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { Task } from '../core/task.ts'
 import { nudge } from '../host/nudge.ts'
 import type { Reader } from '../store/database.ts'
-import { waitingFor } from '../store/task.ts'
+import { waitingFor } from '../store/queue.ts'
 import { answer, commandPorts, withDatabase, type Act, type Said } from './context.ts'
 import { briefTask } from './describe.ts'
 

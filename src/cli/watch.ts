@@ -1,9 +1,8 @@
 /** watch: the overview and the last events, redrawn in place; where there is no terminal, the log as it happens. Only looks. */
 import { refuse, type Refusal } from '../core/refusal.ts'
-import { stateOf, type Task } from '../core/task.ts'
-import type { Database, Reader } from '../store/database.ts'
+import type { Database } from '../store/database.ts'
 import { lastSeq, readLastLog } from '../store/log.ts'
-import { openTasks } from '../store/task.ts'
+import { anythingMoves } from '../store/task.ts'
 import { withDatabase, type Act, type Context } from './context.ts'
 import { exitCode } from './exit-code.ts'
 import { clean, clip } from './format.ts'
@@ -17,32 +16,11 @@ const redrawMs = 500
 export const watch: Act = (context, said) =>
   withDatabase(context, async (database) => {
     const untilIdle = said.flag('until-idle') === true
-    const idle = async () => untilIdle && (await database.read(isIdle))
+    const idle = async () => untilIdle && !(await database.read(anythingMoves))
     return context.isTerminal && !context.json
       ? redraw(context, database, idle, untilIdle)
       : follow(context, database, idle, untilIdle)
   })
-
-/** Nothing will move any more without a person: what is open waits for one, is held, or depends on such a task. */
-export async function isIdle(reader: Reader): Promise<boolean> {
-  const open = await openTasks(reader)
-  const byId = new Map(open.map((task) => [task.id, task]))
-  const moves = (task: Task, depth = 0): boolean => {
-    if (task.running.length > 0) return true
-    if (stateOf(task) !== 'ready' || task.held !== null || depth > open.length) return false
-    return task.after.every((id) => {
-      const needed = byId.get(id)
-      return !needed || needed.phase === 'done' || moves(needed, depth + 1) || splitMoves(needed, depth + 1)
-    })
-  }
-  const splitMoves = (task: Task, depth: number): boolean =>
-    task.phase === 'split' &&
-    task.children.some((id) => {
-      const child = byId.get(id)
-      return child !== undefined && (moves(child, depth + 1) || splitMoves(child, depth + 1))
-    })
-  return !open.some((task) => moves(task))
-}
 
 /** Waiting until idle with nobody at work would never end. */
 async function nobodyWorks(database: Database): Promise<Refusal | null> {

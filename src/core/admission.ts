@@ -5,7 +5,7 @@
 import type { Family } from './family.ts'
 import { wantedSteps, type WantedStep } from './flow.ts'
 import { effectiveRank } from './lane.ts'
-import { route } from './routing.ts'
+import { forcedFamily, route } from './routing.ts'
 import { isOver, roles, type Role, type Task } from './task.ts'
 
 export type FamilyState = {
@@ -18,7 +18,7 @@ export type FamilyState = {
 
 export type Snapshot = {
   at: number
-  /** Every task that is not over, and those they depend on. */
+  /** Every task with something under way, those that come first of each demand (`demandOf`), and what all of these depend on. */
   tasks: readonly Task[]
   families: readonly FamilyState[]
   slots: Readonly<Record<Role, number>>
@@ -61,6 +61,21 @@ export function admit(snapshot: Snapshot): Admission[] {
     admitted.push(...own)
   }
   return admitted
+}
+
+/**
+ * What a task waits for, as a word, or null when no slot would help it. Tasks of one demand can start under exactly the same circumstances, and
+ * each that starts takes at least one slot: so of each demand no more need to be looked at than there are slots.
+ */
+export function demandOf(task: Task): string | null {
+  const wanted = wantedSteps(task)
+  if (wanted.length === 0 || task.running.length > 0 || task.held !== null) return null
+  const words = wanted.map(({ step, role, family }) => {
+    if (step === 'land') return `${role} ${task.repo}` // one landing of a repository at a time
+    const asked = role === 'gate' ? undefined : (family ?? forcedFamily(task))
+    return asked === undefined ? role : `${role} ${family === null ? 'family:' : ''}${asked}`
+  })
+  return words.join(', ')
 }
 
 const mayStart = (task: Task, snapshot: Snapshot): boolean =>

@@ -65,6 +65,10 @@ export const startingRules: readonly Rule[] = [
   { name: 'anything-else', when: {}, families: thoughtFirst, confidence: 0.6 },
 ]
 
+/** The family a person asked for by a tag `family:NAME`. */
+export const forcedFamily = ({ tags }: Pick<RoutedTask, 'tags'>): Family | undefined =>
+  tags.find((tag) => tag.startsWith('family:'))?.slice('family:'.length)
+
 /** The family for a role on a task. `usable` are the families that could start now; null when none of the route's can. */
 export function route(
   task: RoutedTask,
@@ -78,7 +82,7 @@ export function route(
     families: rule.families,
     confidence: rule.confidence,
   }))
-  const forced = task.tags.find((tag) => tag.startsWith('family:'))?.slice('family:'.length)
+  const forced = forcedFamily(task)
   if (forced !== undefined) {
     const family = usable.includes(forced) ? forced : null
     return {

@@ -1,13 +1,14 @@
 /**
- * The dispatcher: looks at the store's state, lets in what may start, and offers it to the engine, all in one transaction. It holds no queue of
- * its own, so that an override, a pause or a cancel acts at the next pass.
+ * The dispatcher: looks at the head of the queue, lets in what may start, and offers it to the engine, all in one transaction. It remembers
+ * nothing of the queue, so that an override, a pause or a cancel acts at the next pass.
  */
 import type { Event } from '../core/event.ts'
 import { admit, type Admission, type Snapshot } from '../core/admission.ts'
 import { roles, type Role, type Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'
 import { append } from '../store/log.ts'
-import { attemptsOfOver, childrenOf, openTasks } from '../store/task.ts'
+import { headOfQueue } from '../store/queue.ts'
+import { attemptsOfOver, childrenOf, finishedSplits, tasksAround } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 
 /** One pass: joins finished splits, ends what was cancelled, admits what may start. */
@@ -15,8 +16,8 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
   const { world, database } = daemon
   return async (): Promise<void> => {
     await database.write(async (tx) => {
-      const tasks = await openTasks(tx)
-      const joined = await joinSplits(daemon, tx, tasks)
+      const joined = await joinSplits(daemon, tx)
+      const tasks = await tasksAround(tx, await headOfQueue(tx, look(daemon)))
       const snapshot = await daemon.snapshot(tx, tasks, idleMs(world.clock.mono(), tasks, idleSince))
       for (const admission of admit(snapshot)) await admitOne(daemon, tx, admission, snapshot)
       if (joined > 0) tx.afterCommit(() => daemon.wake())
@@ -24,6 +25,13 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
     await endCancelled(daemon)
   }
 }
+
+/** No more of one demand can start than there are slots. */
+const look = ({ world, settings }: Daemon) => ({
+  at: world.clock.now(),
+  laneStepMs: settings.lane.stepMs,
+  most: Object.values(settings.slots).reduce((sum, slots) => sum + slots, 0),
+})
 
 async function admitOne(daemon: Daemon, tx: Tx, admission: Admission, { tasks }: Snapshot): Promise<void> {
   const { world, engine, keys } = daemon
@@ -52,20 +60,18 @@ function idleMs(mono: number, tasks: readonly Task[], since: Map<Role, number>):
 }
 
 /** A split task is done when its parts are; a part that was cancelled is a question for a person. */
-async function joinSplits({ world }: Daemon, tx: Tx, tasks: readonly Task[]): Promise<number> {
-  let joined = 0
-  for (const parent of tasks.filter(({ phase }) => phase === 'split')) {
+async function joinSplits({ world }: Daemon, tx: Tx): Promise<number> {
+  const finished = await finishedSplits(tx)
+  for (const parent of finished) {
     const children = await childrenOf(tx, parent.id)
-    if (!children.every(({ phase }) => phase === 'done' || phase === 'cancelled')) continue
     const cancelled = children.filter(({ phase }) => phase === 'cancelled').map(({ id }) => id)
     const event: Event =
       cancelled.length === 0
         ? { type: 'task.joined', children: parent.children }
         : { type: 'task.escalated', why: 'parts were cancelled', evidence: cancelled.join(', ') }
     await append(tx, { at: world.clock.now(), actor: 'daemon', stream: `task/${parent.id}`, events: [event] })
-    joined += 1
   }
-  return joined
+  return finished.length
 }
 
 /** Attempts carried here whose task is over: a person cancelled it. */

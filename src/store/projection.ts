@@ -5,6 +5,7 @@
 import type { DaemonEvent, LoggedEvent, RepoEvent, TaskEvent } from '../core/event.ts'
 import { evolve, stateOf, type Task } from '../core/task.ts'
 import type { Tx } from './database.ts'
+import { keepDependencies, placeInQueue, placeWaiting } from './queue.ts'
 
 /** Tables that `project` owns, each with the order in which a dump lists its rows. */
 export const projections = [
@@ -13,6 +14,8 @@ export const projections = [
   { table: 'attempt', order: 'id' },
   { table: 'vote', order: 'task, round, family' },
   { table: 'landing', order: 'task' },
+  { table: 'dependency', order: 'needs, task' },
+  { table: 'queue', order: 'task' },
 ] as const
 
 /** Applies one event to the tables. */
@@ -60,6 +63,9 @@ async function projectTask(tx: Tx, id: string, event: TaskEvent, at: number): Pr
       doc: JSON.stringify(task),
     },
   )
+  if (before === null) await keepDependencies(tx, task)
+  await placeInQueue(tx, task)
+  if (task.phase === 'done' && before?.phase !== 'done') await placeWaiting(tx, task)
 }
 
 async function projectPart(tx: Tx, task: Task, event: TaskEvent, at: number): Promise<void> {

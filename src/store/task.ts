@@ -29,26 +29,58 @@ export async function findTask(reader: Reader, said: string): Promise<Task | Ref
   return decode(rows[0]!)
 }
 
-/** Tasks that are not over, oldest first, and those they depend on. */
-export async function openTasks(reader: Reader): Promise<Task[]> {
+/** Tasks of which something is under way, those named, and what all of these depend on: what admission looks at. */
+export async function tasksAround(reader: Reader, ids: readonly string[]): Promise<Task[]> {
   const rows = await reader.all<Doc>(
-    `with open as (select id, doc from task where state not in ('done', 'cancelled')),
-          needed as (select distinct each.value as id from open, json_each(open.doc, '$.after') as each)
-     select doc from task where id in (select id from open union select id from needed) order by added_at, id`,
+    `with near as (
+       select id, doc from task
+       where id in (select value from json_each(:ids) union select task from attempt where state <> 'ended')
+         and state not in ('done', 'cancelled'))
+     select doc from task
+     where id in (select id from near union select each.value from near, json_each(near.doc, '$.after') as each)
+     order by added_at, id`,
+    { ids: JSON.stringify(ids) },
   )
   return rows.map(decode)
+}
+
+/** Split tasks of whose parts none is left to do. */
+export const finishedSplits = async (reader: Reader): Promise<Task[]> =>
+  (
+    await reader.all<Doc>(
+      `select doc from task as parent
+       where state = 'split' and not exists (
+         select 1 from task where task.parent = parent.id and task.state not in ('done', 'cancelled'))
+       order by added_at, id`,
+    )
+  ).map(decode)
+
+/** Does anything move without a person: under way, in the queue, or about to be joined? */
+export async function anythingMoves(reader: Reader): Promise<boolean> {
+  const row = await reader.get<{ moves: number }>(
+    `select exists (select 1 from queue)
+       or exists (select 1 from attempt join task on task.id = attempt.task
+                  where attempt.state <> 'ended' and task.state not in ('done', 'cancelled')) as moves`,
+  )
+  return row!.moves === 1 || (await finishedSplits(reader)).length > 0
 }
 
 export type TaskFilter = { states?: readonly string[]; repo?: string; limit: number }
 
 /** Tasks, newest first. */
 export async function listTasks(reader: Reader, filter: TaskFilter): Promise<Task[]> {
-  const rows = await reader.all<Doc>(
-    `select doc from task
-     where (:states is null or state in (select value from json_each(:states))) and (:repo is null or repo = :repo)
-     order by added_at desc, id desc limit :limit`,
-    { states: filter.states ? JSON.stringify(filter.states) : null, repo: filter.repo ?? null, limit: filter.limit },
-  )
+  const { states, repo = null, limit } = filter
+  const rows = states
+    ? await reader.all<Doc>(
+        `select doc from task
+         where state in (select value from json_each(:states)) and (:repo is null or repo = :repo)
+         order by added_at desc, id desc limit :limit`,
+        { states: JSON.stringify(states), repo, limit },
+      )
+    : await reader.all<Doc>(
+        'select doc from task where :repo is null or repo = :repo order by added_at desc, id desc limit :limit',
+        { repo, limit },
+      )
   return rows.map(decode)
 }
 
@@ -72,17 +104,6 @@ export const countParts = async (reader: Reader, root: string): Promise<number> 
      where state not in ('done', 'cancelled') and parent is not null and doc ->> '$.root' = :root`,
     { root },
   ))!.n
-
-/** Tasks that are not over and start only after this one, oldest first. */
-export const waitingFor = async (reader: Reader, id: string): Promise<Task[]> =>
-  (
-    await reader.all<Doc>(
-      `select doc from task
-       where state not in ('done', 'cancelled') and :id in (select value from json_each(doc, '$.after'))
-       order by added_at, id`,
-      { id },
-    )
-  ).map(decode)
 
 /** How many tasks are in each state. */
 export async function countTasks(reader: Reader): Promise<Record<string, number>> {

@@ -1,0 +1,100 @@
+/**
+ * The queue: tasks that could start if there were a slot for them, kept in the order in which admission would let them in.
+ *
+ *     ready, not held, all it needs is done ──▶ in the queue ──started, held, over──▶ out
+ *
+ * A projection like any other: it decides nothing and can be made anew from the log. What it saves is reading every task at every pass.
+ */
+import { demandOf } from '../core/admission.ts'
+import type { Task } from '../core/task.ts'
+import type { Reader, Tx } from './database.ts'
+
+/** Puts a task where it belongs after an event: into the queue, to another place in it, or out. */
+export async function placeInQueue(tx: Tx, task: Task): Promise<void> {
+  const demand = demandOf(task)
+  if (demand === null || !(await hasAllItNeeds(tx, task)))
+    return void (await tx.run('delete from queue where task = :id', { id: task.id }))
+  const { id, lane, override, readyAt, notBefore } = task
+  const line = `${demand} | ${lane}${override ? ' first' : ''}`
+  // a clock that was set back must not make a task look younger than its wait: the head would be looked for before it
+  const addedAt = Math.min(task.addedAt, readyAt)
+  await tx.run(
+    `insert into queue (task, line, ready_at, added_at, not_before) values (:id, :line, :readyAt, :addedAt, :notBefore)
+     on conflict (task) do update set line = :line, ready_at = :readyAt, added_at = :addedAt, not_before = :notBefore`,
+    { id, line, readyAt, addedAt, notBefore },
+  )
+}
+
+/** Writes down what a new task needs. */
+export async function keepDependencies(tx: Tx, { id, after }: Task): Promise<void> {
+  for (const needs of new Set(after))
+    await tx.run('insert into dependency (needs, task) values (:needs, :id)', { needs, id })
+}
+
+async function hasAllItNeeds(tx: Tx, { after }: Task): Promise<boolean> {
+  for (const id of after) {
+    const needed = await tx.get<{ state: string }>('select state from task where id = :id', { id })
+    if (needed?.state !== 'done') return false
+  }
+  return true
+}
+
+/** Tasks that are not over and start only after this one, oldest first. */
+export const waitingFor = async (reader: Reader, id: string): Promise<Task[]> =>
+  (
+    await reader.all<{ doc: string }>(
+      `select doc from task
+       where id in (select task from dependency where needs = :id) and state not in ('done', 'cancelled')
+       order by added_at, id`,
+      { id },
+    )
+  ).map(({ doc }) => JSON.parse(doc) as Task)
+
+/** Whoever waited for a task that is done now may find its place. */
+export async function placeWaiting(tx: Tx, { id }: Task): Promise<void> {
+  for (const waiting of await waitingFor(tx, id)) await placeInQueue(tx, waiting)
+}
+
+type Look = { at: number; laneStepMs: number; most: number }
+
+/**
+ * Of every line (a demand, a lane, overridden or not) the `most` that come first, by the effective rank at `at`. With `most` at least the number of
+ * all slots, admission chooses from these as it would from all: an earlier task of the same demand always goes first, and each takes a slot.
+ */
+export async function headOfQueue(reader: Reader, look: Look): Promise<string[]> {
+  const ids: string[] = []
+  let line = ''
+  for (;;) {
+    const head = await reader.get<{ line: string; longest: number }>(
+      'select line, ready_at as longest from queue where line > :line order by line, ready_at limit 1',
+      { line },
+    )
+    if (!head) return ids
+    line = head.line
+    ids.push(...(await headOfLine(reader, line, head.longest, look)))
+  }
+}
+
+/** Those that have waited longest are a lane step or more ahead of the rest; among equals the one added first goes first. */
+async function headOfLine(reader: Reader, line: string, longest: number, look: Look): Promise<string[]> {
+  const { at, laneStepMs, most } = look
+  const ids: string[] = []
+  for (let since: number | null = longest; since !== null && ids.length < most;) {
+    const steps = Math.floor(Math.max(0, at - since) / laneStepMs)
+    const until = steps === 0 ? Number.MAX_SAFE_INTEGER : at - steps * laneStepMs
+    const rows: { task: string }[] = await reader.all(
+      `select task from queue
+       where line = :line and added_at <= :until and ready_at between :since and :until
+         and (not_before is null or not_before <= :at)
+       order by added_at, task limit :rest`,
+      { line, since, until, at, rest: most - ids.length },
+    )
+    ids.push(...rows.map(({ task }) => task))
+    const next: { since: number | null } | undefined = await reader.get(
+      'select min(ready_at) as since from queue where line = :line and ready_at > :until',
+      { line, until },
+    )
+    since = next!.since
+  }
+  return ids
+}
