@@ -9,6 +9,7 @@ import { isRefusal } from '../core/refusal.ts'
 import { evolve, type Task } from '../core/task.ts'
 import { append } from '../store/log.ts'
 import { deadLeases, forgetProcess, recordedProcesses, releaseLease, type Lease } from '../store/lease.ts'
+import { totalsBy, type Total } from '../store/ledger.ts'
 import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import type { RepoContext } from './repository.ts'
@@ -55,34 +56,33 @@ async function giveBack(daemon: Daemon, lease: Lease): Promise<void> {
     const now = await loadTask(tx, lease.task)
     if (!now?.running.some(({ attempt }) => attempt === lease.attempt)) return
     const at = world.clock.now()
-    const events = happened ? landedAfterAll(lease, now.intent!) : lost(daemon, lease, now, known, at)
+    const spent = (await totalsBy(tx, 'attempt', { task: now.id })).find(({ name }) => name === lease.attempt)
+    const events = happened ? landedAfterAll(lease, now.intent!) : lost(daemon, now, endedAs(lease, spent), known, at)
     await append(tx, { at, actor: 'daemon', stream: `task/${lease.task}`, events })
   })
 }
 
-function lost(daemon: Daemon, lease: Lease, task: Task, context: RepoContext | null, at: number): TaskEvent[] {
-  const ending = {
-    ended: endedAs(daemon, lease, 'lost', 'the daemon or its worker died'),
-    product: null,
-    feedback: null,
-  }
+function lost(daemon: Daemon, task: Task, ended: AttemptEnded, context: RepoContext | null, at: number): TaskEvent[] {
+  const { attempt } = ended
   const refused: TaskEvent[] = task.intent
-    ? [{ type: 'landing.refused', attempt: lease.attempt, why: 'the daemon died before the branch moved' }]
+    ? [{ type: 'landing.refused', attempt, why: 'the daemon died before the branch moved' }]
     : []
   const now = refused.reduce((each, event) => evolve(each, event, at), task)
+  const ending = { ended, product: null, feedback: null }
   return [...refused, ...conclude(now, ending, daemon.flowPolicy(context), { at, chance: daemon.world.random() })]
 }
 
-function endedAs(daemon: Daemon, { attempt }: Lease, outcome: AttemptEnded['outcome'], reason: string): AttemptEnded {
-  const { input, cachedInput, cacheWrite, output, costNanoUsd } = daemon.gateway.report(attempt)
+/** What a lost attempt spent is asked of the ledger: the gateway that saw it may have died with the daemon. */
+function endedAs({ attempt }: Lease, spent: Total | undefined): AttemptEnded {
+  const { input = 0, cachedInput = 0, cacheWrite = 0, output = 0, nanoUsd = 0 } = spent ?? {}
   return {
     type: 'attempt.ended',
     attempt,
-    outcome,
-    reason,
+    outcome: 'lost',
+    reason: 'the daemon or its worker died',
     signature: null,
     tokens: { input, cachedInput, cacheWrite, output },
-    costNanoUsd,
+    costNanoUsd: nanoUsd,
     transcript: null,
     promptSha256: null,
     killed: null,
@@ -90,22 +90,10 @@ function endedAs(daemon: Daemon, { attempt }: Lease, outcome: AttemptEnded['outc
 }
 
 /** The ref moved before the crash: the landing is a fact, and is recorded once. */
-function landedAfterAll({ attempt }: Lease, intent: { commit: string; tree: string; target: string }): TaskEvent[] {
+function landedAfterAll(lease: Lease, intent: { commit: string; tree: string; target: string }): TaskEvent[] {
   const { commit, tree, target } = intent
-  const none = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 }
   return [
-    {
-      type: 'attempt.ended',
-      attempt,
-      outcome: 'passed',
-      reason: 'landed before the daemon died',
-      signature: null,
-      tokens: none,
-      costNanoUsd: 0,
-      transcript: null,
-      promptSha256: null,
-      killed: null,
-    },
+    { ...endedAs(lease, undefined), outcome: 'passed', reason: 'landed before the daemon died' },
     { type: 'task.landed', commit, tree, target },
   ]
 }

@@ -29,7 +29,7 @@ import { loadTask } from '../../src/store/task.ts'
 
 export const world = realWorld()
 const path = environment()['PATH'] ?? '/usr/bin:/bin'
-const program = join(import.meta.dirname, '../../src/cli/main.ts')
+export const program = join(import.meta.dirname, '../../src/cli/main.ts')
 
 export const models = { anthropic: 'claude-opus-5-5', openai: 'gpt-6-sol', google: 'gemini-3.8-flash' } as const
 type FamilyName = keyof typeof models
@@ -50,6 +50,8 @@ export type Made = {
   yaml?: object
   files?: Record<string, string>
   /** Models other than the usual ones. */
+  /** Told when the provider has answered a request. */
+  onRequest?: () => void
   models?: Partial<Record<FamilyName, string>>
 }
 
@@ -101,7 +103,7 @@ export async function rig(made: Made): Promise<Rig> {
   const env = { HOME: home, PATH: path, TZ: 'UTC', LANG: 'C.UTF-8' }
   const paths = findPaths(env)
   const repository = join(home, 'shop')
-  const provider = await startProvider({ world, scenario: { rules: made.rules } })
+  const provider = await startProvider({ world, scenario: { rules: made.rules }, log: () => made.onRequest?.() })
   await makeFolders(paths)
   await mkdir(dirname(paths.configFile), { recursive: true, mode: 0o700 })
   await writeFile(paths.configFile, JSON.stringify(configOf(made, provider.url)), { mode: 0o600 })

@@ -1,0 +1,173 @@
+/** The daemon dies at named points, is asked to end, or is started twice: the work is finished once, landed at most once, and nothing is left behind. */
+import assert from 'node:assert/strict'
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises'
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { registerRepository } from '../../src/command/register.ts'
+import { isRefusal } from '../../src/core/refusal.ts'
+import type { Child } from '../../src/host/process.ts'
+import { endsWell } from './ending.ts'
+import { approving, implementing, program, rig, survivorsIn, world, writing, type Rig } from './rig.ts'
+
+/** The real daemon as a process of its own, with `git` in front of the real one where it is given. */
+async function daemonOf(shop: Rig, git?: string): Promise<Child> {
+  const bin = join(shop.home, 'bin')
+  await mkdir(bin, { recursive: true })
+  if (git !== undefined) {
+    await writeFile(join(bin, 'git'), `#!/bin/sh\nreal() { PATH='${shop.env['PATH']}' git "$@"; }\n${git}\nreal "$@"\n`)
+    await chmod(join(bin, 'git'), 0o700)
+  }
+  const env = { ...shop.env, PATH: git === undefined ? shop.env['PATH']! : `${bin}:${shop.env['PATH']}` }
+  const child = await world.spawn({ file: process.execPath, args: [program, 'up'], cwd: shop.repository, env })
+  child.stdout.resume()
+  child.stderr.resume()
+  return child
+}
+
+const landingsOf = async (shop: Rig) =>
+  (await shop.git('log', '--format=%s', 'main..tri-agent/landing')).split('\n').filter(Boolean)
+
+const isLanding = `case "$*" in *'tri-agent: land'*)`
+
+for (const [when, git] of [
+  ['before the branch moves', `${isLanding} kill -9 $PPID; exit 1;; esac`],
+  ['after the branch moved, before it is written down', `${isLanding} real "$@"; kill -9 $PPID; exit 0;; esac`],
+] as const)
+  test(`kill -9 ${when}: the task is done once, and landed once`, async () => {
+    await using shop = await rig({ rules: [writing('Sell coffee'), approving] })
+    const id = await shop.add('Sell coffee')
+    const child = await daemonOf(shop, git)
+    assert.equal((await child.exit).signal, 'SIGKILL')
+    assert.equal((await shop.task(id)).intent !== null, true)
+    assert.equal((await shop.type('cancel', id)).code, 1)
+    await shop.up()
+    await shop.state(id, 'done')
+    assert.deepEqual(await landingsOf(shop), ['Sell coffee'])
+    await endsWell(shop)
+  })
+
+test('after kill -9 a landing is not done again while nobody can see whether it happened', async () => {
+  await using shop = await rig({ rules: [writing('Sell coffee'), approving] })
+  const id = await shop.add('Sell coffee')
+  const child = await daemonOf(shop, `${isLanding} real "$@"; kill -9 $PPID; exit 0;; esac`)
+  await child.exit
+  const away = `${shop.repository}-away`
+  await rename(shop.repository, away)
+  await shop.up()
+  assert.equal((await shop.task(id)).running.length, 1)
+  await shop.down()
+  await rename(away, shop.repository)
+  await shop.up()
+  await shop.state(id, 'done')
+  assert.deepEqual(await landingsOf(shop), ['Sell coffee'])
+  await endsWell(shop)
+})
+
+test('kill -9 while an agent works: the next daemon ends what it left, and the task lands once', async () => {
+  let asked = () => {}
+  const hanging = implementing(
+    'Sell coffee',
+    { misbehave: 'double-fork' },
+    { read: { path: 'README.md' } },
+    { misbehave: 'ignore-term' },
+  )
+  await using shop = await rig({
+    rules: [{ ...hanging, times: 1 }, writing('Sell coffee'), approving],
+    onRequest: () => asked(),
+  })
+  const thrice = new Promise<void>((resolve) => {
+    let times = 0
+    asked = () => {
+      if ((times += 1) === 3) resolve()
+    }
+  })
+  const id = await shop.add('Sell coffee')
+  const child = await daemonOf(shop)
+  await thrice
+  const key = await shop.database.read((reader) =>
+    reader.get<{ n: number }>('select count(*) as n from virtual_key where revoked_at is null'),
+  )
+  assert.equal(key?.n, 1)
+  process.kill(child.pid, 'SIGKILL')
+  await child.exit
+  await shop.up()
+  assert.deepEqual(
+    survivorsIn(shop).filter((pid) => pid !== child.pid),
+    [],
+    'nothing of the first attempt outlives the start of the next daemon',
+  )
+  await shop.state(id, 'done')
+  assert.deepEqual(await landingsOf(shop), ['Sell coffee'])
+  const ends = (await shop.events(id)).flatMap((event) => (event.type === 'attempt.ended' ? [event] : []))
+  assert.equal(ends[0]?.outcome, 'lost')
+  assert.ok(ends[0].costNanoUsd > 0, 'what the lost attempt spent is not forgotten')
+  await endsWell(shop)
+})
+
+test('down in the middle of work ends it; up takes it up again', async () => {
+  const working = Promise.withResolvers<void>()
+  const hanging = implementing('Sell coffee', { read: { path: 'README.md' } }, { misbehave: 'hang' })
+  await using shop = await rig({
+    rules: [{ ...hanging, times: 1 }, writing('Sell coffee'), approving],
+    onRequest: working.resolve,
+  })
+  const id = await shop.add('Sell coffee')
+  const child = await daemonOf(shop)
+  await working.promise
+  const typed = await shop.type('down')
+  assert.equal(typed.code, 0, typed.stderr)
+  assert.equal((await child.exit).code, 0)
+  const task = await shop.task(id)
+  assert.deepEqual([task.phase, task.running], ['open', []])
+  assert.deepEqual(survivorsIn(shop), [])
+  await shop.up()
+  await shop.state(id, 'done')
+  await endsWell(shop)
+})
+
+test('one daemon for one state: a second is refused; it answers for its health, and nobody else can read it', async () => {
+  await using shop = await rig({ rules: [writing('Sell coffee'), approving] })
+  const { port } = await shop.up()
+  const second = await shop.type('up')
+  assert.equal(second.code, 1)
+  assert.match(second.stderr, new RegExp(`a daemon is up already \\(pid ${process.pid}\\)`))
+  const ask = async (path: string) => {
+    const answer = await fetch(`http://127.0.0.1:${port}${path}`)
+    return [answer.status, await answer.json()] as [number, Record<string, unknown>]
+  }
+  assert.deepEqual(await ask('/livez'), [200, { alive: true }])
+  assert.deepEqual(await ask('/readyz'), [200, { ready: true }])
+  const [status, health] = await ask('/health')
+  assert.deepEqual([status, health['ready'], health['carrying']], [200, true, 0])
+  assert.equal((await ask('/'))[0], 404)
+  const modes = [
+    shop.paths.stateFolder,
+    shop.paths.sockets,
+    shop.paths.areas,
+    shop.paths.transcripts,
+    shop.paths.database,
+    `${shop.paths.database}-wal`,
+    shop.paths.socket,
+  ].map((path) => (statSync(path).mode & 0o777).toString(8))
+  assert.deepEqual(modes, ['700', '700', '700', '700', '600', '600', '600'])
+  const id = await shop.add('Sell coffee')
+  await shop.state(id, 'done')
+  await endsWell(shop)
+})
+
+test('one daemon serves two repositories, each with gates and a landing of its own', async () => {
+  await using shop = await rig({ rules: [writing('Sell coffee'), writing('Lend books'), approving] })
+  const library = join(shop.home, 'library')
+  await shop.git('clone', '--quiet', '--no-local', shop.repository, library)
+  const other = await registerRepository(shop.ports, { path: library, name: 'library', base: 'main' })
+  if (isRefusal(other)) throw new Error(other.why)
+  await shop.up()
+  const [coffee, books] = [await shop.add('Sell coffee'), await shop.add('Lend books', { repo: other.id })]
+  await shop.state(coffee, 'done')
+  await shop.state(books, 'done')
+  assert.deepEqual(await landingsOf(shop), ['Sell coffee'])
+  assert.equal(await shop.git('-C', library, 'log', '--format=%s', 'main..tri-agent/landing'), 'Lend books')
+  assert.match((await shop.type('list')).stdout, /library/)
+  await endsWell(shop)
+})
