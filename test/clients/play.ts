@@ -25,13 +25,15 @@ import { totalsBy, type Total } from '../../src/store/ledger.ts'
 import { readLog } from '../../src/store/log.ts'
 import type { Client } from './cast.ts'
 import { mayStillSee, namesOfInterfaces } from './machine.ts'
-import { keyOf, keyVariable, repositoryFiles, scenarioOf, settingsText, wishesOf, type Wish } from './story.ts'
+import { keyOf, keyVariable, repositoryFiles, settingsText, storyOf, wishesOf, type Place, type Wish } from './story.ts'
 
 export type Landed = { message: string; paths: string[]; texts: Record<string, string> }
 
 export type Played = {
   cast: readonly Client[]
   wishes: readonly Wish[]
+  /** What each rule of the scenario is for. */
+  places: readonly Place[]
   rung: string
   interfaces: string[]
   tasks: Task[]
@@ -92,9 +94,10 @@ export async function play(
 async function playIn(stage: Stage, cast: readonly Client[]): Promise<Played> {
   const { world, env, repository, paths, say } = stage
   const wishes = wishesOf(cast)
+  const { scenario, places } = storyOf(wishes)
   await using provider = await startProvider({
     world,
-    scenario: scenarioOf(wishes),
+    scenario,
     keys: cast.map(({ family }) => keyOf(family)),
   })
   await makeFolders(paths)
@@ -125,6 +128,7 @@ async function playIn(stage: Stage, cast: readonly Client[]): Promise<Played> {
     ...gathered,
     cast,
     wishes,
+    places,
     interfaces: namesOfInterfaces(),
     requests: provider.requests,
     landed: await readLandings(stage, gathered.tasks, wishes),
@@ -168,9 +172,9 @@ async function queue({ daemon, nudge }: RunningDaemon, { world, repository }: St
   const ports = { database: daemon.database, world, actor: 'person:ada' }
   const repo = granted(await registerRepository(ports, { path: repository, name: 'durations', base: 'main' }))
   const ids: string[] = []
-  for (const { title, text, client } of wishes) {
+  for (const { title, text, size, client } of wishes) {
     const tags = [`family:${client.family}`]
-    ids.push(granted(await addTask(ports, { repo: repo.id, title, text, kind: 'feature', size: 'small', tags })).id)
+    ids.push(granted(await addTask(ports, { repo: repo.id, title, text, kind: 'feature', size, tags })).id)
   }
   nudge()
   return ids

@@ -8,7 +8,7 @@ import type { AttemptAdmitted, AttemptEnded } from '../../src/core/event.ts'
 import { readTrailers } from '../../src/core/trailer.ts'
 import type { Client } from './cast.ts'
 import type { Played } from './play.ts'
-import { keyOf, type Wish } from './story.ts'
+import { keyOf, type Place, type Wish } from './story.ts'
 
 export type Law = { law: string; wrong: string[] }
 
@@ -69,13 +69,22 @@ function wrongTrailers({ tasks, landed, wishes }: Played, index: number, others:
   ]
 }
 
-/** Whose models the provider saw: the first rules of the story are the implementers', the others the reviewers' of the same wishes. */
-function wrongModels({ requests, wishes }: Played, index: number, others: readonly Client[]): string[] {
-  const modelsOf = (rule: number) =>
-    [...new Set(requests.filter((each) => each.rule === rule).map(({ model }) => model ?? ''))].toSorted()
+/** Whose models the provider saw at each step of a wish. */
+function wrongModels({ requests, wishes, places }: Played, index: number, others: readonly Client[]): string[] {
+  const { client, size } = wishes[index]!
+  const modelsAt = (step: Place['step']) => {
+    const fits = requests.filter(
+      ({ rule }) => rule !== null && places[rule]!.wish === index && places[rule]!.step === step,
+    )
+    return [...new Set(fits.map(({ model }) => model ?? ''))].toSorted()
+  }
+  const larger = size === 'medium'
+  const checker = others.find(({ family }) => family !== 'google') // whose claim it is
   return [
-    ...differ([wishes[index]!.client.model], modelsOf(index), 'implemented on the wire: '),
-    ...differ(others.map(({ model }) => model).toSorted(), modelsOf(wishes.length + index), 'reviewed on the wire: '),
+    ...differ(larger ? [client.model] : [], modelsAt('plan'), 'planned on the wire: '),
+    ...differ([client.model], modelsAt('implement'), 'implemented on the wire: '),
+    ...differ(others.map(({ model }) => model).toSorted(), modelsAt('review'), 'reviewed on the wire: '),
+    ...differ(larger ? [checker?.model] : [], modelsAt('crosscheck'), 'cross-checked on the wire: '),
   ]
 }
 

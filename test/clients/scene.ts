@@ -58,8 +58,8 @@ function tookPart(all: Played): string {
     ]
   })
   const tasks = all.tasks.map((task, index) => {
-    const rules = [index, all.wishes.length + index]
-    const { requests, tokens } = sumOf(all.requests.filter(({ rule }) => rule !== null && rules.includes(rule)))
+    const own = all.requests.filter(({ rule }) => rule !== null && all.places[rule]!.wish === index)
+    const { requests, tokens } = sumOf(own)
     const seconds = task.landed === null ? 'not landed' : ((task.landed.at - task.addedAt) / 1000).toFixed(1)
     const reviewers = task.round?.votes.map(({ family }) => family).join(', ') ?? ''
     return [task.title, task.candidate?.family ?? '', reviewers, `${requests}`, `${tokens}`, seconds]

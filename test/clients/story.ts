@@ -1,6 +1,7 @@
 /**
  * What is asked for, and what the loopback models answer. One task per client: it writes two files with its own editing tool, then makes a third with
  * its own shell, whose content no model ever said: it can only come from a program that was started. Every reviewer reads a file before it judges.
+ * The first two tasks are planned by their own client first, and one claim of their reviewers is cross-checked.
  */
 import { demoFiles } from '../../sim/demo-repository.ts'
 import type { Rule, Scenario } from '../../sim/scenario.ts'
@@ -8,6 +9,8 @@ import type { Client } from './cast.ts'
 
 export type Wish = {
   client: Client
+  /** The larger ones are planned first, and one of their reviewers errs. */
+  size: 'small' | 'medium'
   title: string
   text: string
   /** What must have landed, by path, whole. */
@@ -47,6 +50,7 @@ export const wishesOf = (cast: readonly Client[]): Wish[] =>
     const { name, step, total } = sums[index]!
     return {
       client,
+      size: index < 2 ? 'medium' : 'small', // of those two the clients hold the model to a schema, each in its own way
       title: `Add up multiples of ${step}`,
       text: `src/${name}.ts adds up the multiples of ${step} below a number; executed, it prints the sum below 1000. Keep that in docs/${name}.txt.`,
       files: {
@@ -57,14 +61,23 @@ export const wishesOf = (cast: readonly Client[]): Wish[] =>
     }
   })
 
-/** The rules of all models: first those of the implementers, by index of their wish, then one of the reviewers of each. */
-export const scenarioOf = (wishes: readonly Wish[]): Scenario => ({
-  rules: [...wishes.map(implementing), ...wishes.map(reviewing)],
-})
+/** What a rule is for: the wish by its index, and the step of it. */
+export type Place = { wish: number; step: 'plan' | 'implement' | 'review' | 'crosscheck' }
+type Placed = Rule & { step: Place['step'] }
 
-function implementing({ title, files }: Wish): Rule {
+/** The rules of all models, and at the same index what each is for. */
+export function storyOf(wishes: readonly Wish[]): { scenario: Scenario; places: Place[] } {
+  const placed = wishes.flatMap((wish, index) =>
+    rulesOf(wish).map(({ step, ...rule }) => ({ rule, place: { wish: index, step } })),
+  )
+  return { scenario: { rules: placed.map(({ rule }) => rule) }, places: placed.map(({ place }) => place) }
+}
+
+function rulesOf(wish: Wish): Placed[] {
+  const { title, files } = wish
   const [[code, codeText], [test, testText], [made]] = Object.entries(files) as [Entry, Entry, Entry]
-  return {
+  const implement: Placed = {
+    step: 'implement',
     when: ['# Implement', title],
     steps: [
       { write: { path: code, content: codeText } },
@@ -73,17 +86,48 @@ function implementing({ title, files }: Wish): Rule {
       { say: `Added ${code} with a test, and kept what it prints.` },
     ],
   }
+  const summary = 'Read the whole change and the file it adds; the test covers it.'
+  const review: Placed = {
+    step: 'review',
+    when: ['# Review', title],
+    steps: [{ read: { path: code } }, { json: { summary, findings: [] } }],
+  }
+  return wish.size === 'small' ? [implement, review] : [planning(wish), implement, ...doubting(wish), review]
 }
 
 type Entry = [path: string, text: string]
 
-const reviewing = ({ title, files }: Wish): Rule => ({
-  when: ['# Review', title],
+const planning = ({ title, files }: Wish): Placed => ({
+  step: 'plan',
+  when: ['# Plan', title],
   steps: [
-    { read: { path: Object.keys(files)[0]! } },
-    { json: { summary: 'Read the whole change and the file it adds; the test covers it.', findings: [] } },
+    {
+      json: {
+        approach: 'One loop from zero in steps, and a test of a small end.',
+        files: Object.keys(files),
+        acceptance: ['npm test is green'],
+        subTasks: [],
+      },
+    },
   ],
 })
+
+/** Google's reviewer claims what is not so, without a proof; another family is asked about that, and knows better. */
+function doubting({ title, files }: Wish): Placed[] {
+  const [file] = Object.keys(files)
+  const claim = `The end itself is counted (${title})`
+  const finding = { file, line: 4, severity: 'medium', claim, proof: null }
+  const evidence = 'The loop ends before `end`: at < end.'
+  return [
+    {
+      step: 'review',
+      when: ['# Review', title],
+      family: 'google',
+      steps: [{ read: { path: file! } }, { json: { summary: 'One doubt about the end.', findings: [finding] } }],
+    },
+    { step: 'crosscheck', when: ['# Cross-check', claim], steps: [{ json: { verdict: 'dismissed', evidence } }] },
+  ]
+}
 
 /** The repository it happens in: the demo's. With a fourth family it asks three others to review each change. */
 export const repositoryFiles = (cast: readonly Client[]): Readonly<Record<string, string>> => ({
