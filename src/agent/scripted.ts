@@ -1,4 +1,5 @@
 /** The scripted agent: our own executable (sim/scripted-agent.ts) for demos and tests. It says exactly what happened, so its parser believes it. */
+import { countOf, textOf } from './field.ts'
 import type { Family } from '../core/family.ts'
 import type { AgentAdapter, AgentEnd, AgentEvent, AgentParser, Dialect, TokenUse } from './agent.ts'
 
@@ -34,9 +35,6 @@ export const scripted: AgentAdapter = {
 type Line = Record<string, unknown> & { type?: unknown }
 type Final = { ok: boolean; text: string; status: number | null; message: string | null }
 
-const text = (value: unknown) => (typeof value === 'string' ? value : '')
-const count = (value: unknown) => (typeof value === 'number' ? value : 0)
-
 function scriptedParser(): AgentParser {
   let session: string | null = null
   let final: Final | null = null
@@ -45,16 +43,16 @@ function scriptedParser(): AgentParser {
   const read = (line: Line): AgentEvent => {
     switch (line.type) {
       case 'started':
-        session = text(line['session']) || null
-        return { type: 'started', session, model: text(line['model']) || null, version: null }
+        session = textOf(line['session']) || null
+        return { type: 'started', session, model: textOf(line['model']) || null, version: null }
       case 'text':
-        return { type: 'text', text: text(line['text']) }
+        return { type: 'text', text: textOf(line['text']) }
       case 'usage': {
         const step = {
-          input: count(line['input']),
-          cachedInput: count(line['cachedInput']),
-          cacheWrite: count(line['cacheWrite']),
-          output: count(line['output']),
+          input: countOf(line['input']),
+          cachedInput: countOf(line['cachedInput']),
+          cacheWrite: countOf(line['cacheWrite']),
+          output: countOf(line['output']),
         }
         tokens = {
           input: tokens.input + step.input,
@@ -67,9 +65,9 @@ function scriptedParser(): AgentParser {
       case 'final':
         final = {
           ok: line['ok'] === true,
-          text: text(line['text']),
-          status: count(line['status']) || null,
-          message: text(line['message']) || null,
+          text: textOf(line['text']),
+          status: countOf(line['status']) || null,
+          message: textOf(line['message']) || null,
         }
         return {
           type: 'final',
@@ -114,29 +112,29 @@ function readDeed(line: Line): AgentEvent {
       return {
         type: 'tool',
         phase: 'start',
-        id: text(line['id']),
-        name: text(line['name']),
+        id: textOf(line['id']),
+        name: textOf(line['name']),
         kind,
-        detail: text(line['detail']),
+        detail: textOf(line['detail']),
       }
     }
     case 'tool_end':
       return {
         type: 'tool',
         phase: 'end',
-        id: text(line['id']),
+        id: textOf(line['id']),
         name: '',
         kind: 'other',
         ok: line['ok'] === true,
-        detail: text(line['detail']),
+        detail: textOf(line['detail']),
       }
     case 'retry':
       return {
         type: 'retry',
         attempt: null,
-        status: count(line['status']) || null,
-        delayMs: count(line['delayMs']),
-        reason: text(line['reason']),
+        status: countOf(line['status']) || null,
+        delayMs: countOf(line['delayMs']),
+        reason: textOf(line['reason']),
       }
     default:
       return { type: 'unknown', raw: line }
