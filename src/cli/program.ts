@@ -26,7 +26,7 @@ export async function start(typed: readonly string[], env: Env): Promise<number>
     const verb = argv.find((word) => !word.startsWith('-')) // no option before the verb takes a value
     if (verb !== undefined && !verbs.some(({ name }) => name === verb))
       return complain(unknownVerb(verb), json, exitCode.usage)
-    const program = makeProgram(env, answer)
+    const program = makeProgram(env, answer, verb)
     if (argv.every((word) => word === '--json')) program.outputHelp()
     else await program.parseAsync([...argv], { from: 'user' })
     return answer.code
@@ -36,7 +36,8 @@ export async function start(typed: readonly string[], env: Env): Promise<number>
   }
 }
 
-function makeProgram(env: Env, answer: Answer): Command {
+/** With every verb for those who ask what there is; else with the one that was typed, because making all of them takes longer than most do. */
+function makeProgram(env: Env, answer: Answer, typed: string | undefined): Command {
   const program = new Command('tri-agent')
     .description('Queues software tasks; rival coding agents plan, implement, verify, review and land them.')
     .usage('<verb> [options]')
@@ -56,7 +57,7 @@ function makeProgram(env: Env, answer: Answer): Command {
       '\nEvery verb has --help with examples. Exit codes: 0 done, 1 refused, 2 usage, 70 bug, 75 try again.',
     )
   for (const group of groups)
-    for (const verb of verbs.filter((each) => each.group === group))
+    for (const verb of verbs.filter(({ group: own, name }) => own === group && (typed === undefined || typed === name)))
       program.addCommand(makeVerb(program, verb, env, answer).helpGroup(`${group}:`))
   return program
 }

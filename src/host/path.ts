@@ -66,15 +66,16 @@ export function findPaths(env: Env = process.env): Paths {
 
 /** In the state folder where that is short enough; else named after it where sockets are put. The runtime folder may vanish at log-out, so it is second. */
 function socketFolder(stateFolder: string, env: Env): string {
+  const fits = (folder: string) => Buffer.byteLength(folder) + 1 + socketNameBytes <= longestSocketPath
+  const beside = join(stateFolder, 'sockets')
+  if (fits(beside)) return beside // the usual case, which must not wait for a hash
   const name = createHash('sha256').update(stateFolder).digest('hex').slice(0, 8)
   const runtime = env['XDG_RUNTIME_DIR']
   const temporary = env['TMPDIR'] && isAbsolute(env['TMPDIR']) ? env['TMPDIR'] : '/tmp'
   const candidates = [
-    join(stateFolder, 'sockets'),
     ...(runtime && isAbsolute(runtime) ? [join(runtime, `tri-agent-${name}`)] : []),
     join(temporary, `tri-agent-${userId()}-${name}`),
   ]
-  const fits = (folder: string) => Buffer.byteLength(folder) + 1 + socketNameBytes <= longestSocketPath
   return candidates.find(fits) ?? join('/tmp', `tri-agent-${userId()}-${name}`)
 }
 
