@@ -264,7 +264,7 @@ test('the order is changed, tasks are held and cancelled, and the log says who d
   await ada.type(['init'])
   const added = await ada.type(['add', 'Sell tea'])
   const id = /task_\w+/.exec(added.stdout)![0]
-  const say = async (...args: string[]) => ada.still(textOf(await ada.type(args))).replace(/ \ds  /, ' 0s  ')
+  const say = async (...args: string[]) => ada.still(textOf(await ada.type(args))).replace(/ \d+s +/, ' 0s   ')
   const later = ' The daemon is down; it will see this when it is up: tri-agent up --detach\n'
   assert.equal(
     await say('hold', id, '--why', 'wait for the release'),
@@ -310,7 +310,7 @@ test('a config file that is wrong is said line by line, by every verb that needs
   await mkdir(dirname(ada.paths.configFile), { recursive: true })
   await writeFile(ada.paths.configFile, 'mony: { day: $5 }\nrung: gruop\n', { mode: 0o600 })
   for (const args of [['config', 'show', '--origin'], ['init'], ['up'], ['route', '--title', 'x']]) {
-    const said = ada.still(textOf(await ada.type(args))).replace(/ \ds  /, ' 0s  ')
+    const said = ada.still(textOf(await ada.type(args))).replace(/ \d+s +/, ' 0s   ')
     assert.match(said, /^1 tri-agent: ~/, args[0])
     assert.match(said, /~\/\.config\/tri-agent\/config\.yaml:1: mony: unknown key; did you mean "money"\?/, args[0])
     assert.match(said, /~\/\.config\/tri-agent\/config\.yaml:2: rung: is not known; did you mean "group"\?/, args[0])

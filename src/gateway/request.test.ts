@@ -28,7 +28,8 @@ test('setting one field changes that field and no other byte', () => {
 
 test('members and elements stand where they are said to stand', () => {
   fc.assert(
-    fc.property(spaced, fc.array(fc.jsonValue()), (text, list) => {
+    fc.property(spaced, fc.array(fc.jsonValue()), (text, values) => {
+      const list = JSON.parse(JSON.stringify(values)) as unknown[] // JSON has no -0
       const value = JSON.parse(text.toString()) as Record<string, unknown>
       const members = membersOf(text)!
       assert.deepEqual([...members.keys()].toSorted(), Object.keys(value).toSorted())

@@ -17,6 +17,7 @@ test('paths follow the XDG variables, and without them the home folder', () => {
   assert.deepEqual(findPaths({ HOME: '/h', XDG_STATE_HOME: '/s', XDG_CONFIG_HOME: '/c' }), {
     configFile: '/c/tri-agent/config.yaml',
     stateFolder: '/s/tri-agent',
+    keys: '/s/tri-agent-keys',
     database: '/s/tri-agent/tasks.db',
     socket: '/s/tri-agent/sockets/daemon.sock',
     areas: '/s/tri-agent/areas',
