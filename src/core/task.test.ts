@@ -6,7 +6,7 @@ import type { TaskEvent } from './event.ts'
 import { added, ended, flowPolicy, foldTask, snapshot } from './fixture.ts'
 import { conclude } from './flow.ts'
 import type { Outcome } from './outcome.ts'
-import { evolve, type Task } from './task.ts'
+import { evolve, goesOnFrom, type Task } from './task.ts'
 
 const policy = { families: ['anthropic', 'google'], person: false, advisory: null, checkers: [], why: '' }
 const underReview = foldTask([
@@ -93,5 +93,29 @@ test('the end of an attempt that is not under way is a defect, and never taken f
   assert.throws(
     () => conclude(foldTask([added('task_1')]), ending, flowPolicy(), { at: 0, chance: 0 }),
     /is not running/,
+  )
+})
+
+test('a commit has authors of one family: what another family wrote is not gone on with, nor what must start over', () => {
+  const candidate: TaskEvent = {
+    type: 'candidate.taken',
+    attempt: 'att_1',
+    commit: 'c',
+    tree: 't',
+    base: 'b',
+    family: 'openai',
+    model: 'openai-1',
+    files: [],
+    added: 1,
+    removed: 0,
+    message: '',
+  }
+  const returned = (rebase: boolean): TaskEvent => ({ type: 'task.returned', from: 'verify', feedback: 'red', rebase })
+  const first = foldTask([added('task_1')])
+  const from = (rebase: boolean, family: string) =>
+    goesOnFrom(after(first, [candidate, returned(rebase)]), family)?.commit ?? null
+  assert.deepEqual(
+    [from(false, 'openai'), from(false, 'anthropic'), from(true, 'openai'), goesOnFrom(first, 'openai')],
+    ['c', null, null, null],
   )
 })

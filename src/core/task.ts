@@ -95,6 +95,13 @@ export const stateOf = (task: Task): TaskState =>
 
 export const isOver = (task: Task): boolean => task.phase === 'done' || task.phase === 'cancelled'
 
+/**
+ * What an implementer of this family goes on from: the last candidate, or null: the target's tip. Nobody goes on with the work of another family,
+ * for then the commit would have two authors and be reviewed by one of them.
+ */
+export const goesOnFrom = ({ candidate, rebase }: Task, family: Family | null): Candidate | null =>
+  candidate && !rebase && candidate.family === family ? candidate : null
+
 const firstStep = (kind: Kind, size: Size): Step => {
   if (kind === 'architect') return 'plan'
   if (kind === 'review') return 'verify'

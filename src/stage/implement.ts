@@ -5,6 +5,7 @@
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isRefusal } from '../core/refusal.ts'
+import { goesOnFrom } from '../core/task.ts'
 import { contain } from './contain.ts'
 import { askAgent, type Asked } from './ask.ts'
 import { bullets, prompt } from './prompt.ts'
@@ -15,7 +16,7 @@ const handOffMs = 60_000
 
 export const implement: Stage = async (ports, work) => {
   const { task, repo } = work
-  const startFrom = task.candidate && !task.rebase ? task.candidate : { commit: repo.tip, base: repo.tip }
+  const startFrom = goesOnFrom(task, work.attempt.family) ?? { commit: repo.tip, base: repo.tip }
   const asked = prompt('implement', {
     title: task.title,
     kind: task.kind,
