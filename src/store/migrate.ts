@@ -39,7 +39,7 @@ export function migrate(db: DatabaseSync, path: string, sealKey: Buffer): void {
 }
 
 /** The migration that brings seals. */
-const sealing = '0005-seal.sql'
+const sealing = '0006-seal.sql'
 
 function adoptLog(db: DatabaseSync, sealKey: Buffer): void {
   const { last } = db.prepare('select coalesce(max(seq), 0) as last from event').get() as { last: number }

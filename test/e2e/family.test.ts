@@ -15,6 +15,7 @@ async function trailersOf(shop: Rig) {
     Task: _,
     'Tested-Tree': __,
     'Reviewed-Commit': ___,
+    'Log-Anchor': ____,
     ...rest
   } = readTrailers(await shop.git('log', '-1', '--format=%B', 'tri-agent/landing'))
   return rest
