@@ -82,16 +82,18 @@ function notPassed(
   if (!again) return [escalated(`${step}: ${ended.outcome}`, ended.reason)]
   const signatures = failures.map(({ signature }) => signature)
   if (!mayRetry(policy.retry, signatures))
-    return [escalated(`${step} ${ended.outcome}, ${failures.length} attempts`, ended.reason)]
+    return [escalated(`${step} ${ended.outcome}, ${times(failures.length, 'attempt')}`, ended.reason)]
   const until = moment.at + delayMs(policy.retry, failures.length, moment.chance)
   return [{ type: 'task.delayed', until, why: `${step} ${ended.outcome}: ${ended.reason}` }]
 }
 
 function giveBack(task: Task, from: Step, feedback: string, rebase: boolean, policy: FlowPolicy): TaskEvent[] {
   if (task.returns >= policy.rounds)
-    return [escalated(`sent back ${task.returns} times already, again by ${from}`, feedback)]
+    return [escalated(`sent back ${times(task.returns, 'time')} already, again by ${from}`, feedback)]
   return [{ type: 'task.returned', from, feedback, rebase }]
 }
+
+const times = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`
 
 const escalated = (why: string, evidence: string): TaskEvent => ({ type: 'task.escalated', why, evidence })
 

@@ -61,12 +61,15 @@ export function repositoryReader(ports: {
     const target = settings.landing.branch
     const tips = await git.refresh(stores, row.base, target)
     if (isRefusal(tips)) return tips
+    // Where the base has all that landed, it is the newer of the two: a person merged and went on.
+    const { base, target: landed } = tips
+    const goesOn = landed !== null && landed !== base && !(await git.isAncestor(stores, landed, base))
     const repo = {
       id: row.id,
       name: row.name,
       stores,
       base: tips.base,
-      tip: tips.target ?? tips.base,
+      tip: goesOn ? landed : base,
       target,
       targetTip: tips.target,
     }

@@ -1,6 +1,6 @@
 /**
  * verify-history: an independent look at what landed. For every commit on the target that the log knows: its tree is the tested tree, it is on the
- * first-parent chain, its trailers agree with the log, and families other than the author's voted on the very commit that was reviewed.
+ * history, its trailers agree with the log, and families other than the author's voted on the very commit that was reviewed.
  */
 import { isRefusal } from '../core/refusal.ts'
 import { readAnchor, readTrailers } from '../core/trailer.ts'
@@ -95,7 +95,7 @@ async function landingBranch(file: string, env: Env): Promise<string> {
 /** Everything that is wrong with one landing, in sentences. */
 function problemsOf(landing: LandingRow, task: Task | null, history: readonly Commit[]): string[] {
   const commit = history.find((each) => each.commit === landing.commit_sha)
-  if (!commit) return ['is not on the first-parent history of its target']
+  if (!commit) return ['is not in the history of its target']
   if (!task?.candidate || !task.round || !task.approval) return ['the log does not know how it came to be']
   const trailers = readTrailers(commit.message)
   const { candidate, round, approval } = task

@@ -62,7 +62,7 @@ export type Git = {
   commitTree(stores: RepoStores, commit: LandingCommit): Promise<Sha>
   /** Brings the objects into the user's repository and moves `target` from `expected` (null: create) to `commit`. Refuses `moved`, `checked-out`. */
   land(stores: RepoStores, target: string, expected: Sha | null, commit: Sha): Promise<{ landed: true } | Refusal>
-  /** First-parent history of the target after `since`, newest first. */
+  /** History of the target after `since`, newest first: also what came in by a merge, because a person may merge what landed and go on. */
   history(
     stores: RepoStores,
     target: string,

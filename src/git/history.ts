@@ -1,4 +1,4 @@
-/** Reading what is recorded: files, trees and first-parent history, always by object id or full ref name. Nothing here writes. */
+/** Reading what is recorded: files, trees and history, always by object id or full ref name. Nothing here writes. */
 import { isRefusal } from '../core/refusal.ts'
 import { Fault } from '../host/fault.ts'
 import { showPath } from './change.ts'
@@ -47,7 +47,7 @@ export async function isInHistory(
 export type Landed = { commit: Sha; tree: Sha; parents: Sha[]; message: string }
 
 /**
- * First-parent history of the target after `since`, newest first, read in the user's own repository: what is really there, not what we
+ * The whole history of the target after `since`, newest first, read in the user's own repository: what is really there, not what we
  * mirrored. Empty when the target does not exist. Throws Fault `git-no-repository` when the repository cannot be opened.
  */
 export async function readHistory(
@@ -61,7 +61,7 @@ export async function readHistory(
     throw new Fault('git-no-repository', source.why, source.hint === undefined ? {} : { hint: source.hint })
   const tip = await readBranch(command, source.gitDir, target)
   if (tip === null) return []
-  const args = ['rev-list', '--first-parent', '--no-commit-header', '--format=%H%x00%T%x00%P%x00%B%x00', tip]
+  const args = ['rev-list', '--topo-order', '--no-commit-header', '--format=%H%x00%T%x00%P%x00%B%x00', tip]
   const range = since === null ? [] : [`^${since}`]
   const { stdout } = await command.answer({ gitDir: source.gitDir, args: [...args, ...range] })
   const fields = stdout.toString('utf8').split('\0')

@@ -46,7 +46,7 @@ test('a landing commit is the same id for the same input, and carries exactly th
   await type(stores.source, ['fsck', '--strict', '--no-dangling'])
 })
 
-test('history walks first parents, newest first, and keeps all parents of a merge', async () => {
+test('history is all that a branch holds, merges with both sides, newest first', async () => {
   await using scratch = await makeScratch()
   const { git, stores, type } = scratch
   const base = await type(stores.source, ['rev-parse', 'main'])
@@ -57,10 +57,13 @@ test('history walks first parents, newest first, and keeps all parents of a merg
   await type(stores.source, ['merge', '-q', '--no-ff', '-m', 'Merge', 'side'])
   const history = await git.history(stores, 'main', base)
   assert.deepEqual(
-    history.map(({ message, parents }) => ({ message, parents })),
+    history
+      .map(({ message, parents }) => ({ message, parents }))
+      .toSorted((a, b) => b.parents.length - a.parents.length || (a.message < b.message ? -1 : 1)),
     [
       { message: 'Merge\n', parents: [main, side] },
       { message: 'Main\n', parents: [base] },
+      { message: 'Side\n\nwith\nlines\n', parents: [base] },
     ],
   )
 })

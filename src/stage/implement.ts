@@ -69,7 +69,11 @@ export const implement: Stage = async (ports, work) => {
           message: driven.end.text,
         },
       }
-      return withProduct(product, `${files.length} files, +${added} −${removed}`, driven.facts)
+      return withProduct(
+        product,
+        `${files.length} file${files.length === 1 ? '' : 's'}, +${added} −${removed}`,
+        driven.facts,
+      )
     },
   )
 }

@@ -39,7 +39,7 @@ const patienceMs = 60_000
 
 /** Green unless broken.txt is there. Fast: a shell and nothing else. */
 const testScript = `if test -e broken.txt; then echo "broken.txt says: $(cat broken.txt)"; exit 1; fi\necho "1 test passed"\n`
-const testGate = { name: 'test', command: 'sh test.sh' }
+export const testGate = { name: 'test', command: 'sh test.sh' }
 
 export type Made = {
   rules: readonly Rule[]
