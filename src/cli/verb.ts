@@ -328,6 +328,23 @@ export const verbs: readonly Verb[] = [
     load: async () => (await import('./verify-history.ts')).verifyHistory,
   },
   {
+    name: 'db',
+    group: 'Check',
+    args: [{ name: '<what>', about: 'what to do', words: ['migrate', 'check', 'export-schema', 'shell'] }],
+    about: 'Look after the database: bring it up to date, check it, ask it',
+    options: [
+      { flags: '-c, --command <sql>', about: 'for shell: these statements, then leave' },
+      { flags: '--read-only', about: 'for shell: nothing can be written (it never can)' },
+    ],
+    examples: [
+      'tri-agent db migrate',
+      'tri-agent db check',
+      'tri-agent db export-schema > schema.sql && sqlite3 tasks.db < schema.sql',
+      'tri-agent db shell --read-only -c "select state, count(*) from task group by state"',
+    ],
+    load: async () => (await import('./db.ts')).db,
+  },
+  {
     name: 'rebuild',
     group: 'Check',
     args: [],

@@ -6,10 +6,11 @@ import { lstatSync, statfsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { availableParallelism, freemem, tmpdir, totalmem } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { lack, ok, warn, type Check } from '../core/check.ts'
 import { defaultSettings, type OperatorSettings } from '../core/setting.ts'
 import { compareVersions } from '../agent/version.ts'
+import { fileSystemType, isFuse, networkNameOf, standing } from '../host/file-system.ts'
 import type { Env, Paths } from '../host/path.ts'
 import { capture } from '../host/process.ts'
 import type { World } from '../host/world.ts'
@@ -46,13 +47,6 @@ export async function examineMachine(ports: MachinePorts): Promise<Check[]> {
   return [node(), sqlite(), await git(ports), await sandbox(ports), await port(ports), ...examineNow(ports)]
 }
 
-/** The folder, or the nearest above it that is there. */
-function standing(folder: string): string {
-  return lstatSync(folder, { throwIfNoEntry: false }) === undefined && folder !== dirname(folder)
-    ? standing(dirname(folder))
-    : folder
-}
-
 function disk({ paths }: MachinePorts): Check {
   const { bavail, bsize } = statfsSync(standing(paths.stateFolder))
   const free = bavail * bsize
@@ -81,35 +75,21 @@ function stateFolder({ paths }: MachinePorts): Check {
   return ok(name, `${at}, yours alone`)
 }
 
-/** From linux/magic.h and statfs(2): file systems whose locks or shared memory SQLite's log cannot rely on. */
-const networkFileSystems: ReadonlyMap<number, string> = new Map([
-  [0x6969, 'NFS'],
-  [0xff534d42, 'CIFS'],
-  [0xfe534d42, 'SMB'],
-  [0x517b, 'SMB'],
-  [0x01021997, '9P (a folder of Windows, or of a virtual machine)'],
-  [0x5346414f, 'AFS'],
-  [0x00c36400, 'Ceph'],
-  [0x0bd00bd0, 'Lustre'],
-  [0x47504653, 'GPFS'],
-])
-const fuse = 0x65735546
-
 function fileSystem({ paths }: MachinePorts): Check {
-  return judgeFileSystem(statfsSync(standing(paths.stateFolder)).type >>> 0, paths.stateFolder)
+  return judgeFileSystem(fileSystemType(paths.stateFolder), paths.stateFolder)
 }
 
-/** By the number that statfs says; on macOS numbers mean nothing, so none of these comes up. */
+/** By the number that statfs says. store/database.ts refuses the same ones. */
 export function judgeFileSystem(type: number, folder: string): Check {
   const name = 'file system'
-  const network = networkFileSystems.get(type)
-  if (network !== undefined)
+  const network = networkNameOf(type)
+  if (network !== null)
     return lack(
       name,
       `${folder} is on ${network}: a database there is lost sooner or later`,
       'export XDG_STATE_HOME=/a/folder/on/a/local/disk',
     )
-  if (type === fuse) return warn(name, `${folder} is on FUSE: sure only where that is a local disk`, null)
+  if (isFuse(type)) return warn(name, `${folder} is on FUSE: sure only where that is a local disk`, null)
   return ok(name, 'local')
 }
 

@@ -311,3 +311,17 @@ test('a migration that fails half way leaves the database as it was before all o
   )
   after.close()
 })
+
+test('a database on a network is refused, whether it is there or not, and nothing is made', async (t) => {
+  const path = await scratch(t)
+  assert.equal(
+    faultOf(() => openDatabase(path, { fileSystemType: () => 0x6969 })),
+    'network-file-system',
+  )
+  await assert.rejects(stat(path))
+  openDatabase(path, { fileSystemType: () => 0xef53 }).close()
+  assert.equal(
+    faultOf(() => openDatabase(path, { readOnly: true, fileSystemType: () => 0xff534d42 })),
+    'network-file-system',
+  )
+})

@@ -12,9 +12,10 @@ import { dirname } from 'node:path'
 import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
 import type { LogAnchor } from '../core/trailer.ts'
 import { Fault } from '../host/fault.ts'
+import { fileSystemType, networkNameOf } from '../host/file-system.ts'
 import { ownSecret, readSecret } from '../host/secret.ts'
 import { crossesAnchor, writeAnchor } from './anchor.ts'
-import { migrate } from './migrate.ts'
+import { migrate, type Migrated } from './migrate.ts'
 import { lastSeal, sealAppended, type LogRow, type Seal } from './seal.ts'
 
 export type SqlValue = SQLInputValue
@@ -42,6 +43,8 @@ export type Database = {
   read<T>(body: (reader: Reader) => Promise<T>): Promise<T>
   /** The key of the log's seals; null where it was opened read-only and there is none. */
   sealKey: Buffer | null
+  /** What opening it did to its schema; null where it was opened read-only. */
+  schema: Migrated | null
   /** Writes down beside the database how far the log has come; null for an empty log. */
   anchor(): Promise<LogAnchor | null>
   close(): void
@@ -61,11 +64,14 @@ const oldestSqlite = [3, 51, 3] as const
 /** More callers than this in one commit gain nothing and make the first of them wait. */
 const batchSize = 256
 
-/** Opens (and makes, and migrates) the database at `path`. Faults: `sqlite-too-old`, `database-unusable`, `schema-newer`. */
-export function openDatabase(path: string, options: { busyMs?: number; readOnly?: boolean } = {}): Database {
+/** `fileSystemType`: what statfs says of a folder. */
+type OpenOptions = { busyMs?: number; readOnly?: boolean; fileSystemType?: (folder: string) => number }
+
+/** Opens (and makes, and migrates) the database at `path`. Faults: `sqlite-too-old`, `database-unusable`, `schema-newer`, `network-file-system`. */
+export function openDatabase(path: string, options: OpenOptions = {}): Database {
   const writer = connect(path, options)
   const sealKey = keyOf(path, options.readOnly ?? false)
-  if (!options.readOnly) migrate(writer, path, sealKey!)
+  const schema = options.readOnly ? null : migrate(writer, path, sealKey!)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
   const queue: Waiting[] = []
   let draining = false
@@ -97,6 +103,7 @@ export function openDatabase(path: string, options: { busyMs?: number; readOnly?
       }),
     read,
     sealKey,
+    schema,
     async anchor() {
       const seal = await read(lastSeal)
       if (!seal) return null
@@ -222,7 +229,8 @@ function statements(db: DatabaseSync, isOver = () => false): Reader & Pick<Tx, '
   }
 }
 
-function connect(path: string, options: { busyMs?: number; readOnly?: boolean }): DatabaseSync {
+function connect(path: string, options: OpenOptions): DatabaseSync {
+  if (path !== memory) refuseNetwork(path, options.fileSystemType ?? fileSystemType)
   const fresh = path !== memory && !existsSync(path)
   if (fresh && options.readOnly)
     throw new Fault('database-missing', `there is no database at ${path}`, { hint: 'tri-agent init' })
@@ -238,6 +246,14 @@ function connect(path: string, options: { busyMs?: number; readOnly?: boolean })
   } catch (error) {
     throw explain(error, path)
   }
+}
+
+function refuseNetwork(path: string, typeOf: (folder: string) => number): void {
+  const network = networkNameOf(typeOf(dirname(path)))
+  if (network !== null)
+    throw new Fault('network-file-system', `${path} is on ${network}: a database there is lost sooner or later`, {
+      hint: 'export XDG_STATE_HOME=/a/folder/on/a/local/disk',
+    })
 }
 
 function checkVersion(db: DatabaseSync): void {

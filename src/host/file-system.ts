@@ -1,0 +1,32 @@
+/** What kind of file system a folder is on, where that matters: SQLite's locks and shared memory fail on a network, sooner or later. */
+import { lstatSync, statfsSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** From linux/magic.h and statfs(2): file systems whose locks or shared memory SQLite's log cannot rely on. */
+const networkFileSystems: ReadonlyMap<number, string> = new Map([
+  [0x6969, 'NFS'],
+  [0xff534d42, 'CIFS'],
+  [0xfe534d42, 'SMB'],
+  [0x517b, 'SMB'],
+  [0x01021997, '9P (a folder of Windows, or of a virtual machine)'],
+  [0x5346414f, 'AFS'],
+  [0x00c36400, 'Ceph'],
+  [0x0bd00bd0, 'Lustre'],
+  [0x47504653, 'GPFS'],
+])
+
+/** Its name when it is one over a network, else null. On macOS the numbers mean nothing, so none of these comes up. */
+export const networkNameOf = (type: number): string | null => networkFileSystems.get(type) ?? null
+
+/** In user space: sure only where what lies behind it is a local disk. */
+export const isFuse = (type: number): boolean => type === 0x65735546
+
+/** The number statfs says of a folder, or of the nearest above it that is there. */
+export const fileSystemType = (folder: string): number => statfsSync(standing(folder)).type >>> 0
+
+/** The folder, or the nearest above it that is there. */
+export function standing(folder: string): string {
+  return lstatSync(folder, { throwIfNoEntry: false }) === undefined && folder !== dirname(folder)
+    ? standing(dirname(folder))
+    : folder
+}

@@ -1,0 +1,172 @@
+/** The database as an operator looks after it: made from the exported schema, checked, asked, upgraded, and gone back. */
+import assert from 'node:assert/strict'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { after, test, type TestContext } from 'node:test'
+import { capture } from '../src/host/process.ts'
+import { openDatabase } from '../src/store/database.ts'
+import { migrations } from '../src/store/migrate.ts'
+import { bundle, person, world, type Person } from './cli-rig.ts'
+
+const built = await bundle()
+after(() => built[Symbol.asyncDispose]())
+
+/** With this database in place, everything a person does first works, a daemon starts on it, and it is whole. */
+async function accepted(ada: Person): Promise<void> {
+  const program = [process.execPath, join(dirname(built.program), 'scripted-agent.js')]
+  const family = `{ agent: scripted, program: ${JSON.stringify(program)}, baseUrl: "http://127.0.0.1:9", keyFrom: { value: none }, models: gpt-6-sol }`
+  await ada.write(
+    '../.config/tri-agent/config.yaml',
+    `rung: group\nhttp: { port: 0 }\nfamilies: { openai: ${family} }\n`,
+  )
+  chmodSync(ada.paths.configFile, 0o600)
+  assert.equal((await ada.type(['init', '--yes'])).code, 0)
+  const up = await ada.json(['up', '--detach'])
+  try {
+    assert.equal(up['up'], true, JSON.stringify(up))
+    assert.equal((await ada.json(['add', 'Sell tea']))['daemonHeard'], true)
+  } finally {
+    await ada.type(['down'])
+  }
+  const { code, stdout } = await ada.type(['db', 'check'])
+  assert.deepEqual([code, stdout], [0, 'pages       whole\nreferences  whole\nschema      whole\nlog         whole\n'])
+}
+
+test('a database made from the exported schema is one that up accepts', async () => {
+  await using ada = await person(built.program)
+  const { stdout: schema } = await ada.type(['db', 'export-schema'])
+  mkdirSync(ada.paths.stateFolder, { recursive: true, mode: 0o700 })
+  const made = new DatabaseSync(ada.paths.database)
+  made.exec(schema)
+  made.close()
+  await accepted(ada)
+})
+
+test('sqlite3 tasks.db < schema.sql makes one that up accepts', async (t: TestContext) => {
+  await using ada = await person(built.program)
+  const { stdout: schema } = await ada.type(['db', 'export-schema'])
+  mkdirSync(ada.paths.stateFolder, { recursive: true, mode: 0o700 })
+  const how = { file: 'sqlite3', args: [ada.paths.database], cwd: ada.home, env: { PATH: ada.path, HOME: ada.home } }
+  const ended = await capture(world.spawn, { ...how, stdin: schema }).catch(() => null)
+  if (ended === null) return t.skip('there is no sqlite3 here')
+  assert.deepEqual([ended.code, ended.stderr], [0, ''])
+  await accepted(ada)
+})
+
+test('check says what is wrong, each thing under its own name', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['init'])
+  const file = new DatabaseSync(ada.paths.database)
+  file.exec(`drop index task_added; create table notes (text); drop trigger event_is_never_updated;
+    update event set actor = 'person:eve'`)
+  file.close()
+  const { code, stdout } = await ada.type(['db', 'check', '--json'])
+  assert.deepEqual(
+    [code, JSON.parse(stdout)],
+    [
+      1,
+      {
+        ok: false,
+        looked: [
+          { what: 'pages', problems: [] },
+          { what: 'references', problems: [] },
+          {
+            what: 'schema',
+            problems: [
+              'table notes is not ours',
+              'trigger event_is_never_updated is missing',
+              'index task_added is missing',
+            ],
+          },
+          { what: 'log', problems: ['changed 1-1: its events are not those that were sealed'] },
+        ],
+      },
+    ],
+  )
+})
+
+test('the shell answers and only looks: nothing is written to this file or another, and what follows a refusal is not executed', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['init'])
+  const shell = (...args: string[]) => ada.type(['db', 'shell', '--read-only', ...args])
+  assert.equal((await shell('-c', 'select name, base from repo')).stdout, 'name  base\nshop  main\n')
+  assert.deepEqual((await ada.json(['db', 'shell', '-c', 'select 9007199254740993 as big, null as none'])) as unknown, [
+    { big: '9007199254740993', none: null },
+  ])
+  const other = join(ada.home, 'other.db')
+  for (const sql of [
+    "update repo set name = 'x'",
+    'drop table event',
+    'pragma user_version = 1',
+    `vacuum into '${other}'`,
+    `attach '${other}' as other`,
+    "select 1; delete from repo; select 'not reached'",
+  ]) {
+    const { code, stdout, stderr } = await shell('-c', sql)
+    assert.equal(code, 1, sql)
+    assert.match(stderr, /the shell only looks\n {2}→ what changes a task is a verb/, sql)
+    assert.doesNotMatch(stdout, /not reached/)
+  }
+  assert.equal(existsSync(other), false)
+  assert.match((await shell('-c', 'selec 1')).stderr, /near "selec": syntax error/)
+  const typed = await ada.type(['db', 'shell'], { stdin: 'select\n  1 as one;\nnonsense;\nselect 2 as two' })
+  assert.deepEqual([typed.code, typed.stdout], [1, 'one\n1\ntwo\n2\n'])
+  assert.match(typed.stderr, /near "nonsense": syntax error/)
+  assert.equal((await ada.type(['db', 'check'])).code, 0)
+})
+
+test('migrate copies the database as it was, and that copy is the way back', async () => {
+  await using ada = await person(built.program)
+  const known = migrations()
+  const path = ada.paths.database
+  assert.deepEqual(await ada.json(['db', 'migrate']), { path, from: 0, to: known.length, backup: null })
+  rmSync(dirname(path), { recursive: true })
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const old = new DatabaseSync(path)
+  for (const { sql } of known.slice(0, 5)) old.exec(sql)
+  old.exec(`pragma user_version = 5; pragma application_id = ${0x54524941};
+    insert into event (at, stream, version, type, actor, body) values
+      (1, 'repo/repo_1', 1, 'repo.registered', 'person:ada', '{"repo":"repo_1","path":"/shop","name":"shop","base":"main"}');
+    insert into repo (id, path, name, base) values ('repo_1', '/shop', 'shop', 'main')`)
+  old.close()
+  const backup = join(dirname(path), 'backups/tasks.db.schema-5')
+  assert.deepEqual(await ada.json(['db', 'migrate']), { path, from: 5, to: known.length, backup })
+  assert.deepEqual(await ada.json(['db', 'migrate']), { path, from: known.length, to: known.length, backup: null })
+  assert.equal(statSync(backup).mode & 0o777, 0o600)
+  assert.match((await ada.type(['log', 'verify'])).stdout, /Events 1 to 1 are older than the seals/)
+  // the way back, and forward again: the same rows
+  const repos = () => ada.withDatabase((database) => database.read((reader) => reader.all('select * from repo')))
+  const before = await repos()
+  for (const end of ['-wal', '-shm']) rmSync(`${path}${end}`, { force: true })
+  copyFileSync(backup, path)
+  const back = new DatabaseSync(path)
+  assert.deepEqual({ ...back.prepare('pragma user_version').get() }, { user_version: 5 })
+  assert.throws(() => back.prepare('select * from seal'), /no such table/)
+  back.close()
+  assert.deepEqual(await repos(), before)
+})
+
+test('a database of a newer program is refused, and the copy made before the upgrade is named', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['init'])
+  const path = ada.paths.database
+  const to = migrations().length
+  openDatabase(path).close()
+  const file = new DatabaseSync(path)
+  file.exec(`pragma user_version = ${to + 1}`)
+  file.close()
+  const hint = async () => ada.still((await ada.type(['list'])).stderr)
+  assert.equal(
+    await hint(),
+    `tri-agent: ~/.local/state/tri-agent/tasks.db has schema ${to + 1}, this program knows up to ${to}\n  → use the newer tri-agent that wrote it, or restore a backup made before the upgrade\n`,
+  )
+  mkdirSync(join(dirname(path), 'backups'))
+  copyFileSync(path, join(dirname(path), `backups/tasks.db.schema-${to}`))
+  assert.match(
+    await hint(),
+    new RegExp(
+      `go back to what it was before the upgrade: rm .*; cp ~/\\S+backups/tasks\\.db\\.schema-${to} ~/\\S+/tasks\\.db\n$`,
+    ),
+  )
+})
