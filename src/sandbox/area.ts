@@ -40,7 +40,15 @@ export async function removeTree(path: string): Promise<void> {
     }
 }
 
-async function openFolders(path: string, lift: { into: string; taken: number }): Promise<void> {
+/** What the first pass is still removing while we look may be gone at any moment: that is what is wanted. */
+const openFolders = (path: string, lift: Lift): Promise<void> =>
+  open(path, lift).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
+
+type Lift = { into: string; taken: number }
+
+async function open(path: string, lift: Lift): Promise<void> {
   if (!(await lstat(path)).isDirectory()) return
   await chmod(path, 0o700)
   if (Buffer.byteLength(path) > longPath && dirname(path) !== lift.into) {
