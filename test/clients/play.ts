@@ -2,7 +2,7 @@
  * Plays it: a repository, the loopback provider, a daemon as `up` starts one, a task for each client; then gathers what there is to prove anything by.
  * Everything is real but the models. What is gathered is read from five places that do not know each other: the provider, the log, the ledger, git, /proc.
  */
-import { mkdir, mkdtemp, readdir, realpath, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, realpath, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { startProvider } from '../../sim/provider.ts'
@@ -21,6 +21,7 @@ import { capture } from '../../src/host/process.ts'
 import { readTranscript, type TranscriptLine } from '../../src/host/transcript.ts'
 import { programVersion } from '../../src/host/version.ts'
 import type { World } from '../../src/host/world.ts'
+import { removeTree } from '../../src/sandbox/area.ts'
 import { totalsBy, type Total } from '../../src/store/ledger.ts'
 import { readLog } from '../../src/store/log.ts'
 import type { Client } from './cast.ts'
@@ -87,7 +88,7 @@ export async function play(
       cast,
     )
   } finally {
-    await rm(home, { recursive: true, force: true, maxRetries: 3 })
+    await removeTree(home) // set-up layers are sealed against their own user
   }
 }
 
