@@ -1,7 +1,7 @@
 /** The program as a person meets it: what is typed, what is answered, and the exit code. */
 import assert from 'node:assert/strict'
-import { existsSync, lstatSync, readFileSync } from 'node:fs'
-import { mkdir, rename, symlink, writeFile } from 'node:fs/promises'
+import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs'
+import { chmod, mkdir, rename, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { verbs } from '../src/cli/verb.ts'
@@ -41,7 +41,7 @@ const wrong: readonly [args: string[], code: number, says: string][] = [
     2,
     'state "redy" is not known\n  → did you mean "ready"? one of: ready, running, awaiting-approval, escalated, split, done, cancelled\n',
   ],
-  [['config', 'shw'], 2, 'what "shw" is not known\n  → did you mean "show"? one of: show\n'],
+  [['config', 'shw'], 2, 'what "shw" is not known\n  → did you mean "show"? one of: show, schema\n'],
   [['completion', 'tcsh'], 2, 'shell "tcsh" is not known\n  → one of: bash, zsh, fish\n'],
   [
     ['list'],
@@ -106,18 +106,55 @@ test('every verb says how it is used, with examples, and stands in the help and 
   }
 })
 
-test('init says what it wrote and what comes next, and says the same when nothing is left to do', async () => {
+/** A PATH on which nothing is but git, node, and these clients as npm installs them. */
+async function pathWith(home: string, clients: readonly ('claude' | 'codex' | 'gemini')[]): Promise<string> {
+  const packages = {
+    claude: ['@anthropic-ai/claude-code', 'cli.js'],
+    codex: ['@openai/codex', 'vendor/any/bin/codex'],
+    gemini: ['@google/gemini-cli', 'dist/index.js'],
+  } as const
+  const bin = join(home, '.npm-global/bin')
+  await mkdir(bin, { recursive: true })
+  const git = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin'
+    .split(':')
+    .map((each) => join(each, 'git'))
+    .find(existsSync)
+  await symlink(git!, join(bin, 'git'))
+  await symlink(process.execPath, join(bin, 'node'))
+  for (const client of clients) {
+    const [name, program] = packages[client]
+    const folder = join(home, '.npm-global/lib/node_modules', name)
+    await mkdir(dirname(join(folder, program)), { recursive: true })
+    await writeFile(join(folder, 'package.json'), JSON.stringify({ name, version: '2.1.0' }))
+    await writeFile(join(folder, program), '')
+    await chmod(join(folder, program), 0o755)
+    await symlink(join(folder, program), join(bin, client))
+  }
+  return bin
+}
+
+test('init says what it found, what is missing and what comes next, and says the same when nothing is left to do', async () => {
   await using ada = await person(built.program)
-  const keys = { env: { ANTHROPIC_API_KEY: 'sk-test', OPENAI_API_KEY: 'sk-test' } }
+  const keys = {
+    env: { ANTHROPIC_API_KEY: 'sk-test', OPENAI_API_KEY: 'sk-test', PATH: await pathWith(ada.home, ['claude']) },
+  }
   const first = await ada.type(['init'], keys)
   assert.deepEqual(
-    [first.code, ada.still(first.stdout)],
+    [first.code, ada.still(first.stdout).replaceAll(/\d+[KMG]B/g, 'SIZE')],
     [
       0,
       `shop is known, work starts from main.
   written    ~/.config/tri-agent/config.yaml
   written    ~/shop/tri-agent.yaml
-Families with a key: anthropic (claude-opus-5-5), openai (gpt-6-sol). With two, one reviews the other and a person approves each landing.
+Found:
+  test       npm run test
+  tools      node, npm
+  space      SIZE a clone, SIZE for 4 at once; SIZE are free
+  anthropic  claude 2.1.0; key env ANTHROPIC_API_KEY, claude-opus-5-5
+  openai     ! codex is missing: npm install --global @openai/codex; key env OPENAI_API_KEY, gpt-6-sol
+  google     ! gemini is missing: npm install --global @google/gemini-cli; ! no key: tri-agent keys set google
+Review: with one usable family nobody else can review: a person approves each change, and the blind review beside it never counts.
+! npm is not on PATH
 Type next:
   git add tri-agent.yaml && git commit -m "Say how to test this"   # on main, after a look at it
   tri-agent up --detach
@@ -175,6 +212,50 @@ test('init shows what it would add to a file a person wrote, adds only with --ye
   assert.equal(lstatSync(elsewhere).mode & 0o777, 0o640)
 })
 
+test('init works on a bare repository, writes nothing into it, and says how to give it a tri-agent.yaml', async () => {
+  await using ada = await person(built.program)
+  const bare = join(ada.home, 'shop.git')
+  await ada.git('clone', '--quiet', '--bare', ada.repository, bare)
+  const before = readdirSync(bare).toSorted()
+  const said = await ada.type(['init', bare])
+  assert.equal(said.code, 0)
+  assert.match(said.stdout, /^ {2}commit a tri-agent\.yaml to main from a clone of this repository$/m)
+  assert.match(said.stdout, /^! this repository has no work tree/m)
+  assert.deepEqual(readdirSync(bare).toSorted(), before)
+  const { repositories } = (await ada.json(['status'])) as { repositories: object[] }
+  assert.deepEqual(repositories, [{ name: 'shop.git', path: bare, base: 'main' }])
+  assert.equal((await ada.type(['add', 'Sell tea'], { cwd: bare })).code, 0)
+})
+
+test('init --force proposes tri-agent.yaml anew, shows the difference first, and without a yes changes nothing', async () => {
+  await using ada = await person(built.program)
+  const mine = 'gates:\n  - { name: mine, command: make it }\n'
+  await ada.write('tri-agent.yaml', mine)
+  const read = () => readFileSync(join(ada.repository, 'tri-agent.yaml'), 'utf8')
+  await ada.type(['init', '--yes'])
+  const shown = await ada.type(['init', '--force'])
+  assert.match(
+    shown.stderr,
+    /would be replaced.*^ {2}- {2}- \{ name: mine, command: make it \}$.*^ {2}\+ {2}- name: test$/ms,
+  )
+  assert.match(read(), /make it/)
+  assert.equal((await ada.type(['init', '--force', '--yes'])).code, 0)
+  assert.doesNotMatch(read(), /make it/)
+  assert.match(read(), /command: npm run test/)
+})
+
+test('init puts the shapes of both files beside the settings, which name theirs; config schema prints them', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['init'])
+  const folder = dirname(ada.paths.configFile)
+  assert.match(readFileSync(ada.paths.configFile, 'utf8'), /^# yaml-language-server: \$schema=operator\.schema\.json\n/)
+  for (const name of ['operator', 'repository']) {
+    const { code, stdout } = await ada.type(['config', 'schema', name])
+    assert.equal(code, 0)
+    assert.deepEqual(JSON.parse(stdout), JSON.parse(readFileSync(join(folder, `${name}.schema.json`), 'utf8')))
+  }
+})
+
 test('init refuses what it cannot work on, and makes nothing there', async () => {
   await using ada = await person(built.program)
   const at = (name: string) => join(ada.home, name)
@@ -187,7 +268,7 @@ test('init refuses what it cannot work on, and makes nothing there', async () =>
     [['init', at('plain')], 'not-a-repository'],
     [['init', at('nowhere')], 'not-a-repository'],
     [['init', at('empty')], 'no-commit'],
-    [['init', at('bare.git')], 'bare'],
+    [['init', at('bare.git')], 'no-commit'],
     [['init', at('moved')], 'no-branch'],
     [['init', '--base', 'mian'], 'no-such-branch'],
   ]
@@ -279,7 +360,7 @@ test('the order is changed, tasks are held and cancelled, and the log says who d
     `0 task_1: lane critical, before everything else.${later}`,
   )
   assert.equal(
-    await say('list'),
+    (await say('list')).replace(/ \ds {3}Sell/, ' 0s   Sell'), // a busy machine takes longer
     '0 id             state  lane       kind     repository  cost   age  title\ntask_1  ready  critical!  feature  shop        $0.00  0s   Sell tea (held: wait for the release)\n',
   )
   assert.equal(await say('release', id.slice(5, 9)), `0 task_1: released.${later}`)

@@ -21,6 +21,7 @@ const slow = [
   'node:process', // tools/build.ts has them loaded at the first call
   '/zod/',
   '/yaml/',
+  '/@clack/',
   '/hono/',
   '/genai-prices/',
   '/sim/',
@@ -116,7 +117,7 @@ for (const verb of quickVerbs)
 
 test('what is slow is somewhere in the bundle, so that not finding it on the quick way means something', () => {
   const all = closure(Object.keys(outputs))
-  const missing = ['/zod/', '/yaml/', '/genai-prices/', '/sim/', 'node:http'].filter(
+  const missing = ['/zod/', '/yaml/', '/@clack/', '/genai-prices/', '/sim/', 'node:http'].filter(
     (part) => !slowIn(all).some((each) => each.includes(part)),
   )
   assert.deepEqual(missing, [])

@@ -203,9 +203,15 @@ test('keys set, then init: the family is configured and its key found, without a
   await using ada = await person(built.program)
   await ada.type(['keys', 'set', 'anthropic', '--from-file', '-'], { stdin: key })
   const said = await ada.json(['init'])
-  assert.deepEqual(said['families'], [
-    { family: 'anthropic', agent: 'claude', variable: null, model: 'claude-opus-5-5' },
-  ])
+  const families = said['families'] as { family: string; key: object | null }[]
+  assert.deepEqual(
+    families.map((each) => [each.family, each.key]),
+    [
+      ['anthropic', { stored: 'anthropic' }],
+      ['openai', null],
+      ['google', null],
+    ],
+  )
   const shown = await ada.type(['config', 'show', '--origin'])
   assert.match(shown.stdout, /^families\.anthropic\.keyFrom +stored as anthropic +keys set$/m)
   assert.deepEqual(filesWithKey(ada.home), [inFile])

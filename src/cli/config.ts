@@ -1,10 +1,15 @@
-/** config show: the settings in force and, with --origin, where each comes from. A key is never shown. */
+/** config show: the settings in force and, with --origin, where each comes from. config schema: the shape of a file, for editors. A key is never shown. */
 import { isRefusal } from '../core/refusal.ts'
 import { loadConfig } from '../host/config.ts'
 import { answer, type Act } from './context.ts'
 import { table } from './format.ts'
 
 export const config: Act = async (context, said) => {
+  if (said.args[0] === 'schema') {
+    const { jsonSchema } = await import('../host/config-json.ts')
+    const schema = jsonSchema(said.args[1] === 'repository' ? 'repository' : 'operator')
+    return answer(context, schema, JSON.stringify(schema, null, 2))
+  }
   const loaded = await loadConfig({ file: context.paths.configFile, env: context.env })
   if (isRefusal(loaded)) return loaded
   const { origins, notes, file } = loaded

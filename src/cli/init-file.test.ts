@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { reviewPolicy } from '../core/review.ts'
 import { vendors } from '../core/setting.ts'
 import { loadPrices } from '../gateway/prices.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { parseRepositoryConfig } from '../host/config.ts'
-import { familiesWithKey, pinnedModels, repositoryText } from './init-file.ts'
+import { familiesWithKey, operatorText, pinnedModels, repositoryText, reviewPromise } from './init-file.ts'
 
 test('every vendor has a pinned model and every pinned model has a price, or its first request would be refused', () => {
   assert.deepEqual(Object.keys(pinnedModels), Object.keys(vendors))
@@ -15,12 +16,36 @@ test('every vendor has a pinned model and every pinned model has a price, or its
   )
 })
 
-test('a family is taken by whichever of its key variables is set, and an empty one is not set', () => {
-  const env = { GEMINI_API_KEY: 'k', OPENAI_API_KEY: '' }
+test('a key in a variable is written as such, a stored one is looked for by itself, and a family without a key is left out', () => {
+  const families = familiesWithKey([
+    { family: 'anthropic', agent: 'claude', key: { env: 'ANTHROPIC_API_KEY' } },
+    { family: 'openai', agent: 'codex', key: { stored: 'openai' } },
+    { family: 'google', agent: 'gemini', key: null },
+  ])
+  const text = operatorText(families, { usable: 2, day: '$5' })
   assert.deepEqual(
-    familiesWithKey(env).map(({ family, variable }) => [family, variable]),
-    [['google', 'GEMINI_API_KEY']],
+    [...text.matchAll(/^ {2}(\w+):\n {4}agent: \w+\n(?: {4}keyFrom: (.*)\n)?/gm)].map((match) => [match[1], match[2]]),
+    [
+      ['anthropic', '{ env: ANTHROPIC_API_KEY }'],
+      ['openai', undefined],
+    ],
   )
+  assert.match(text, /^money: \{ day: \$5, task: \$10 \}$/m)
+  assert.match(text, /^# Review: with two usable families, .* a person approves/m)
+})
+
+test('the review that is promised is the policy that is kept', () => {
+  const vendorsOf = (count: number) => ['a', 'b', 'c', 'd'].slice(0, count)
+  for (const count of [1, 2, 3, 4]) {
+    const policy = reviewPolicy({ author: 'a', usable: vendorsOf(count), kind: 'fix', protectedPaths: [] })
+    const said = reviewPromise(count)
+    assert.equal(policy.families.length, Math.min(2, count - 1), said)
+    assert.equal(
+      /two others|other one|nobody else/.exec(said)?.[0],
+      ['nobody else', 'other one', 'two others'][policy.families.length],
+    )
+    assert.equal(/a person approves/.test(said), policy.person, said)
+  }
 })
 
 test('whatever a repository calls its commands, the file written for it says exactly that', async () => {

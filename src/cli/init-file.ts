@@ -1,6 +1,5 @@
 /** The texts of the two files init writes, with the comments a person needs at that moment. Pure. */
-import type { Env } from '../host/path.ts'
-import { vendors } from '../core/setting.ts'
+import type { KeySource } from '../core/setting.ts'
 import type { Addition } from '../host/yaml-edit.ts'
 
 /** One model per vendor, all in the bundled price table, pinned: a model that changes under one's feet changes price and quality. */
@@ -10,37 +9,54 @@ export const pinnedModels: Readonly<Record<string, string>> = {
   google: 'gemini-3.8-flash',
 }
 
-/** `variable` null: the key is kept by `keys set`, which is where it is looked for when nothing is said. */
-export type FoundFamily = { family: string; agent: string; variable: string | null; model: string }
+/** `key`: where it was found. What `keys set` stored is looked for by itself and not written down. */
+export type FoundFamily = { family: string; agent: string; key: KeySource; model: string }
 
-/** The families whose key variable is set, or whose key is kept by `keys set`. */
-export const familiesWithKey = (env: Env, isKept: (family: string) => boolean = () => false): FoundFamily[] =>
-  Object.entries(vendors).flatMap(([family, { agent, keyVariables }]) => {
-    const variable = keyVariables.find((each) => env[each]) ?? null
+/** The families with a key, each with its pinned model. */
+export const familiesWithKey = (
+  found: readonly { family: string; agent: string; key: KeySource | null }[],
+): FoundFamily[] =>
+  found.flatMap(({ family, agent, key }) => {
     const model = pinnedModels[family]
-    return (variable !== null || isKept(family)) && model ? [{ family, agent, variable, model }] : []
+    return key && model ? [{ family, agent, key, model }] : []
   })
 
-export const keyVariables = (): string[] => Object.values(vendors).map((vendor) => vendor.keyVariables[0]!)
+const variableOf = ({ key }: FoundFamily): string | null => ('env' in key ? key.env : null)
+
+/** numbers.md, row review: what so many usable families can keep. */
+export const reviewPromise = (usable: number): string =>
+  usable >= 3
+    ? `with ${usable} usable families, two others review each change`
+    : usable === 2
+      ? 'with two usable families, the other one reviews each change and a person approves it in place of the third'
+      : usable === 1
+        ? 'with one usable family nobody else can review: a person approves each change, and the blind review beside it never counts'
+        : 'no family is usable yet, so nothing can be written or reviewed'
+
+const modelLine = ({ model }: FoundFamily): string[] => [
+  `    models: { architect: ${model}, implementer: ${model}, reviewer: ${model} }`,
+]
 
 /** The operator's file, as it is first written. */
-export function operatorText(families: readonly FoundFamily[]): string {
-  const entries = families.flatMap(({ family, agent, variable, model }) => [
-    `  ${family}:`,
-    `    agent: ${agent}`,
-    ...(variable === null ? [] : [`    keyFrom: { env: ${variable} }`]),
-    `    models: { architect: ${model}, implementer: ${model}, reviewer: ${model} }`,
+export function operatorText(families: readonly FoundFamily[], chosen: { usable: number; day?: string }): string {
+  const entries = families.flatMap((each) => [
+    `  ${each.family}:`,
+    `    agent: ${each.agent}`,
+    ...(variableOf(each) === null ? [] : [`    keyFrom: { env: ${variableOf(each)} }`]),
+    ...modelLine(each),
   ])
   return `${[
+    '# yaml-language-server: $schema=operator.schema.json',
     '# Your settings for tri-agent. Only this file sets money, keys and what may land; a repository can only tighten it.',
-    '# Keys stay where they are: with tri-agent keys, or in the environment. What is in force, and from where: tri-agent config show --origin',
+    '# Keys stay where they are: in the environment, or where tri-agent keys set put them. What is in force: tri-agent config show --origin',
+    `# Review: ${reviewPromise(chosen.usable)}. Two others where there are three; security and protected paths ask for a person too.`,
     ...(entries.length > 0
       ? ['families:', ...entries]
       : [
-          `# A family appears here once you typed tri-agent keys set, or its variable (${keyVariables().join(', ')}) is set, and: tri-agent init`,
+          '# A family appears here once it has a key (tri-agent keys set anthropic) and you type: tri-agent init',
           'families: {}',
         ]),
-    'money: { day: $75, task: $10 }',
+    `money: { day: ${chosen.day ?? '$75'}, task: $10 }`,
     '# true: land without a person wherever the review policy asks for none',
     'unattended: false',
   ].join('\n')}\n`
@@ -48,12 +64,12 @@ export function operatorText(families: readonly FoundFamily[]): string {
 
 /** What an operator's file that is there already lacks. */
 export const operatorAdditions = (families: readonly FoundFamily[]): Addition[] =>
-  families.map(({ family, agent, variable, model }) => ({
-    path: ['families', family],
+  families.map((each) => ({
+    path: ['families', each.family],
     value: {
-      agent,
-      ...(variable === null ? {} : { keyFrom: { env: variable } }),
-      models: { architect: model, implementer: model, reviewer: model },
+      agent: each.agent,
+      ...(variableOf(each) === null ? {} : { keyFrom: { env: variableOf(each) } }),
+      models: { architect: each.model, implementer: each.model, reviewer: each.model },
     },
   }))
 

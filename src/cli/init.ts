@@ -1,30 +1,32 @@
 /**
- * init: makes a repository ready. Writes the operator's settings and the repository's tri-agent.yaml where they are missing, adds to them (after
- * showing what) where they lack something, and makes the repository known. Starts nothing, removes nothing, may be repeated.
+ * init: makes a repository ready. Says what was found and what is missing, writes the operator's settings and the repository's tri-agent.yaml where they
+ * are missing, adds to them (after showing what) where they lack something, and makes the repository known. Starts nothing, may be repeated.
+ *
+ *     look at the repository ─▶ look for clients and keys ─▶ ask, at a terminal ─▶ write or show the difference ─▶ register ─▶ say it all
  */
-import { chmod, mkdir, readFile, realpath, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { registerRepository } from '../command/register.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import { loadConfig, parseRepositoryConfig } from '../host/config.ts'
-import { detectRepository, examineToolchain } from '../host/detect.ts'
-import { isStored } from '../host/key-store.ts'
+import { detectRepository, examineToolchain, type Detected } from '../host/detect.ts'
 import { makeFolders } from '../host/path.ts'
 import { openDatabase } from '../store/database.ts'
-import { answer, commandPorts, withEnvFile, type Act, type Context } from './context.ts'
-import { wrap } from './format.ts'
-import {
-  familiesWithKey,
-  keyVariables,
-  operatorAdditions,
-  operatorText,
-  repositoryAdditions,
-  repositoryText,
-} from './init-file.ts'
-import { lineDiff } from './line-diff.ts'
-import type { Addition } from '../host/yaml-edit.ts'
+import type { RepoRow } from '../store/task.ts'
+import { answer, commandPorts, withEnvFile, type Act, type Context, type Said } from './context.ts'
+import { familiesWithKey, operatorAdditions, operatorText, repositoryAdditions, repositoryText } from './init-file.ts'
+import { asText, measure, type Found } from './init-report.ts'
+import { bring, readText, writeSchemas, type Written } from './init-write.ts'
 
-type Written = { path: string; action: 'written' | 'changed' | 'kept' | 'unchanged' }
+/** What is used of the look at a repository (git/inspect.ts). */
+type Inspected = {
+  top: string
+  isBare: boolean
+  base: string
+  bytes: { tree: number; history: number }
+  list(): readonly string[]
+  read(path: string): string | null
+}
 
 export const init: Act = async (given, said) => {
   const context = await withEnvFile(given, said)
@@ -36,77 +38,104 @@ export const init: Act = async (given, said) => {
     base: said.text('base') ?? null,
   })
   if (isRefusal(repository)) return repository
-  const yes = said.flag('yes') === true
-  const { configFile } = context.paths
-  const families = familiesWithKey(context.env, (family) => isStored(context.paths.keys, family))
-  const detected = detectRepository(repository)
   const repositoryFile = join(repository.top, 'tri-agent.yaml')
-  await makeFolders(context.paths)
-  await mkdir(dirname(configFile), { recursive: true, mode: 0o700 })
-
   const wrong = await checkPresent(context, repositoryFile)
   if (wrong) return wrong
-  const files = [
-    await bring(context, yes, configFile, operatorText(families), operatorAdditions(families), 0o600),
-    await bring(context, yes, repositoryFile, repositoryText(detected), repositoryAdditions(detected), 0o644),
-  ]
+  const { surveyVendors } = await import('../daemon/survey.ts')
+  const surveyed = await surveyVendors(context.world, context.env, context.paths.keys)
+  const detected = await choose(context, said, repository, repositoryFile)
+  if (isRefusal(detected)) return detected
+  const files = await writeFiles(context, said, { repository, repositoryFile, detected, surveyed })
+  if (isRefusal(files)) return files
+  const row = await register(context, repository)
+  if (isRefusal(row)) return row
+  const tools = examineToolchain({ ...detected, setup: detected.setup, gates: [] }, context.env, repository.read)
+  const committed = repository.read('tri-agent.yaml')
+  const found: Found = {
+    repository: { ...row },
+    isBare: repository.isBare,
+    isCommitted: committed !== null && committed === (repository.isBare ? committed : await readText(repositoryFile)),
+    files,
+    families: surveyed,
+    usable: await countUsable(context),
+    detected: {
+      ...detected,
+      missing: [...detected.missing, ...tools.missing.map(({ name, why }) => `${name} ${why}`)],
+    },
+    toolchain: tools.folders,
+    space: await measure(context, repository.bytes),
+  }
+  const { next, text } = asText(context, found)
+  return answer(context, { ...found, next }, text)
+}
+
+/** What is proposed, and at a terminal what a person makes of it. Refuses `left` when they leave. */
+async function choose(
+  context: Context,
+  said: Said,
+  repository: Inspected,
+  repositoryFile: string,
+): Promise<(Detected & { day?: string }) | Refusal> {
+  const detected = detectRepository(repository)
+  const isFresh = (await readText(repositoryFile)) === null && !repository.isBare
+  if (!asks(context, said)) return detected
+  const { askAbout } = await import('./init-ask.ts')
+  const isFirst = (await readText(context.paths.configFile)) === null
+  return askAbout(
+    { detected: isFresh ? detected : { ...detected, gates: [] }, isFirst, name: basename(repository.top) },
+    detected,
+  )
+}
+
+/** A person is there to be asked, and did not say yes to everything beforehand. */
+const asks = ({ json, isTerminal }: Context, said: Said): boolean =>
+  isTerminal && !json && process.stdin.isTTY && said.flag('yes') !== true
+
+type Seen = {
+  repository: Inspected
+  repositoryFile: string
+  detected: Detected & { day?: string }
+  surveyed: Found['families']
+}
+
+async function writeFiles(
+  context: Context,
+  said: Said,
+  { repository, repositoryFile, detected, surveyed }: Seen,
+): Promise<Written[] | Refusal> {
+  const { configFile } = context.paths
+  const families = familiesWithKey(surveyed)
+  const usable = surveyed.filter(({ key, version }) => key !== null && version !== null).length
+  const how = { yes: said.flag('yes') === true, asks: asks(context, said) }
+  await makeFolders(context.paths)
+  await mkdir(dirname(configFile), { recursive: true, mode: 0o700 })
+  const operators = {
+    fresh: operatorText(families, { usable, ...(detected.day === undefined ? {} : { day: detected.day }) }),
+    additions: operatorAdditions(families),
+    mode: 0o600,
+  }
+  const repositorys = {
+    fresh: repositoryText(detected),
+    additions: repositoryAdditions(detected),
+    mode: 0o644,
+    anew: said.flag('force') === true,
+  }
+  const files = [await bring(context, how, configFile, operators)]
+  if (!repository.isBare) files.push(await bring(context, how, repositoryFile, repositorys))
+  await writeSchemas(dirname(configFile))
   const after = await checkPresent(context, repositoryFile)
   if (after) throw new Error(`init wrote a file that it cannot read: ${after.why}`)
+  return files
+}
 
-  const name = basename(repository.top)
+async function register(context: Context, { top, base }: Inspected): Promise<RepoRow | Refusal> {
   const database = openDatabase(context.paths.database)
   try {
-    const row = await registerRepository(commandPorts(context, database), {
-      path: repository.top,
-      name,
-      base: repository.base,
-    })
-    if (isRefusal(row)) return row
-    const tools = examineToolchain({ toolchain: detected.toolchain, setup: detected.setup, gates: [] }, context.env)
-    const missing = [...detected.missing, ...tools.missing.map((tool) => `${tool.name} ${tool.why}`)]
-    const isCommitted = repository.read('tri-agent.yaml') === (await readText(repositoryFile))
-    const isKept = files.some(({ action }) => action === 'kept')
-    const next = nextSteps(context, { isKept, isCommitted, families: families.length, base: repository.base })
-    return answer(
-      context,
-      { repository: { ...row }, files, families, detected: { ...detected, missing }, next },
-      [
-        `${name} is known, work starts from ${repository.base}.`,
-        ...files.map(({ path, action }) => `  ${action.padEnd(9)}  ${path}`),
-        families.length > 0
-          ? `Families with a key: ${families.map(({ family, model }) => `${family} (${model})`).join(', ')}.${reviewNote(families.length)}`
-          : `No key is kept and no variable of one is set (${keyVariables().join(', ')}): keep at least one, better two or three, then tri-agent init again.`,
-        ...missing.map((each) => wrap(`! ${each}`, context.columns)),
-        'Type next:',
-        ...next.map((each) => `  ${each}`),
-      ].join('\n'),
-    )
+    const name = basename(top) === '.git' ? basename(dirname(top)) : basename(top)
+    return await registerRepository(commandPorts(context, database), { path: top, name, base })
   } finally {
     database.close()
   }
-}
-
-/** What fewer than three families mean, said before the first task waits for it (core/review.ts has the rule). */
-function reviewNote(families: number): string {
-  if (families >= 3) return ''
-  return families === 2
-    ? ' With two, one reviews the other and a person approves each landing.'
-    : ' With one, nobody else can review: its advice never counts and a person approves each landing.'
-}
-
-function nextSteps(
-  { paths }: Context,
-  { isKept, isCommitted, families, base }: { isKept: boolean; isCommitted: boolean; families: number; base: string },
-): string[] {
-  return [
-    ...(isKept ? ['tri-agent init --yes   # makes the changes shown above'] : []),
-    ...(isCommitted
-      ? []
-      : [`git add tri-agent.yaml && git commit -m "Say how to test this"   # on ${base}, after a look at it`]),
-    ...(families > 0 ? [] : [`tri-agent keys set anthropic   # or families in ${paths.configFile}`, 'tri-agent init']),
-    'tri-agent up --detach',
-    'tri-agent add "what you want"',
-  ]
 }
 
 /** Both files as they are now; a mistake in one is said before anything is changed. */
@@ -118,62 +147,10 @@ async function checkPresent({ paths, env }: Context, repositoryFile: string): Pr
   return isRefusal(repository) ? repository : null
 }
 
-async function readText(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
-  }
-}
-
-/** Writes a file that is not there; adds to one that is, after showing what and being told to. */
-async function bring(
-  context: Context,
-  yes: boolean,
-  path: string,
-  fresh: string,
-  additions: readonly Addition[],
-  mode: number,
-): Promise<Written> {
-  const present = await readText(path)
-  if (present === null) {
-    await writeWhole(path, fresh, mode)
-    return { path, action: 'written' }
-  }
-  const { addMissing } = await import('../host/yaml-edit.ts')
-  const wanted = addMissing(present, additions)
-  if (wanted === present) return { path, action: 'unchanged' }
-  context.note(
-    `${path} lacks something; this would be changed:\n${lineDiff(present, wanted)
-      .map((line) => `  ${line}\n`)
-      .join('')}`,
-  )
-  if (!yes && !(await agrees(context))) return { path, action: 'kept' }
-  await writeWhole(path, wanted, null)
-  return { path, action: 'changed' }
-}
-
-/** Asks a person at a terminal; where there is none nothing is changed, and it is said how to say yes. */
-async function agrees({ json, isTerminal, note }: Context): Promise<boolean> {
-  if (json || !isTerminal || !process.stdin.isTTY) {
-    note('Left as it is; --yes changes it.\n')
-    return false
-  }
-  const { createInterface } = await import('node:readline/promises')
-  const asking = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return /^y(es)?$/i.test((await asking.question('Change it? [y/N] ')).trim())
-  } finally {
-    asking.close()
-  }
-}
-
-/** Whole or not at all: a new file beside it is renamed over it. `mode` null keeps the mode; a link to the file stays a link. */
-async function writeWhole(path: string, text: string, mode: number | null): Promise<void> {
-  const target = mode === null ? await realpath(path) : path
-  const beside = `${target}.new`
-  await writeFile(beside, text, { mode: 0o600 })
-  await chmod(beside, mode ?? (await stat(target)).mode & 0o777)
-  await rename(beside, target)
+/** Families that could start now, of all that are configured. */
+async function countUsable({ world, env, paths }: Context): Promise<string[]> {
+  const loaded = await loadConfig({ file: paths.configFile, env })
+  if (isRefusal(loaded)) throw new Error(loaded.why)
+  const { findAgents } = await import('../daemon/agents.ts')
+  return [...(await findAgents(world, loaded.settings, env, paths.keys)).agents.usable]
 }

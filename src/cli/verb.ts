@@ -55,11 +55,12 @@ export const verbs: readonly Verb[] = [
     args: [{ name: '[path]', about: 'the repository; default: where you are' }],
     about: 'Set up a repository and your settings; starts nothing, may be repeated',
     options: [
-      { flags: '-y, --yes', about: 'change existing files without asking' },
+      { flags: '-y, --yes', about: 'ask nothing: write what was found, change existing files' },
+      { flags: '--force', about: 'propose tri-agent.yaml anew, in place of the one there; shows the difference first' },
       { flags: '--base <branch>', about: 'the branch work starts from; default: the one checked out' },
       envFile,
     ],
-    examples: ['cd my-project && tri-agent init', 'tri-agent init ~/my-project --yes'],
+    examples: ['cd my-project && tri-agent init', 'tri-agent init ~/my-project --yes', 'tri-agent init --json'],
     load: async () => (await import('./init.ts')).init,
   },
   {
@@ -312,10 +313,17 @@ export const verbs: readonly Verb[] = [
   {
     name: 'config',
     group: 'Check',
-    args: [{ name: '[what]', about: 'show', words: ['show'] }],
-    about: 'Show the settings in force',
+    args: [
+      {
+        name: '[what]',
+        about: 'show (default), or schema: the shape of a file for editors',
+        words: ['show', 'schema'],
+      },
+      { name: '[file]', about: 'for schema: which file', words: ['operator', 'repository'] },
+    ],
+    about: 'Show the settings in force, or the schema of a settings file',
     options: [{ flags: '--origin', about: 'where each value comes from' }],
-    examples: ['tri-agent config show --origin'],
+    examples: ['tri-agent config show --origin', 'tri-agent config schema repository > tri-agent.schema.json'],
     load: async () => (await import('./config.ts')).config,
   },
   {

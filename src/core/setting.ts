@@ -27,6 +27,17 @@ export type FamilySettings = {
   models: { architect: string; implementer: string; reviewer: string }
 }
 
+/** What this machine has of a family. */
+export type Surveyed = {
+  family: string
+  agent: AgentName
+  /** The client's version, or null: it is not there, or does not tell. */
+  version: string | null
+  /** Why there is no client, and what to type. */
+  missing: { why: string; hint: string } | null
+  key: KeySource | null
+}
+
 /** What set-up alone is given beside the lockfiles: a variable or a file in its HOME, with a secret that is found where `from` says. */
 export type Credential = {
   /** The variable's name, or a path below HOME: `.npmrc`. */

@@ -102,7 +102,7 @@ test('what cannot be worked on is refused, each with its own word', async () => 
       'not-a-repository',
       'not-a-repository',
       'shallow',
-      'bare',
+      'no-commit',
       'no-commit',
       'no-branch',
       'no-such-branch',
@@ -111,4 +111,17 @@ test('what cannot be worked on is refused, each with its own word', async () => 
     ],
   )
   assert.equal((await seen(detached, 'main')).base, 'main')
+})
+
+test('a bare repository is known by its git directory, and sizes are those of the commit and of all objects', async () => {
+  await using scratch = await makeScratch()
+  const { source } = scratch.stores
+  const bare = scratch.place('bare')
+  await scratch.commit(source, { 'large.bin': 'x'.repeat(100_000) })
+  await scratch.type(scratch.root, ['clone', '-q', '--bare', source, bare])
+  const { top, isBare, base, bytes, read } = await seen(bare)
+  assert.deepEqual([top, isBare, base, read('readme.md')], [await realpath(bare), true, 'main', 'one\ntwo\nthree\n'])
+  assert.equal(bytes.tree, 100_000 + 'one\ntwo\nthree\n'.length + 'export const answer = 41\n'.length)
+  assert.ok(bytes.history >= 1024, `${bytes.history}`)
+  assert.equal((await seen(source)).isBare, false)
 })

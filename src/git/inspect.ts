@@ -9,11 +9,15 @@ import type { Sha } from './git.ts'
 import { openSource, readBranch } from './source.ts'
 
 export type Inspected = {
-  /** The top of the work tree, absolute, links resolved. */
+  /** The top of the work tree, or the git directory of a bare repository; absolute, links resolved. */
   top: string
+  /** There is no work tree: work can land here, and nothing can be written. */
+  isBare: boolean
   /** The branch work would start from. */
   base: string
   commit: Sha
+  /** What a checkout of that commit takes, and the whole repository's objects. */
+  bytes: { tree: number; history: number }
   /** Every path of that commit. */
   list(): readonly string[]
   /** A small file at the top of that commit, or null. */
@@ -23,7 +27,7 @@ export type Inspected = {
 /** Files at the top that are larger are no configuration, in bytes. */
 const largestFile = 1024 * 1024
 
-/** Looks at the repository around `folder`. `path` is PATH; `base` null means the branch that is checked out. Refuses `not-a-repository`, `shallow`, `bare`, `no-commit`, `no-branch`, `no-such-branch`. */
+/** Looks at the repository around `folder`. `path` is PATH; `base` null means the branch that is checked out. Refuses `not-a-repository`, `shallow`, `no-commit`, `no-branch`, `no-such-branch`. */
 export async function inspectRepository(
   world: World,
   { folder, path, base }: { folder: string; path: string; base: string | null },
@@ -31,10 +35,11 @@ export async function inspectRepository(
   const command = createCommand(world, { path })
   const source = await openSource(command, folder)
   if (isRefusal(source)) return source
-  if ((await command.text({ folder, args: ['rev-parse', '--is-inside-work-tree'] })) !== 'true')
-    return refuse('bare', `${folder} has no work tree (a bare repository)`, 'name the folder you work in')
-  const top = await command.text({ folder, args: ['rev-parse', '--path-format=absolute', '--show-toplevel'] })
   const { gitDir } = source
+  const isBare = (await command.text({ folder, args: ['rev-parse', '--is-inside-work-tree'] })) !== 'true'
+  const top = isBare
+    ? gitDir
+    : await command.text({ folder, args: ['rev-parse', '--path-format=absolute', '--show-toplevel'] })
   const current = await command.answer({ folder, args: ['symbolic-ref', '--quiet', '--short', 'HEAD'], accept: [0, 1] })
   const branch = base ?? (current.code === 0 ? current.stdout.toString('utf8').trim() : null)
   if (branch === null)
@@ -44,13 +49,34 @@ export async function inspectRepository(
     return base === null
       ? refuse('no-commit', `${top} has no commit yet`, 'git add --all && git commit')
       : refuse('no-such-branch', `${top} has no branch ${branch}`, 'git branch --list')
-  const [paths, texts] = [await listPaths(command, gitDir, commit), await readTop(command, gitDir, commit)]
-  return { top, base: branch, commit, list: () => paths, read: (name) => texts.get(name) ?? null }
+  const files = await listFiles(command, gitDir, commit)
+  const texts = await readTop(command, gitDir, commit)
+  const bytes = { tree: files.bytes, history: await sizeOf(command, gitDir) }
+  return {
+    top,
+    isBare,
+    base: branch,
+    commit,
+    bytes,
+    list: () => files.paths,
+    read: (name) => texts.get(name) ?? null,
+  }
 }
 
-async function listPaths(command: Command, gitDir: string, commit: Sha): Promise<string[]> {
-  const { stdout } = await command.answer({ gitDir, args: ['ls-tree', '-r', '-z', '--name-only', commit] })
-  return stdout.toString('utf8').split('\0').filter(Boolean)
+async function listFiles(command: Command, gitDir: string, commit: Sha): Promise<{ paths: string[]; bytes: number }> {
+  const { stdout } = await command.answer({ gitDir, args: ['ls-tree', '-r', '-z', '-l', commit] })
+  const lines = stdout.toString('utf8').split('\0').filter(Boolean)
+  const size = (line: string) => Number(/^\S+ \S+ \S+ +(\d+)\t/.exec(line)?.[1] ?? 0)
+  return {
+    paths: lines.map((line) => line.slice(line.indexOf('\t') + 1)),
+    bytes: lines.reduce((sum, line) => sum + size(line), 0),
+  }
+}
+
+/** Bytes of all objects, loose and packed. */
+async function sizeOf(command: Command, gitDir: string): Promise<number> {
+  const counted = await command.text({ gitDir, args: ['count-objects', '-v'] })
+  return [...counted.matchAll(/^(?:size|size-pack): (\d+)$/gm)].reduce((sum, match) => sum + Number(match[1]) * 1024, 0)
 }
 
 /** The small regular files at the top of a commit, by name. */

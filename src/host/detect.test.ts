@@ -3,10 +3,7 @@ import { chmod, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test, type TestContext } from 'node:test'
-import { isRefusal } from '../core/refusal.ts'
-import { defaultRepositorySettings, defaultSettings, gateTimeoutMs } from '../core/setting.ts'
-import { loadConfig, parseRepositoryConfig } from './config.ts'
-import { writeOperatorConfig, writeRepositoryConfig } from './config-text.ts'
+import { defaultRepositorySettings } from '../core/setting.ts'
 import { detectRepository, examineToolchain, programsIn, resolveToolchain } from './detect.ts'
 import { isFault } from './fault.ts'
 
@@ -193,57 +190,4 @@ test('a folder that mixes programs with more is shown alone or not at all, whate
     () => resolveToolchain(settings, { HOME: home, PATH: path.join(':') }),
     (error) => isFault(error, 'tool-missing'),
   )
-})
-
-test('the files that init writes are read back to what was chosen', async (context) => {
-  const detected = detectRepository(look({ 'package.json': manifest, 'package-lock.json': '', 'mix.exs': '' }))
-  const { gates, missing: _, found: __, ...rest } = detected
-  assert.deepEqual(await parseRepositoryConfig(writeRepositoryConfig({ base: 'main', detected })), {
-    ...defaultRepositorySettings(),
-    ...rest,
-    base: 'main',
-    gates: gates.map((gate) => ({ ...gate, timeoutMs: gateTimeoutMs(gate.name), baseline: 'block' })),
-  })
-  const empty = detectRepository(look({}))
-  assert.deepEqual(
-    await parseRepositoryConfig(writeRepositoryConfig({ base: null, detected: empty })),
-    defaultRepositorySettings(),
-  )
-
-  const folder = await mkdtemp(join(tmpdir(), 'tri-agent-init-'))
-  context.after(() => rm(folder, { recursive: true, force: true }))
-  const file = join(folder, 'config.yaml')
-  const models = { architect: 'a', implementer: 'b: c', reviewer: 'd' }
-  await writeFile(
-    file,
-    writeOperatorConfig({
-      families: { anthropic: { models }, openai: { models, program: ['node', 'x'] } },
-      rung: 'group',
-    }),
-  )
-  const loaded = await loadConfig({ file, env: {}, cores: 2 })
-  assert.ok(!isRefusal(loaded), JSON.stringify(loaded))
-  assert.deepEqual(loaded.settings, {
-    ...defaultSettings(2),
-    rung: 'group',
-    families: {
-      anthropic: {
-        agent: 'claude',
-        program: null,
-        baseUrl: 'https://api.anthropic.com',
-        keyFrom: { env: 'ANTHROPIC_API_KEY' },
-        models,
-      },
-      openai: {
-        agent: 'codex',
-        program: ['node', 'x'],
-        baseUrl: 'https://api.openai.com',
-        keyFrom: { env: 'OPENAI_API_KEY' },
-        models,
-      },
-    },
-  })
-  await writeFile(file, writeOperatorConfig({ families: {} }))
-  const bare = await loadConfig({ file, env: {}, cores: 2 })
-  assert.deepEqual(isRefusal(bare) ? bare : bare.settings, defaultSettings(2))
 })
