@@ -20,8 +20,8 @@ import { configure, freePort, startUp } from './rig.ts'
 /** numbers.md: milliseconds above a bare spawn. */
 const aboveMs = 40
 const files = 5000
-const warmRounds = 21
-const coldRounds = 9
+const warmRounds = 15
+const coldRounds = 7
 const limitMs = 120_000
 const lookMs = 5
 

@@ -79,7 +79,7 @@ export async function headOfQueue(reader: Reader, look: Look): Promise<string[]>
 async function headOfLine(reader: Reader, line: string, longest: number, look: Look): Promise<string[]> {
   const { at, laneStepMs, most } = look
   const ids: string[] = []
-  for (let since: number | null = longest; since !== null && ids.length < most;) {
+  for (let since: number | null = longest; since !== null;) {
     const steps = Math.floor(Math.max(0, at - since) / laneStepMs)
     const until = steps === 0 ? Number.MAX_SAFE_INTEGER : at - steps * laneStepMs
     const rows: { task: string }[] = await reader.all(
@@ -90,6 +90,7 @@ async function headOfLine(reader: Reader, line: string, longest: number, look: L
       { line, since, until, at, rest: most - ids.length },
     )
     ids.push(...rows.map(({ task }) => task))
+    if (ids.length === most) break
     const next: { since: number | null } | undefined = await reader.get(
       'select min(ready_at) as since from queue where line = :line and ready_at > :until',
       { line, until },
