@@ -68,7 +68,7 @@ export function situation(task: Task, blockedBy: readonly string[] = []): string
     case 'awaiting-approval':
       return `${task.step === 'land' ? 'landing' : 'your approval'}${task.why ? `: ${task.why}` : ''}`
     case 'escalated':
-      return `stopped at ${task.step}: ${task.why ?? 'no reason given'}`
+      return `stopped at ${task.step}: ${(task.why ?? 'no reason given').replace(new RegExp(`^${task.step}:? `), '')}`
     case 'split':
       return `split into ${task.children.length} parts`
     case 'done':

@@ -38,7 +38,7 @@ test('a task stops at its own budget: over-budget, nothing spent past it, and a 
   assert.ok(spent <= 50 * cent && spent > 10 * cent && held === 0, `${spent} of ${50 * cent}, ${held} held`)
   assert.equal((await shop.task(id)).costNanoUsd, spent)
   const shown = await shop.show(id)
-  assert.match(shown, /^escalated: stopped at implement: implement: over-budget$/m)
+  assert.match(shown, /^escalated: stopped at implement: over-budget$/m)
   assert.match(shown, /of \$0\.5000 spent/)
   await endsWell(shop)
 })

@@ -27,7 +27,7 @@ test('rounds are bounded: then a person sees why, with the evidence; retry opens
   const id = await shop.add('Sell coffee')
   await shop.state(id, 'escalated')
   const shown = await shop.show(id)
-  assert.match(shown, /^escalated: stopped at review: sent back 1 times? already, again by review$/m)
+  assert.match(shown, /^escalated: stopped at review: sent back 1 time already, again by review$/m)
   assert.match(shown, /CONFIRMED high coffee\.txt:1 \(google\): The beans are green/)
   assert.match(shown, /confirmed by anthropic: coffee\.txt says green/)
   assert.match(shown, new RegExp(`^Type next\\n {2}tri-agent retry ${id}\\n {2}tri-agent cancel ${id}$`, 'm'))
