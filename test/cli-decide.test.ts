@@ -30,7 +30,7 @@ awaiting-approval: your approval: reviewed by anthropic; a person must approve i
 
 Candidate
   3f9c2ab14d5e by openai (openai-1), +12 −3 in src/upload.ts, test/upload.test.ts
-  Retry uploads that time out
+  says: Retry uploads that time out
 
 Gates
   test: green, 1.2 s

@@ -3,7 +3,8 @@ import { worstOf, type Check } from '../core/check.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { answer, withEnvFile, type Act } from './context.ts'
 import { exitCode } from './exit-code.ts'
-import { plural, wrap } from './format.ts'
+import { plural } from '../core/quantity.ts'
+import { wrap } from './format.ts'
 
 export const doctor: Act = async (given, said) => {
   const context = await withEnvFile(given, said)

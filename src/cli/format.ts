@@ -23,9 +23,6 @@ export function age(ms: number): string {
   return `${Math.floor(seconds / 86_400)}d`
 }
 
-/** `3 tasks`, `1 task`. */
-export const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`
-
 const wide =
   /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}]/u
 

@@ -7,7 +7,8 @@ import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { findRepository } from './add.ts'
 import { briefTask, situation } from './describe.ts'
-import { age, money, plural, table } from './format.ts'
+import { plural } from '../core/quantity.ts'
+import { age, money, table } from './format.ts'
 
 const over = ['done', 'cancelled']
 const notOver = ['ready', 'running', 'awaiting-approval', 'escalated', 'split']

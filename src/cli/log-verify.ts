@@ -2,7 +2,7 @@
 import { verifyLog, type LogReport } from '../store/verify-log.ts'
 import { answer, withDatabase, type Act } from './context.ts'
 import { exitCode } from './exit-code.ts'
-import { plural } from './format.ts'
+import { plural } from '../core/quantity.ts'
 
 const mostShown = 20
 

@@ -2,7 +2,7 @@
 import { verifyProjections, rebuildProjections, type Rebuilt } from '../store/rebuild.ts'
 import { answer, withDatabase, type Act } from './context.ts'
 import { exitCode } from './exit-code.ts'
-import { plural } from './format.ts'
+import { plural } from '../core/quantity.ts'
 
 const mostShown = 20
 

@@ -6,7 +6,8 @@ import { storyOf } from '../store/log.ts'
 import { findTask, loadTask } from '../store/task.ts'
 import { answer, withDatabase, type Act } from './context.ts'
 import { exitCode } from './exit-code.ts'
-import { clip, money, plural } from './format.ts'
+import { plural } from '../core/quantity.ts'
+import { clip, money } from './format.ts'
 import { clockTime, sentence } from './log.ts'
 
 const longest = 160

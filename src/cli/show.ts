@@ -20,9 +20,12 @@ type Shown = {
   task: Task
   attempts: AttemptRow[]
   waitsFor: { id: string; title: string; state: string }[]
+  parts: { id: string; title: string; state: string }[]
   repository: string
   next: string[]
 }
+
+const nameOf = (task: Task) => ({ id: task.id, title: task.title, state: stateOf(task) })
 
 export const show: Act = (context, said) =>
   withDatabase(context, (database) =>
@@ -41,9 +44,8 @@ export const show: Act = (context, said) =>
           `it was added ${clockTime(present.addedAt)}`,
         )
       const needed = await Promise.all(task.after.map(load))
-      const waitsFor = needed
-        .filter((each): each is Task => each !== null && each.phase !== 'done')
-        .map((each) => ({ id: each.id, title: each.title, state: stateOf(each) }))
+      const waitsFor = needed.filter((each): each is Task => each !== null && each.phase !== 'done').map(nameOf)
+      const parts = (await Promise.all(task.children.map(load))).filter((each) => each !== null).map(nameOf)
       const rows = (await attemptsOf(reader, task.id)).map((row) => ({ ...row }))
       const attempts = at === null ? rows : attemptsAt(rows, at)
       const repository = (await repoById(reader, task.repo))?.name ?? task.repo
@@ -52,6 +54,7 @@ export const show: Act = (context, said) =>
         task,
         attempts,
         waitsFor,
+        parts,
         repository,
         next:
           at === null
@@ -123,7 +126,7 @@ function asJson({ at, task, attempts, waitsFor, repository, next }: Shown) {
 }
 
 function asText(context: Context, shown: Shown): string {
-  const { task, repository, waitsFor, next } = shown
+  const { task, repository, waitsFor, parts, next } = shown
   const columns = Math.min(context.columns, 160)
   const now = shown.at ?? context.world.clock.now()
   const blocked = waitsFor.map(({ id }) => id)
@@ -147,7 +150,7 @@ function asText(context: Context, shown: Shown): string {
     ['What is asked', [task.text.trim(), ...task.acceptance.map((each) => `• ${each}`)].filter(Boolean).join('\n')],
     ['Waits for', waitsFor.map(({ id, title, state }) => `${id}  ${title} (${state})`).join('\n')],
     ['Plan', planText(task)],
-    ['Parts', task.children.join('\n')],
+    ['Parts', parts.map(({ id, title, state }) => `${id}  ${title} (${state})`).join('\n')],
     ['Sent back with', task.feedback ? `from ${task.feedback.from}:\n${task.feedback.text}` : ''],
     ['Candidate', candidateText(task)],
     ['Gates', gatesText(task)],
@@ -195,8 +198,10 @@ function candidateText({ candidate }: Task): string {
   const { commit, family, model, files, added, removed, message } = candidate
   return [
     `${commit.slice(0, 12)} by ${family} (${model}), +${added} −${removed} in ${files.slice(0, 12).join(', ')}${files.length > 12 ? ` and ${files.length - 12} more` : ''}`,
-    message.trim(),
-  ].join('\n')
+    message.trim() && `says: ${message.trim()}`,
+  ]
+    .filter(Boolean)
+    .join('\n')
 }
 
 function gatesText({ gates }: Task): string {

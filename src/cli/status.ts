@@ -6,7 +6,8 @@ import { accountOf } from '../store/ledger.ts'
 import { countTasks, heldTasks, listRepos, listTasks } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { briefTask, situation } from './describe.ts'
-import { age, clean, clip, money, plural } from './format.ts'
+import { plural } from '../core/quantity.ts'
+import { age, clean, clip, money } from './format.ts'
 import { findDaemon, type Presence } from './presence.ts'
 
 export type Overview = {

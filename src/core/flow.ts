@@ -7,6 +7,7 @@ import type { AttemptEnded, TaskEvent } from './event.ts'
 import type { Family } from './family.ts'
 import { blockers, gateFeedback, type Gate, type GateReport } from './gate.ts'
 import { isRetryable } from './outcome.ts'
+import { plural } from './quantity.ts'
 import { delayMs, mayRetry, type RetryPolicy } from './retry.ts'
 import { checkCheck, checkVote, nextChecks, reviewFeedback, reviewPolicy, verdictOf, type Finding } from './review.ts'
 import { evolve, type Candidate, type Plan, type Role, type Step, type Task } from './task.ts'
@@ -82,18 +83,16 @@ function notPassed(
   if (!again) return [escalated(`${step}: ${ended.outcome}`, ended.reason)]
   const signatures = failures.map(({ signature }) => signature)
   if (!mayRetry(policy.retry, signatures))
-    return [escalated(`${step} ${ended.outcome}, ${times(failures.length, 'attempt')}`, ended.reason)]
+    return [escalated(`${step} ${ended.outcome}, ${plural(failures.length, 'attempt')}`, ended.reason)]
   const until = moment.at + delayMs(policy.retry, failures.length, moment.chance)
   return [{ type: 'task.delayed', until, why: `${step} ${ended.outcome}: ${ended.reason}` }]
 }
 
 function giveBack(task: Task, from: Step, feedback: string, rebase: boolean, policy: FlowPolicy): TaskEvent[] {
   if (task.returns >= policy.rounds)
-    return [escalated(`sent back ${times(task.returns, 'time')} already, again by ${from}`, feedback)]
+    return [escalated(`sent back ${plural(task.returns, 'time')} already, again by ${from}`, feedback)]
   return [{ type: 'task.returned', from, feedback, rebase }]
 }
-
-const times = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`
 
 const escalated = (why: string, evidence: string): TaskEvent => ({ type: 'task.escalated', why, evidence })
 

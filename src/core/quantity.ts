@@ -60,3 +60,6 @@ function largest(amount: number, units: Readonly<Record<string, number>>): [stri
   const fitting = Object.entries(units).filter(([, size]) => amount !== 0 && amount % size === 0)
   return fitting.at(-1) ?? Object.entries(units)[0]!
 }
+
+/** `3 tasks`, `1 task`. */
+export const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`

@@ -4,6 +4,7 @@
  */
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { plural } from '../core/quantity.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { goesOnFrom } from '../core/task.ts'
 import { contain } from './contain.ts'
@@ -69,11 +70,7 @@ export const implement: Stage = async (ports, work) => {
           message: driven.end.text,
         },
       }
-      return withProduct(
-        product,
-        `${files.length} file${files.length === 1 ? '' : 's'}, +${added} −${removed}`,
-        driven.facts,
-      )
+      return withProduct(product, `${plural(files.length, 'file')}, +${added} −${removed}`, driven.facts)
     },
   )
 }

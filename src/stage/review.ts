@@ -1,4 +1,5 @@
 /** Review: one reviewer of another family, blind (task, whole diff, gate output; no author, message or earlier verdict), read-only. Returns findings. */
+import { plural } from '../core/quantity.ts'
 import type { Task } from '../core/task.ts'
 import type { Finding } from '../core/review.ts'
 import { answerSchemas, readReview } from './answer.ts'
@@ -35,7 +36,11 @@ export const review: Stage = async (ports, work) => {
       const findings = answer.findings.map((each): Finding => ({ id: ports.world.id('fnd'), ...each }))
       const { family, model } = work.attempt
       const product = { step: 'review' as const, family: family!, model: model!, summary: answer.summary, findings }
-      return withProduct(product, findings.length === 0 ? 'nothing wrong found' : `${findings.length} findings`, facts)
+      return withProduct(
+        product,
+        findings.length === 0 ? 'nothing wrong found' : plural(findings.length, 'finding'),
+        facts,
+      )
     },
   )
 }

@@ -3,6 +3,7 @@
  * For a `review` task it also takes in the ref that is to be judged.
  */
 import type { Candidate } from '../core/task.ts'
+import { plural } from '../core/quantity.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { protectedAmong } from '../core/protection.ts'
 import { executeGates } from './gates.ts'
@@ -29,7 +30,7 @@ export const verify: Stage = async (ports, work) => {
   const product = { step: 'verify' as const, report: done.report, protectedPaths, ...(subject ? { subject } : {}) }
   return withProduct(
     product,
-    red.length === 0 ? `${done.report.results.length} gates green` : `red: ${red.join(', ')}`,
+    red.length === 0 ? `${plural(done.report.results.length, 'gate')} green` : `executed, and red: ${red.join(', ')}`,
     { reports: done.made },
   )
 }

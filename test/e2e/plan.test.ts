@@ -63,6 +63,7 @@ test('a large task is split; its parts keep their order, land one by one, and jo
   )
   assert.equal(await shop.git('show', 'tri-agent/landing:menu.txt'), 'Sell coffee\nSell coffee')
   assert.match(await shop.show(id), /all of its parts are done/)
+  assert.match(await shop.show(id), /^ {2}task_\w+ {2}Sell a menu \(done\)$/m)
   await endsWell(shop)
 })
 
