@@ -306,8 +306,14 @@ export const verbs: readonly Verb[] = [
     group: 'Check',
     args: [],
     about: 'Say what works here, what is missing, and how to mend it',
-    options: [envFile],
-    examples: ['tri-agent doctor', 'tri-agent doctor --json'],
+    options: [
+      {
+        flags: '--live',
+        about: 'ask each configured model for one token (less than a cent each): key, model, limits, cost',
+      },
+      envFile,
+    ],
+    examples: ['tri-agent doctor', 'tri-agent doctor --live', 'tri-agent doctor --json'],
     load: async () => (await import('./doctor.ts')).doctor,
   },
   {

@@ -256,10 +256,14 @@ test('what the real clients were recorded to say is understood; how agents end o
 })
 
 test('a provider that was not reached is explained by the code of the system', () => {
-  const told = ['ENOTFOUND', 'SELF_SIGNED_CERT_IN_CHAIN', 'ECONNREFUSED', 'the proxy p:1 answered 407 for q:443'].map(
-    (code) => explainReason('openai', 'unreachable', `the provider could not be reached: ${code}`)?.means,
-  )
-  assert.deepEqual(told, ['no-such-host', 'certificate', 'unreachable', 'proxy'])
+  const told = [
+    'ENOTFOUND',
+    'SELF_SIGNED_CERT_IN_CHAIN',
+    'ECONNREFUSED',
+    'the proxy p:1 answered 407 for q:443',
+    'ERR_PROXY_TUNNEL',
+  ].map((code) => explainReason('openai', 'unreachable', `the provider could not be reached: ${code}`)?.means)
+  assert.deepEqual(told, ['no-such-host', 'certificate', 'unreachable', 'proxy', 'proxy'])
 })
 
 test('an answer nothing is known about is not explained', () => {

@@ -163,7 +163,7 @@ const rows: readonly Row[] = [
   },
   {
     means: 'proxy',
-    text: /^\s*<(?:!doctype|html|head|body)\b|tunneling socket|the proxy \S+ answered/i,
+    text: /^\s*<(?:!doctype|html|head|body)\b|tunneling socket|the proxy \S+ answered|answered with a redirect|ERR_PROXY_/i,
     what: 'something between here and the provider answered in its place',
     why: 'a page instead of an answer: a corporate proxy, a firewall, a login page of the network, or a baseUrl that is no API',
     next: (family) =>

@@ -17,6 +17,7 @@ import { daemonRow } from '../store/lease.ts'
 import { lastAt } from '../store/log.ts'
 import { listRepos, type RepoRow } from '../store/task.ts'
 import { examineFamilies } from './check-family.ts'
+import { examineLive } from './check-live.ts'
 import { examineMachine } from './check-machine.ts'
 import { examineRepository } from './check-repository.ts'
 import { pricesFor } from './prices.ts'
@@ -27,6 +28,8 @@ export type DoctorOptions = {
   env: Env
   paths: Paths
   cwd: string
+  /** Ask each model for one token. */
+  live: boolean
 }
 
 /** Looks at everything; answers what it found. */
@@ -41,6 +44,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
       const ports = { world, env, keys: paths.keys, prices: pricesFor(settings), trial: () => Promise.resolve(null) }
       checks.push(...(await examineFamilies(ports, settings)).checks)
     }
+    if (settings && options.live) checks.push(...(await examineLive({ world, env, keys: paths.keys, settings })))
     checks.push(...(await examineRepository({ ...options, settings, known: known.repos })).checks)
     if (database) await record(database, { world, paths }, checks, true)
     return checks
