@@ -2,7 +2,7 @@
  * The demo: the whole product on a scratch repository. Simulated models, and said so; real processes, sandbox, gateway, git, database.
  * It succeeds only when every task landed and the repository's own tests pass on the landed branch.
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { demoFiles } from '../../sim/demo-repository.ts'
 import { demoScenario, demoTasks } from '../../sim/demo-scenario.ts'
@@ -17,6 +17,7 @@ import { findPaths, makeFolders, type Env, type Paths } from '../host/path.ts'
 import { capture } from '../host/process.ts'
 import { programVersion } from '../host/version.ts'
 import { realWorld, type World } from '../host/world.ts'
+import { removeTree } from '../sandbox/area.ts'
 import { startDaemon, type RunningDaemon } from './daemon.ts'
 import { reportDemo } from './demo-report.ts'
 import { showProgress } from './demo-progress.ts'
@@ -34,7 +35,7 @@ export async function demo(options: DemoOptions): Promise<number> {
   const began = world.clock.mono()
   const say = options.json ? () => {} : options.out
   say('Making a small TypeScript repository with a failing test and missing features…\n')
-  await rm(folder, { recursive: true, force: true })
+  await removeTree(folder) // the set-up layers in it are sealed
   const env = demoEnv(options.env, folder)
   const paths = findPaths(env)
   await makeFolders(paths)

@@ -2,11 +2,11 @@
  * The rescuer: rows, not processes. A lease of an earlier epoch, or one that ran out, goes back to ready, but only after its process tree is
  * proven dead; an intended landing is compared with the ref before anything is done again.
  */
-import { rm } from 'node:fs/promises'
 import type { AttemptEnded, TaskEvent } from '../core/event.ts'
 import { conclude } from '../core/flow.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { evolve, type Task } from '../core/task.ts'
+import { removeTree } from '../sandbox/area.ts'
 import { append } from '../store/log.ts'
 import { deadLeases, forgetProcess, recordedProcesses, releaseLease, type Lease } from '../store/lease.ts'
 import { totalsBy, type Total } from '../store/ledger.ts'
@@ -38,7 +38,7 @@ async function buried(daemon: Daemon, { attempt }: Lease): Promise<boolean> {
   const row = (await database.read(recordedProcesses)).find((each) => each.attempt === attempt)
   if (row) {
     if (!(await daemon.bury(row))) return false
-    await rm(row.area, { recursive: true, force: true })
+    await removeTree(row.area)
     await database.write((tx) => forgetProcess(tx, attempt))
   }
   return true

@@ -5,17 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { removeTree } from './area.ts'
-
-/** To root no folder is closed, so it becomes somebody else. */
-async function asNobody(body: () => Promise<void>): Promise<void> {
-  const isRoot = process.getuid?.() === 0
-  if (isRoot) process.seteuid?.(65_534)
-  try {
-    await body()
-  } finally {
-    if (isRoot) process.seteuid?.(0)
-  }
-}
+import { asNobody } from './fixture.ts'
 
 test('folders that a program has closed are removed, while all around them is on its way out', () =>
   asNobody(async () => {

@@ -17,6 +17,17 @@ export const path = environment()['PATH'] ?? '/usr/bin:/bin'
 /** A folder of the test's own; its name has what paths may have. */
 export const makeFolder = (): Promise<string> => mkdtemp(join(tmpdir(), 'tri agent\nsandbox-'))
 
+/** To root no folder is closed, so it becomes somebody else for a while. */
+export async function asNobody(body: () => Promise<void>): Promise<void> {
+  const isRoot = process.getuid?.() === 0
+  if (isRoot) process.seteuid?.(65_534)
+  try {
+    await body()
+  } finally {
+    if (isRoot) process.seteuid?.(0)
+  }
+}
+
 /** A rung of this machine, or why a test of it must be skipped. */
 export async function standOn(rung: Rung, folder: string): Promise<Sandbox | string> {
   const sandbox = await createSandbox(world, { rung, lowest: rung, path, folder })
