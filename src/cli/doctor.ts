@@ -11,7 +11,16 @@ export const doctor: Act = async (given, said) => {
   if (isRefusal(context)) return context
   const { examine } = await import('../daemon/doctor.ts')
   const { world, env, paths, cwd } = context
-  const checks = await examine({ world, env, paths, cwd, live: said.flag('live') === true })
+  const checks = await examine({
+    world,
+    env,
+    paths,
+    cwd,
+    live: said.flag('live') === true,
+    gates: said.flag('gates') === true,
+    production: said.text('profile') === 'production',
+    note: (text) => context.note(`${text}\n`),
+  })
   const worst = worstOf(checks)
   answer(context, { ok: worst !== 'missing', checks }, asText(checks, context.columns))
   return worst === 'missing' ? exitCode.refused : exitCode.done

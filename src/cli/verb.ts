@@ -311,9 +311,18 @@ export const verbs: readonly Verb[] = [
         flags: '--live',
         about: 'ask each configured model for one token (less than a cent each): key, model, limits, cost',
       },
+      {
+        flags: '--gates',
+        about: "execute the repository's gates once on its base, and say what to choose for red ones",
+      },
+      { flags: '--profile <profile>', about: 'what else is asked for', words: ['production'] },
       envFile,
     ],
-    examples: ['tri-agent doctor', 'tri-agent doctor --live', 'tri-agent doctor --json'],
+    examples: [
+      'tri-agent doctor',
+      'tri-agent doctor --live --gates',
+      'tri-agent doctor --profile production --env-file .env.prod',
+    ],
     load: async () => (await import('./doctor.ts')).doctor,
   },
   {

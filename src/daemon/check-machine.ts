@@ -5,7 +5,7 @@
 import { lstatSync, statfsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { availableParallelism, freemem, tmpdir, totalmem } from 'node:os'
+import { freemem, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { lack, ok, warn, type Check } from '../core/check.ts'
 import { defaultSettings, type OperatorSettings } from '../core/setting.ts'
@@ -166,23 +166,4 @@ async function port({ settings, daemonPid }: MachinePorts): Promise<Check> {
         `${host}:${number} cannot be had (${code})`,
         'set http: { port: 0 } or another port in your settings',
       )
-}
-
-/** The seed's quotas for production, a tenth below, because no machine reports all the memory it was sold with. */
-export function examineSize(): Check[] {
-  const total = Math.min(totalmem(), process.constrainedMemory?.() || totalmem())
-  const memory_ = `${(total / gigabyte).toFixed(1)} GB of memory`
-  const cores = availableParallelism()
-  return [
-    total < 7.2 * gigabyte
-      ? lack('production memory', `${memory_}, 8 are asked for`, 'a larger machine, or a higher limit of the container')
-      : ok('production memory', memory_),
-    cores < 4
-      ? lack(
-          'production cores',
-          `${cores} cores, 4 are asked for`,
-          'a larger machine, or a higher limit of the container',
-        )
-      : ok('production cores', `${cores} cores`),
-  ]
 }

@@ -17,8 +17,10 @@ import { daemonRow } from '../store/lease.ts'
 import { lastAt } from '../store/log.ts'
 import { listRepos, type RepoRow } from '../store/task.ts'
 import { examineFamilies } from './check-family.ts'
+import { examineGates } from './check-gates.ts'
 import { examineLive } from './check-live.ts'
 import { examineMachine } from './check-machine.ts'
+import { examineProduction } from './check-production.ts'
 import { examineRepository } from './check-repository.ts'
 import { pricesFor } from './prices.ts'
 import { record } from './record.ts'
@@ -30,6 +32,11 @@ export type DoctorOptions = {
   cwd: string
   /** Ask each model for one token. */
   live: boolean
+  /** Execute the repository's gates on its base. */
+  gates: boolean
+  /** Look at what going live asks for, too. */
+  production: boolean
+  note(text: string): void
 }
 
 /** Looks at everything; answers what it found. */
@@ -45,7 +52,15 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
       checks.push(...(await examineFamilies(ports, settings)).checks)
     }
     if (settings && options.live) checks.push(...(await examineLive({ world, env, keys: paths.keys, settings })))
-    checks.push(...(await examineRepository({ ...options, settings, known: known.repos })).checks)
+    const {
+      checks: ofRepository,
+      row,
+      repository,
+    } = await examineRepository({ ...options, settings, known: known.repos })
+    checks.push(...ofRepository)
+    if (options.gates && settings && row && repository)
+      checks.push(...(await examineGates({ ...options, settings, row })))
+    if (options.production) checks.push(...(await examineProduction({ ...options, settings, checks })))
     if (database) await record(database, { world, paths }, checks, true)
     return checks
   } finally {

@@ -2,7 +2,7 @@
 import { StringDecoder } from 'node:string_decoder'
 import type { Exit } from '../host/process.ts'
 import type { Box, KillReport } from '../sandbox/sandbox.ts'
-import type { StagePorts, Work } from './stage.ts'
+import type { GateWork, StagePorts } from './stage.ts'
 
 /** As much of the end of a command's output as an implementer is shown. */
 const tailBytes = 8 * 1024
@@ -10,7 +10,7 @@ const tailBytes = 8 * 1024
 export type Ran = Exit & { tail: string; timedOut: boolean; stopped: boolean; ms: number; killed: KillReport }
 
 /** Starts `box`, waits for its end, at most `timeoutMs`, and leaves nothing of it. */
-export async function contain(ports: StagePorts, work: Work, box: Box, timeoutMs: number): Promise<Ran> {
+export async function contain(ports: StagePorts, work: GateWork, box: Box, timeoutMs: number): Promise<Ran> {
   const { world, sandbox } = ports
   const began = world.clock.mono()
   const contained = await sandbox.start(box)

@@ -6,12 +6,12 @@ import type { Sha } from '../git/git.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
 import { contain } from './contain.ts'
 import { layerKey, setUp } from './setup.ts'
-import type { StagePorts, Work } from './stage.ts'
+import type { GateWork, StagePorts } from './stage.ts'
 
 export type GatesDone = { report: GateReport; made: GateReport[] } | { failed: string }
 
 /** Executes the gates on `tree`, and those that are red also on `base` where the repository lets a baseline excuse them. */
-export async function executeGates(ports: StagePorts, work: Work, tree: Sha, base: Sha): Promise<GatesDone> {
+export async function executeGates(ports: StagePorts, work: GateWork, tree: Sha, base: Sha): Promise<GatesDone> {
   const gates = work.repository.gates.filter(({ baseline }) => baseline !== 'off')
   const here = await gatesOn(ports, work, tree, gates)
   if ('failed' in here) return here
@@ -30,7 +30,7 @@ export async function executeGates(ports: StagePorts, work: Work, tree: Sha, bas
 }
 
 /** The key of a result: which commands, in which order, with which dependencies. */
-async function gateKey(ports: StagePorts, work: Work, tree: Sha, gates: readonly Gate[]): Promise<string> {
+async function gateKey(ports: StagePorts, work: GateWork, tree: Sha, gates: readonly Gate[]): Promise<string> {
   const dependencies = work.repository.setup.length === 0 ? '' : await layerKey(ports, work, tree)
   return createHash('sha256')
     .update(JSON.stringify([gates, dependencies, work.toolchain]))
@@ -40,7 +40,7 @@ async function gateKey(ports: StagePorts, work: Work, tree: Sha, gates: readonly
 
 async function gatesOn(
   ports: StagePorts,
-  work: Work,
+  work: GateWork,
   tree: Sha,
   gates: readonly Gate[],
 ): Promise<GateReport | { failed: string }> {
@@ -68,7 +68,7 @@ type MadeArea = Awaited<ReturnType<typeof makeArea>>
 
 async function executeGate(
   ports: StagePorts,
-  work: Work,
+  work: GateWork,
   area: MadeArea,
   { name, command, timeoutMs }: Gate,
 ): Promise<GateResult> {
@@ -80,7 +80,7 @@ async function executeGate(
 }
 
 /** One shell command of the repository or of a reviewer, contained, without network and without a key. */
-export function execute(ports: StagePorts, work: Work, area: MadeArea, command: string, timeoutMs: number) {
+export function execute(ports: StagePorts, work: GateWork, area: MadeArea, command: string, timeoutMs: number) {
   const view = ports.sandbox.view(area, null)
   const env = { HOME: view.home, TMPDIR: view.tmp, CI: 'true' }
   return contain(

@@ -16,13 +16,13 @@ import { applyLayer, sealLayer } from '../sandbox/layer.ts'
 import { findText } from '../sandbox/leak.ts'
 import type { Area } from '../sandbox/sandbox.ts'
 import { contain } from './contain.ts'
-import type { Layers, OpenRegistries, StagePorts, Work } from './stage.ts'
+import type { GateWork, Layers, OpenRegistries, StagePorts } from './stage.ts'
 
 /** How long all set-up commands of a layer may take together. */
 const setupMs = 15 * 60_000
 
 /** Names the layer a tree needs: same commands, same key files, same tools, same rung: same layer. */
-export async function layerKey(ports: StagePorts, work: Work, treeish: Sha): Promise<string> {
+export async function layerKey(ports: StagePorts, work: GateWork, treeish: Sha): Promise<string> {
   const { setup, setupKey } = work.repository
   const hash = createHash('sha256').update(JSON.stringify([setup, work.toolchain, ports.sandbox.rung]))
   for (const path of setupKey)
@@ -33,7 +33,7 @@ export async function layerKey(ports: StagePorts, work: Work, treeish: Sha): Pro
 /** Puts a tree's dependencies into `into`; answers null, or why they could not be set up. Top-level paths it added are in `added`. */
 export async function setUp(
   ports: StagePorts,
-  work: Work,
+  work: GateWork,
   treeish: Sha,
   into: string,
 ): Promise<{ added: string[] } | { failed: string }> {
@@ -46,14 +46,14 @@ export async function setUp(
 }
 
 /** The commit a layer is made of: one that was reviewed where it has the same key, else the tree itself. */
-async function originOf(ports: StagePorts, work: Work, treeish: Sha): Promise<{ from: Sha; trusted: boolean }> {
+async function originOf(ports: StagePorts, work: GateWork, treeish: Sha): Promise<{ from: Sha; trusted: boolean }> {
   const key = await layerKey(ports, work, treeish)
   for (const from of [work.repo.base, work.repo.tip])
     if ((await layerKey(ports, work, from)) === key) return { from, trusted: true }
   return { from: treeish, trusted: false }
 }
 
-async function makeLayer(ports: StagePorts, work: Work, treeish: Sha, into: string): Promise<string | null> {
+async function makeLayer(ports: StagePorts, work: GateWork, treeish: Sha, into: string): Promise<string | null> {
   const { from, trusted } = await originOf(ports, work, treeish)
   await using registries = await ports.registries.open({
     hosts: work.registries,

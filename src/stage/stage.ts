@@ -91,6 +91,9 @@ export type Work = {
   anchor(): Promise<LogAnchor | null>
 }
 
+/** What gates and set-up need of it: no task, no agent, no model. */
+export type GateWork = Omit<Work, 'task' | 'attempt' | 'gateway' | 'onAgentEvent' | 'anchor'>
+
 export type StageResult = {
   outcome: Outcome
   /** One sentence for people. */
