@@ -6,7 +6,8 @@ import { makeFolders } from '../host/path.ts'
 import { openDatabase } from '../store/database.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { exitCode } from './exit-code.ts'
-import { plural, table } from './format.ts'
+import { plural } from '../core/quantity.ts'
+import { table } from './format.ts'
 
 export const db: Act = (context, said) => {
   switch (said.args[0]) {
