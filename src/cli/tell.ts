@@ -1,6 +1,6 @@
 /** An event as a sentence in plain words. Total: a type that is not here does not compile. */
 import type { Event, TaskEvent } from '../core/event.ts'
-import { money } from './format.ts'
+import { age, money } from './format.ts'
 
 /** What happened, without when and to whom. */
 export function tell(event: Event): string {
@@ -13,6 +13,8 @@ export function tell(event: Event): string {
       return `daemon started: pid ${event.pid}, sandbox rung ${event.rung}, version ${event.version}`
     case 'daemon.stopped':
       return `daemon ended: ${event.why}`
+    case 'daemon.resumed':
+      return `away for ${age(event.awayMs)}: the machine slept, the daemon was stopped, or the clock was set; nothing was given up for it`
     case 'loop.failed':
       return `the ${event.loop} loop failed and goes on: ${firstLine(event.error)}`
     default:

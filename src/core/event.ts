@@ -131,6 +131,7 @@ export type RepoEvent =
 export type DaemonEvent =
   | { type: 'daemon.started'; epoch: number; pid: number; rung: string; version: string }
   | { type: 'daemon.stopped'; epoch: number; why: string }
+  | { type: 'daemon.resumed'; awayMs: number }
   | { type: 'loop.failed'; loop: string; error: string }
 
 export type Event = TaskEvent | RepoEvent | DaemonEvent

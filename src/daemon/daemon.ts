@@ -37,6 +37,7 @@ import { append } from '../store/log.ts'
 import { daemonRow, takeEpoch, type ProcessRow } from '../store/lease.ts'
 import { grantKey, setLimit } from '../store/ledger.ts'
 import { listRepos, loadTask, repoById } from '../store/task.ts'
+import { watchAbsence, type Absence } from './absence.ts'
 import { findAgents, type FoundAgents } from './agents.ts'
 import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, machineClosed, takeSnapshot } from './health.ts'
@@ -62,6 +63,7 @@ export type Daemon = {
   gateway: Gateway
   engine: Engine
   pool: Pool
+  absence: Absence
   stagePorts: StagePorts
   /** Virtual keys of attempts not yet claimed, in memory only. */
   keys: Map<string, string>
@@ -181,6 +183,10 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
       failed: (error) => void failed('pool', error),
     }),
   )
+  const { beatMs, leaseMs } = settings.lease
+  const absence = stack.use(
+    watchAbsence({ world, database, epoch, beatMs, leaseMs }, (error) => void failed('absence', error)),
+  )
   const grants = new Map<string, { grant: Grant; isUsual: boolean }>()
   const read = repositoryReader({ git, settings, repos: paths.repos, env })
   const stagePorts: StagePorts = {
@@ -206,6 +212,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     gateway,
     engine,
     pool,
+    absence,
     stagePorts,
     keys: new Map(),
     snapshot: (reader, tasks, idleMs) =>

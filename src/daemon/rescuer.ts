@@ -21,6 +21,7 @@ const sweep = 64
 export function rescuer(daemon: Daemon) {
   return async (): Promise<void> => {
     const { database, world, engine, epoch } = daemon
+    await daemon.absence.look()
     const dead = await database.read((reader) => deadLeases(reader, epoch, world.clock.mono(), sweep))
     for (const lease of dead) {
       engine.revoke(lease.attempt, 'lost')

@@ -1,6 +1,6 @@
 /**
  * The vigil over one attempt: beats for its lease, and two clocks. Beats say that the owner lives; activity (agent events, output, wire bytes)
- * says that the work moves. Waiting in the gateway stops the silence clock. Both clocks are monotonic.
+ * says that the work moves. Waiting in the gateway stops the silence clock, and so does absence. Both clocks are monotonic.
  */
 import type { AgentEvent } from '../agent/agent.ts'
 import { silenceMs } from '../core/patience.ts'
@@ -10,8 +10,9 @@ import type { Daemon } from './daemon.ts'
 
 /** Watches until `end`; revokes the attempt as `stalled` or `timed-out`. */
 export function keepVigil(daemon: Daemon, carried: Carried, task: Task, role: Role) {
-  const { world, settings, engine, gateway } = daemon
-  const began = world.clock.mono()
+  const { world, settings, engine, gateway, absence } = daemon
+  const present = () => world.clock.mono() - absence.lostMs()
+  const began = present()
   const window = silenceMs(task.size, settings.patience)
   const { wallMs } = settings.patience
   const longest = role === 'reviewer' ? Math.min(settings.review.reviewerMs, wallMs) : wallMs
@@ -19,7 +20,7 @@ export function keepVigil(daemon: Daemon, carried: Carried, task: Task, role: Ro
   let moved = false
   let ended = false
   const active = () => {
-    activeAt = world.clock.mono()
+    activeAt = present()
     moved = true
   }
   const forget = gateway.onActivity((attempt) => {
@@ -27,7 +28,8 @@ export function keepVigil(daemon: Daemon, carried: Carried, task: Task, role: Ro
   })
   let cancel = () => {}
   const look = () => {
-    const now = world.clock.mono()
+    void absence.look().catch((error: unknown) => daemon.failed('absence', error))
+    const now = present()
     if (now - began > longest) return engine.revoke(carried.attempt, 'timed-out')
     if (now - activeAt > window) return engine.revoke(carried.attempt, 'stalled')
     const wasMoved = moved

@@ -68,6 +68,11 @@ export async function beatLease(
   return changes === 1
 }
 
+/** Gives every lease of this epoch until `expiresAt`, monotonic milliseconds; none is shortened. */
+export async function extendLeases(tx: Tx, epoch: number, expiresAt: number): Promise<void> {
+  await tx.run('update lease set expires_at = max(expires_at, :expiresAt) where epoch = :epoch', { expiresAt, epoch })
+}
+
 /** Does this holder still hold it? Asked inside every transaction of a worker. */
 export async function holds(tx: Reader, { attempt, token, epoch }: Lease): Promise<boolean> {
   const row = await tx.get<{ n: number }>(
