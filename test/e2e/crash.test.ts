@@ -91,9 +91,11 @@ test('kill -9 while an agent works: the next daemon ends what it left, and the t
   assert.equal(key?.n, 1)
   process.kill(child.pid, 'SIGKILL')
   await child.exit
+  const { attempt } = await shop.happened(id, 'attempt.admitted')
+  const area = join(shop.paths.areas, attempt)
   await shop.up()
   assert.deepEqual(
-    survivorsIn(shop).filter((pid) => pid !== child.pid),
+    survivorsIn({ home: area }),
     [],
     'nothing of the first attempt outlives the start of the next daemon',
   )
