@@ -42,7 +42,7 @@ export type Up = AsyncDisposable & { pid: number; readyMs: number }
 export async function startUp(program: string, ada: Person, port: number): Promise<Up> {
   const env = { HOME: ada.home, PATH: ada.path }
   const began = world.clock.mono()
-  const child = await world.spawn({ file: process.execPath, args: [program, 'up'], cwd: ada.home, env })
+  const child = await world.spawn({ file: process.execPath, args: [program, 'up', '--trust'], cwd: ada.home, env })
   const said: string[] = []
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => said.push(text))
   let ended = false

@@ -28,7 +28,7 @@ async function settled(ada: Person): Promise<void> {
 test('up --detach comes back when the daemon answers; a second is refused; commands wake it; down comes back when it is gone', async () => {
   await using ada = await person(built.program)
   await settled(ada)
-  const up = await ada.json(['up', '--detach'])
+  const up = await ada.json(['up', '--detach', '--trust'])
   try {
     assert.equal(up['up'], true, JSON.stringify(up))
     const pid = up['pid'] as number

@@ -145,7 +145,7 @@ test('while the daemon is up, /health and doctor say the same, and both write it
   await ready(ada)
   const port = 20_000 + (process.pid % 20_000)
   await writeFile(ada.paths.configFile, readFileSync(ada.paths.configFile, 'utf8').replace('port: 0', `port: ${port}`))
-  const up = await ada.json(['up', '--detach'])
+  const up = await ada.json(['up', '--detach', '--trust'])
   try {
     assert.equal(up['up'], true, JSON.stringify(up))
     const health = (await (await fetch(`http://127.0.0.1:${port}/health`)).json()) as { checks: Check[] }

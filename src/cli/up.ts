@@ -1,10 +1,13 @@
 /** up: the daemon, in the foreground until it is told to stop, or detached once it answers. */
-import { isRefusal } from '../core/refusal.ts'
-import { withEnvFile, type Act } from './context.ts'
+import { isRefusal, type Refusal } from '../core/refusal.ts'
+import { answer, withDatabase, withEnvFile, type Act, type Context, type Said } from './context.ts'
+import { findDaemon } from './presence.ts'
 
 export const up: Act = async (given, said) => {
   const context = await withEnvFile(given, said)
   if (isRefusal(context)) return context
+  const trusted = await settle(context, said)
+  if (isRefusal(trusted) || typeof trusted === 'number') return trusted
   if (said.flag('detach')) return (await import('./detach.ts')).detach(given, said)
   const { up: stay } = await import('../daemon/up.ts')
   return stay({
@@ -18,4 +21,19 @@ export const up: Act = async (given, said) => {
           : `Up: pid ${pid}, sandbox rung ${rung}, health on http://127.0.0.1:${port}/health. Ctrl-C stops it.\n`,
       ),
   })
+}
+
+/** Has a person's word first. Where a daemon is up already, that was all there was to do. */
+async function settle(context: Context, said: Said): Promise<number | Refusal | null> {
+  const { settleTrust } = await import('./trust.ts')
+  const agreed = await settleTrust(context, said)
+  if (isRefusal(agreed)) return agreed
+  if (agreed.length === 0 || said.flag('trust') !== true) return null
+  const up = await withDatabase(context, (database) => database.read(findDaemon))
+  if (up === null || isRefusal(up)) return null
+  return answer(
+    context,
+    { trusted: agreed, up: true, pid: up.pid },
+    `Agreed to: ${agreed.join(', ')}. The daemon (pid ${up.pid}) goes on with it.`,
+  )
 }

@@ -97,9 +97,18 @@ export const verbs: readonly Verb[] = [
     options: [
       { flags: '-d, --detach', about: 'leave it in the background and come back once it answers' },
       { flags: '--unattended', about: 'land without a person wherever the review policy asks for none' },
+      {
+        flags: '--trust',
+        about: 'agree to the commands of all repositories as they are on their bases; else you are asked',
+      },
       envFile,
     ],
-    examples: ['tri-agent up', 'tri-agent up --detach', 'tri-agent up --env-file .env.prod'],
+    examples: [
+      'tri-agent up',
+      'tri-agent up --detach',
+      'tri-agent up --detach --trust',
+      'tri-agent up --env-file .env.prod',
+    ],
     load: async () => (await import('./up.ts')).up,
   },
   {

@@ -65,6 +65,8 @@ export type Daemon = {
   pool: Pool
   absence: Absence
   stagePorts: StagePorts
+  /** Whoever started it answers for the repositories' commands: the demo, tests. */
+  trusted: boolean
   /** Virtual keys of attempts not yet claimed, in memory only. */
   keys: Map<string, string>
   snapshot(reader: Reader, tasks: readonly Task[], idleMs: Snapshot['idleMs']): Promise<Snapshot>
@@ -91,6 +93,8 @@ export type DaemonOptions = {
   env: Readonly<Record<string, string | undefined>>
   version: string
   pid: number
+  /** Execute the commands of every registered repository without a person's word: for repositories one has made oneself. */
+  trusted?: true
 }
 
 export type RunningDaemon = AsyncDisposable & { daemon: Daemon; port: number; rung: string; nudge(): void }
@@ -214,6 +218,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     pool,
     absence,
     stagePorts,
+    trusted: parts.trusted === true,
     keys: new Map(),
     snapshot: (reader, tasks, idleMs) =>
       takeSnapshot(reader, { tasks, idleMs, settings, agents, at: world.clock.now(), closed: closed.why }),

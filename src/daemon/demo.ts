@@ -51,6 +51,7 @@ export async function demo(options: DemoOptions): Promise<number> {
     env: options.env,
     version: programVersion(),
     pid: process.pid,
+    trusted: true,
   })
   if (isRefusal(started)) throw new Fault(started.refused, started.why, started.hint ? { hint: started.hint } : {})
   let tasks: Task[]

@@ -1,8 +1,10 @@
 /** What an attempt needs to know of its repository: our stores of it, the tips, and the settings as they stand on the *base* commit. */
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { registriesOf } from '../core/registry.ts'
 import type { OperatorSettings, RepositorySettings } from '../core/setting.ts'
+import { commandLines } from '../core/trust.ts'
 import type { Git, RepoStores, Sha } from '../git/git.ts'
 import { parseRepositoryConfig, tighten } from '../host/config.ts'
 import { resolveToolchain } from '../host/detect.ts'
@@ -15,6 +17,9 @@ export type RepoContext = {
   settings: RepositorySettings
   toolchain: string[]
   registries: string[]
+  /** Names the commands and where set-up may go; a person agreed to these or to others. */
+  commandsSha256: string
+  isTrusted: boolean
 }
 
 /** The file of a repository that says how it is set up and tested. Read from the base commit, never from a work tree. */
@@ -31,6 +36,8 @@ async function readPins(git: Git, stores: RepoStores, commit: Sha): Promise<Map<
   const texts = await Promise.all(pinFiles.map((path) => git.readFile(stores, commit, path)))
   return new Map(pinFiles.flatMap((path, index) => (texts[index] ? [[path, texts[index]] as const] : [])))
 }
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
 /** The hosts its set-up asks, as its commands and its lockfiles on this commit say. */
 async function registriesAt(
@@ -54,7 +61,7 @@ export function repositoryReader(ports: {
   repos: string
   env: Readonly<Record<string, string | undefined>>
 }) {
-  const known = new Map<string, Omit<RepoContext, 'repo'>>()
+  const known = new Map<string, Omit<RepoContext, 'repo' | 'isTrusted'>>()
   return async (row: RepoRow): Promise<RepoContext | Refusal> => {
     const { git, settings } = ports
     const stores = storesOf(ports.repos, row)
@@ -74,7 +81,7 @@ export function repositoryReader(ports: {
       targetTip: tips.target,
     }
     const cached = known.get(`${row.id} ${tips.base}`)
-    if (cached) return { repo, ...cached }
+    if (cached) return { repo, ...cached, isTrusted: cached.commandsSha256 === row.trusted }
     const text = await git.readFile(stores, tips.base, repositoryFile)
     if (text === null)
       return refuse(
@@ -88,8 +95,10 @@ export function repositoryReader(ports: {
     if (isRefusal(tightened)) return tightened
     const pins = await readPins(git, stores, tips.base)
     const toolchain = resolveToolchain(parsed, ports.env, (path) => pins.get(path) ?? null)
-    const read = { settings: parsed, toolchain, registries: await registriesAt(git, stores, tips.base, parsed) }
+    const registries = await registriesAt(git, stores, tips.base, parsed)
+    const commandsSha256 = sha256(commandLines(parsed, registries).join('\n'))
+    const read = { settings: parsed, toolchain, registries, commandsSha256 }
     known.set(`${row.id} ${tips.base}`, read)
-    return { repo, ...read }
+    return { repo, ...read, isTrusted: commandsSha256 === row.trusted }
   }
 }

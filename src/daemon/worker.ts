@@ -5,7 +5,8 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isRefusal } from '../core/refusal.ts'
-import type { Running, Task } from '../core/task.ts'
+import { isOver, type Running, type Task } from '../core/task.ts'
+import { untrusted } from '../core/trust.ts'
 import type { Carried } from '../engine/engine.ts'
 import { isFault } from '../host/fault.ts'
 import { openTranscript } from '../host/transcript.ts'
@@ -40,6 +41,7 @@ export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<vo
   try {
     const found = await daemon.repository(task.repo)
     if (isRefusal(found)) result = without('refused', found.why)
+    else if (!found.isTrusted && !daemon.trusted) result = without('killed', untrusted)
     else {
       context = found
       const key = keys.get(carried.attempt) ?? null
@@ -65,6 +67,7 @@ export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<vo
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }
   await settle(daemon, carried, running, result, context, await transcript.close())
+  if (result.reason === untrusted) await holdUntrusted(daemon, carried.task)
   if (context) daemon.wantClone(task.repo, context)
   daemon.wake()
 }
@@ -104,6 +107,16 @@ function workOf(daemon: Daemon, carried: Carried, task: Task, attempt: Running, 
     cachedGates: (tree: string, key: string) => database.read((reader) => gateResult(reader, tree, key)),
     anchor: () => database.anchor(),
   }
+}
+
+/** Nothing of a task is executed before a person agreed to its repository's commands; `up --trust` releases it. */
+async function holdUntrusted({ database, world }: Daemon, id: string): Promise<void> {
+  await database.write(async (tx) => {
+    const task = await loadTask(tx, id)
+    if (!task || isOver(task) || task.held !== null) return
+    const event = { type: 'task.held' as const, why: untrusted }
+    await append(tx, { at: world.clock.now(), actor: 'daemon', stream: `task/${id}`, events: [event] })
+  })
 }
 
 /** A fault of ours while working: the attempt did not fail at its task, so another may do better. */

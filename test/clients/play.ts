@@ -112,7 +112,7 @@ async function playIn(stage: Stage, cast: readonly Client[]): Promise<Played> {
     await git(stage, ...args)
   const { settings } = granted(await loadConfig({ file: paths.configFile, env }))
   const began = world.clock.mono()
-  const options = { world, paths, settings, env, version: programVersion(), pid: process.pid }
+  const options = { world, paths, settings, env, version: programVersion(), pid: process.pid, trusted: true as const }
   const running = granted(await startDaemon(options))
   const gathered = await (async () => {
     await using _ = running

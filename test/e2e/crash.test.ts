@@ -19,7 +19,12 @@ async function daemonOf(shop: Rig, git?: string): Promise<Child> {
     await chmod(join(bin, 'git'), 0o700)
   }
   const env = { ...shop.env, PATH: git === undefined ? shop.env['PATH']! : `${bin}:${shop.env['PATH']}` }
-  const child = await world.spawn({ file: process.execPath, args: [program, 'up'], cwd: shop.repository, env })
+  const child = await world.spawn({
+    file: process.execPath,
+    args: [program, 'up', '--trust'],
+    cwd: shop.repository,
+    env,
+  })
   child.stdout.resume()
   child.stderr.resume()
   return child
@@ -131,7 +136,7 @@ test('down in the middle of work ends it; up takes it up again', async () => {
 test('one daemon for one state: a second is refused; it answers for its health, and nobody else can read it', async () => {
   await using shop = await rig({ rules: [writing('Sell coffee'), approving] })
   const { port } = await shop.up()
-  const second = await shop.type('up')
+  const second = await shop.type('up', '--trust')
   assert.equal(second.code, 1)
   assert.match(second.stderr, new RegExp(`a daemon is up already \\(pid ${process.pid}\\)`))
   const ask = async (path: string) => {
