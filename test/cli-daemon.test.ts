@@ -58,7 +58,7 @@ test('a daemon that cannot start is shown with its own words, and nothing is lef
   await using ada = await person(built.program)
   await settled(ada)
   await writeFile(ada.paths.configFile, 'rung: group\n', { mode: 0o600 })
-  const { code, stderr } = await ada.type(['up', '--detach'])
+  const { code, stderr } = await ada.type(['up', '--detach', '--trust'])
   assert.equal(code, 1)
   assert.match(stderr, /^tri-agent: the daemon ended while it started:\n {2}tri-agent: no configured agent can start/m)
   assert.equal((await ada.json(['status']))['up'], false)
