@@ -197,7 +197,7 @@ export async function rig(made: Made): Promise<Rig> {
         file: process.execPath,
         args: [program, ...args],
         cwd: repository,
-        env: { ...env, XDG_CACHE_HOME: join(tmpdir(), 'tri-e2e-cache') },
+        env,
       })
       wake()
       return typed
