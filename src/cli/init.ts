@@ -152,5 +152,7 @@ async function countUsable({ world, env, paths }: Context): Promise<string[]> {
   const loaded = await loadConfig({ file: paths.configFile, env })
   if (isRefusal(loaded)) throw new Error(loaded.why)
   const { findAgents } = await import('../daemon/agents.ts')
-  return [...(await findAgents(world, loaded.settings, env, paths.keys)).agents.usable]
+  // it starts nothing: an agent of a version nobody tested is tried by doctor and by up
+  const untried = () => Promise.resolve({ failed: null })
+  return [...(await findAgents(world, loaded.settings, env, paths.keys, untried)).agents.usable]
 }

@@ -1,9 +1,10 @@
 /** Which of the configured families can start: an adapter, a program and a key. What cannot is named with what would mend it. */
 import type { AgentAdapter } from '../agent/agent.ts'
-import { locate } from '../agent/locate.ts'
+import { locate, type Located } from '../agent/locate.ts'
 import { adapterNamed } from '../agent/registry.ts'
-import { isRefusal, type Refusal } from '../core/refusal.ts'
-import type { OperatorSettings } from '../core/setting.ts'
+import { judgeVersion } from '../agent/version.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import type { FamilySettings, OperatorSettings } from '../core/setting.ts'
 import type { Upstream } from '../gateway/gateway.ts'
 import { readKey } from '../host/key.ts'
 import type { World } from '../host/world.ts'
@@ -26,6 +27,7 @@ export async function findAgents(
   settings: OperatorSettings,
   env: Readonly<Record<string, string | undefined>>,
   keys: string,
+  trial: (family: string, settings: FamilySettings, located: Located) => Promise<{ failed: string | null }>,
 ): Promise<{ agents: FoundAgents; missing: string[] }> {
   const found = new Map<string, Found>()
   const usable: string[] = []
@@ -45,6 +47,11 @@ export async function findAgents(
       missing.push(sayMissing(family, located))
       continue
     }
+    const unfit = await judge(agent, located, () => trial(family, settings.families[family]!, located))
+    if (unfit) {
+      missing.push(sayMissing(family, unfit))
+      continue
+    }
     found.set(family, { adapter, ...located })
     usable.push(family)
     upstreams.push({ family, baseUrl, key: () => key })
@@ -54,3 +61,20 @@ export async function findAgents(
 }
 
 const sayMissing = (family: string, { why, hint }: Refusal): string => `${family}: ${why}${hint ? ` (${hint})` : ''}`
+
+/** A version too old is refused; one that nobody tested makes its trial turn first. */
+async function judge(
+  agent: AgentAdapter['name'],
+  { version }: Located,
+  trial: () => Promise<{ failed: string | null }>,
+): Promise<Refusal | null> {
+  const { state, tested, oldest } = judgeVersion(agent, version)
+  const install = `${adapterNamed(agent).program.install}@${tested}`
+  if (state === 'tested') return null
+  if (state === 'too-old')
+    return refuse('agent-too-old', `${agent} ${version} is too old, ${oldest} is the oldest that works`, install)
+  const { failed } = await trial()
+  return failed === null
+    ? null
+    : refuse('agent-untested', `${agent} ${version} is untested and failed its trial turn: ${failed}`, install)
+}

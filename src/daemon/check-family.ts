@@ -1,5 +1,5 @@
 /** What each configured family needs to work: a key, a program of a version that is known, and a price for each of its models. Never shows a key. */
-import { locate } from '../agent/locate.ts'
+import { locate, type Located } from '../agent/locate.ts'
 import { adapterNamed } from '../agent/registry.ts'
 import { judgeVersion } from '../agent/version.ts'
 import { lack, ok, warn, type Check } from '../core/check.ts'
@@ -17,7 +17,7 @@ export type FamilyPorts = {
   keys: string
   prices: PriceTable
   /** How a version that nobody tested did in its trial turn; null: it was not tried. */
-  trial(family: string, settings: FamilySettings, version: string): Promise<{ failed: string | null } | null>
+  trial(family: string, settings: FamilySettings, located: Located): Promise<{ failed: string | null } | null>
 }
 
 /** Checks of all families, and which of them are whole. */
@@ -88,7 +88,7 @@ async function agent(ports: FamilyPorts, family: string, settings: FamilySetting
   if (state === 'tested') return ok(name, found)
   if (state === 'too-old')
     return lack(name, `${found} is too old, ${oldest} is the oldest that works`, `${adapter.program.install}@${tested}`)
-  const trial = await ports.trial(family, settings, version)
+  const trial = await ports.trial(family, settings, located)
   if (trial === null) return warn(name, `${found} is untested (tested: ${tested}); it is tried before its first use`)
   if (trial.failed === null) return warn(name, `${found} is untested (tested: ${tested}), and passed its trial turn`)
   return lack(

@@ -108,7 +108,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     folder: paths.stateFolder,
   })
   if (isRefusal(sandbox)) return sandbox
-  const { agents, missing } = await findAgents(world, settings, options.env, paths.keys)
+  const { agents, missing } = await findAgents(world, settings, options.env, paths.keys, trialWith(options, sandbox))
   if (agents.size === 0)
     return refuse(
       'no-agent',
@@ -132,6 +132,19 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     throw error
   }
 }
+
+/** Tries an agent that nobody tested; loaded only where there is one. */
+const trialWith =
+  ({ world, paths, settings }: DaemonOptions, sandbox: Sandbox): Parameters<typeof findAgents>[4] =>
+  async (family, named, located) => {
+    const { trialTurn } = await import('./trial-turn.ts')
+    const database = openDatabase(paths.database)
+    try {
+      return await trialTurn({ world, sandbox, settings, database }, family, named, located)
+    } finally {
+      database.close()
+    }
+  }
 
 /** Makes this process the daemon of the database, in one transaction with looking whether another one lives. */
 async function takeOver(

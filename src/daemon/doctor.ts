@@ -12,11 +12,12 @@ import { loadConfig } from '../host/config.ts'
 import { isAlive } from '../host/proc.ts'
 import type { Env, Paths } from '../host/path.ts'
 import type { World } from '../host/world.ts'
+import { createSandbox } from '../sandbox/create.ts'
 import { openDatabase, type Database } from '../store/database.ts'
 import { daemonRow } from '../store/lease.ts'
 import { lastAt } from '../store/log.ts'
 import { listRepos, type RepoRow } from '../store/task.ts'
-import { examineFamilies } from './check-family.ts'
+import { examineFamilies, type FamilyPorts } from './check-family.ts'
 import { examineGates } from './check-gates.ts'
 import { examineLive } from './check-live.ts'
 import { examineMachine } from './check-machine.ts'
@@ -48,7 +49,13 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
     const { check, settings } = await readSettings(options)
     const checks = [check, ...(await examineMachine({ ...options, settings, ...known }))]
     if (settings) {
-      const ports = { world, env, keys: paths.keys, prices: pricesFor(settings), trial: () => Promise.resolve(null) }
+      const ports = {
+        world,
+        env,
+        keys: paths.keys,
+        prices: pricesFor(settings),
+        trial: trialWith(options, settings, database),
+      }
       checks.push(...(await examineFamilies(ports, settings)).checks)
     }
     if (settings && options.live) checks.push(...(await examineLive({ world, env, keys: paths.keys, settings })))
@@ -93,3 +100,15 @@ const recall = async (database: Database | null): Promise<Known> =>
         const isUp = row && isAlive({ bootId: row.boot_id, pid: row.pid, startTime: row.start_time })
         return { daemonPid: isUp ? row.pid : null, lastEventAt: await lastAt(reader), repos: await listRepos(reader) }
       })
+
+/** Tries an agent that nobody tested, where there is a state to remember it in and a sandbox to hold it; else that is missed elsewhere. */
+const trialWith =
+  ({ world, env, paths }: DoctorOptions, settings: OperatorSettings, database: Database | null): FamilyPorts['trial'] =>
+  async (family, named, located) => {
+    if (database === null) return null
+    const path = env['PATH'] ?? '/usr/bin:/bin'
+    const sandbox = await createSandbox(world, { lowest: settings.rung, path, folder: paths.stateFolder })
+    if (isRefusal(sandbox)) return null
+    const { trialTurn } = await import('./trial-turn.ts')
+    return trialTurn({ world, sandbox, settings, database }, family, named, located)
+  }

@@ -29,7 +29,7 @@ export async function trialOf(
     'select failed from agent_trial where agent = :agent and version = :version',
     { agent, version },
   )
-  return row ?? null
+  return row ? { failed: row.failed } : null
 }
 
 /** Remembers a trial. */
