@@ -1,9 +1,12 @@
 /** up: the daemon, in the foreground until it is told to stop, or detached once it answers. */
+import { refusePlatform } from '../core/platform.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import { answer, withDatabase, withEnvFile, type Act, type Context, type Said } from './context.ts'
 import { findDaemon } from './presence.ts'
 
 export const up: Act = async (given, said) => {
+  const elsewhere = refusePlatform(process.platform)
+  if (elsewhere) return elsewhere
   const context = await withEnvFile(given, said)
   if (isRefusal(context)) return context
   const trusted = await settle(context, said)

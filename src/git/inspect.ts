@@ -40,8 +40,8 @@ export async function inspectRepository(
   const top = isBare
     ? gitDir
     : await command.text({ folder, args: ['rev-parse', '--path-format=absolute', '--show-toplevel'] })
-  const current = await command.answer({ folder, args: ['symbolic-ref', '--quiet', '--short', 'HEAD'], accept: [0, 1] })
-  const branch = base ?? (current.code === 0 ? current.stdout.toString('utf8').trim() : null)
+  const current = await command.answer({ folder, args: ['symbolic-ref', '--quiet', 'HEAD'], accept: [0, 1] })
+  const branch = base ?? (current.code === 0 ? branchOf(current.stdout.toString('utf8').trim()) : null)
   if (branch === null)
     return refuse('no-branch', `${top} has no branch checked out`, 'say where work starts: tri-agent init --base main')
   const commit = await readBranch(command, gitDir, branch)
@@ -62,6 +62,9 @@ export async function inspectRepository(
     read: (name) => texts.get(name) ?? null,
   }
 }
+
+/** Not git's own short form: that says `heads/main` where a tag is called main too. */
+const branchOf = (ref: string): string => ref.replace(/^refs\/heads\//, '')
 
 async function listFiles(command: Command, gitDir: string, commit: Sha): Promise<{ paths: string[]; bytes: number }> {
   const { stdout } = await command.answer({ gitDir, args: ['ls-tree', '-r', '-z', '-l', commit] })
