@@ -22,6 +22,10 @@ const benches: Readonly<Record<string, { about: string; load: () => Promise<Benc
     about: "add to the agent's first instruction, sandboxed, on 5,000 files, against a bare spawn (about 1 minute)",
     load: async () => (await import('./latency.ts')).benchLatency,
   },
+  queue: {
+    about: 'the store at full drain, against other queues, with 0 and with 1,000,000 queued (about 5 minutes)',
+    load: async () => (await import('./queue.ts')).benchQueue,
+  },
   install: {
     about: 'the packed tarball installed into an empty folder: size and seconds (about 20 seconds)',
     load: async () => (await import('./install.ts')).benchInstall,

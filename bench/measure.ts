@@ -6,12 +6,14 @@ import { world } from '../test/cli-rig.ts'
 
 export type Row = {
   what: string
-  unit: 'ms' | 'MB' | '%' | 's'
+  unit: 'ms' | 'MB' | '%' | 's' | '/s'
   measured: number
   /** The same without us, from the same run; null where there is no such thing. */
   baseline: number | null
   /** The most it may be, in its unit; null for what is printed beside. */
   target: number | null
+  /** The target is the least it may be. */
+  atLeast?: true
 }
 
 /** A bench measures and answers rows; what it does meanwhile it says to `note`. */
@@ -23,17 +25,18 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-const isMet = ({ measured, target }: Row): boolean | null => (target === null ? null : measured <= target)
+const isMet = ({ measured, target, atLeast }: Row): boolean | null =>
+  target === null ? null : atLeast ? measured >= target : measured <= target
 
 /** The table for people and, last, one line of JSON for programs. */
 export function report(bench: string, rows: readonly Row[]): string {
   const say = (value: number | null, unit: string) =>
-    value === null ? '-' : `${value.toFixed(unit === 'MB' ? 1 : 2)} ${unit}`
+    value === null ? '-' : `${value.toFixed(unit === '/s' ? 0 : unit === 'MB' ? 1 : 2)} ${unit}`
   const table = [
     ['', 'measured', 'baseline', 'target', ''],
     ...rows.map((row) => {
       const met = isMet(row)
-      const target = row.target === null ? '-' : `≤ ${say(row.target, row.unit)}`
+      const target = row.target === null ? '-' : `${row.atLeast ? '≥' : '≤'} ${say(row.target, row.unit)}`
       const verdict = met === null ? '' : met ? 'met' : 'not met'
       return [row.what, say(row.measured, row.unit), say(row.baseline, row.unit), target, verdict]
     }),

@@ -14,6 +14,7 @@ export async function append(tx: Tx, { at, actor, stream, events }: Entry): Prom
     { stream },
   )
   let version = last!.version
+  const logged: LoggedEvent[] = []
   for (const event of events) {
     version += 1
     const { type, ...rest } = event
@@ -24,8 +25,9 @@ export async function append(tx: Tx, { at, actor, stream, events }: Entry): Prom
       { at, stream, version, type, actor, body },
     ))!
     tx.appended({ seq, at, stream, version, type, actor, body })
-    await project(tx, { seq, at, stream, version, actor, event })
+    logged.push({ seq, at, stream, version, actor, event })
   }
+  if (logged.length > 0) await project(tx, stream, logged)
 }
 
 export type LogFilter = { after?: number; stream?: string; since?: number; types?: readonly string[]; limit: number }

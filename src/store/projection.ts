@@ -2,7 +2,7 @@
  * What the tables become when an event happens. The only writer of the projection tables; a rebuild calls it with every event of the log.
  * Nothing here reads a clock or decides: a projection that decides would decide differently on replay.
  */
-import type { DaemonEvent, LoggedEvent, RepoEvent, TaskEvent } from '../core/event.ts'
+import type { LoggedEvent, RepoEvent, TaskEvent } from '../core/event.ts'
 import { evolve, stateOf, type Task } from '../core/task.ts'
 import type { Tx } from './database.ts'
 import { keepDependencies, placeInQueue, placeWaiting } from './queue.ts'
@@ -18,11 +18,11 @@ export const projections = [
   { table: 'queue', order: 'task' },
 ] as const
 
-/** Applies one event to the tables. */
-export async function project(tx: Tx, { at, stream, event }: LoggedEvent): Promise<void> {
-  if (stream.startsWith('task/')) return projectTask(tx, stream.slice('task/'.length), event as TaskEvent, at)
-  if (stream.startsWith('repo/')) return projectRepo(tx, event as RepoEvent)
-  void (event as DaemonEvent) // the daemon's own story is read from the log
+/** Applies events of one stream, in order, to the tables. However many they are, the task's own row is written once. */
+export async function project(tx: Tx, stream: string, logged: readonly LoggedEvent[]): Promise<void> {
+  if (stream.startsWith('task/')) return projectTask(tx, stream.slice('task/'.length), logged)
+  if (stream.startsWith('repo/')) for (const { event } of logged) await projectRepo(tx, event as RepoEvent)
+  // the daemon's own story is read from the log
 }
 
 async function projectRepo(tx: Tx, event: RepoEvent): Promise<void> {
@@ -39,33 +39,42 @@ async function projectRepo(tx: Tx, event: RepoEvent): Promise<void> {
   )
 }
 
-async function projectTask(tx: Tx, id: string, event: TaskEvent, at: number): Promise<void> {
+async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[]): Promise<void> {
   const row = await tx.get<{ doc: string }>('select doc from task where id = :id', { id })
   const before = row ? (JSON.parse(row.doc) as Task) : null
-  const task = evolve(before, event, at)
-  await projectPart(tx, task, event, at)
+  let now = before
+  for (const { at, event } of logged) {
+    now = evolve(now, event as TaskEvent, at)
+    await projectPart(tx, now, event as TaskEvent, at)
+  }
+  const task = now!
+  const changing = {
+    id,
+    lane: task.lane,
+    state: stateOf(task),
+    step: task.step,
+    version: task.version,
+    doc: JSON.stringify(task),
+  }
+  if (before === null) await insertTask(tx, task, changing)
+  else
+    await tx.run(
+      'update task set lane = :lane, state = :state, step = :step, version = :version, doc = :doc where id = :id',
+      changing,
+    )
+  if (before === null) await keepDependencies(tx, task)
+  await placeInQueue(tx, task, before)
+  if (task.phase === 'done' && before?.phase !== 'done') await placeWaiting(tx, task)
+}
+
+/** Apart from the update: an upsert checks every constraint twice, and that is most of what writing a task costs. */
+async function insertTask(tx: Tx, task: Task, changing: Record<string, string | number>): Promise<void> {
+  const { repo, title, kind, size, parent, addedAt } = task
   await tx.run(
     `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, doc)
-     values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :addedAt, :version, :doc)
-     on conflict (id) do update set lane = :lane, state = :state, step = :step, version = :version, doc = :doc`,
-    {
-      id,
-      repo: task.repo,
-      title: task.title,
-      kind: task.kind,
-      lane: task.lane,
-      size: task.size,
-      state: stateOf(task),
-      step: task.step,
-      parent: task.parent,
-      addedAt: task.addedAt,
-      version: task.version,
-      doc: JSON.stringify(task),
-    },
+     values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :addedAt, :version, :doc)`,
+    { ...changing, repo, title, kind, size, parent, addedAt },
   )
-  if (before === null) await keepDependencies(tx, task)
-  await placeInQueue(tx, task)
-  if (task.phase === 'done' && before?.phase !== 'done') await placeWaiting(tx, task)
 }
 
 async function projectPart(tx: Tx, task: Task, event: TaskEvent, at: number): Promise<void> {

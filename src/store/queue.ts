@@ -9,9 +9,10 @@ import { demandOf } from '../core/admission.ts'
 import type { Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
 
-/** Puts a task where it belongs after an event: into the queue, to another place in it, or out. */
-export async function placeInQueue(tx: Tx, task: Task): Promise<void> {
+/** Puts a task where it belongs after events: into the queue, to another place in it, or out. `before`: what it was before them. */
+export async function placeInQueue(tx: Tx, task: Task, before: Task | null): Promise<void> {
   const demand = demandOf(task)
+  if (demand === null && (before === null || demandOf(before) === null)) return // it was not in it and does not come in
   if (demand === null || !(await hasAllItNeeds(tx, task)))
     return void (await tx.run('delete from queue where task = :id', { id: task.id }))
   const { id, lane, override, readyAt, notBefore } = task
@@ -52,7 +53,7 @@ export const waitingFor = async (reader: Reader, id: string): Promise<Task[]> =>
 
 /** Whoever waited for a task that is done now may find its place. */
 export async function placeWaiting(tx: Tx, { id }: Task): Promise<void> {
-  for (const waiting of await waitingFor(tx, id)) await placeInQueue(tx, waiting)
+  for (const waiting of await waitingFor(tx, id)) await placeInQueue(tx, waiting, waiting)
 }
 
 type Look = { at: number; laneStepMs: number; most: number }

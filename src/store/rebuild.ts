@@ -33,13 +33,16 @@ export async function rebuildProjections(database: Database): Promise<Rebuilt> {
   })
 }
 
+const pageSize = 5000
+
 async function fold(log: Reader, tx: Tx): Promise<number> {
   let after = 0
   let events = 0
   for (;;) {
-    const page = await readLog(log, { after, limit: 1000 })
+    const page = await readLog(log, { after, limit: pageSize })
     if (page.length === 0) return events
-    for (const logged of page) await project(tx, logged)
+    // stream by stream: what a row becomes depends on its own stream, and a task in the queue is placed anew when what it waits for is done
+    for (const [stream, logged] of Map.groupBy(page, ({ stream }) => stream)) await project(tx, stream, logged)
     after = page.at(-1)!.seq
     events += page.length
   }

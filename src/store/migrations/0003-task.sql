@@ -21,7 +21,7 @@ create table task (
   added_at integer not null,
   version  integer not null,
   doc      text not null check (json_valid(doc))              -- the folded task, whole
-) strict, without rowid;
+) strict;                                                     -- with rowid: rows this long spill over in a table without
 create index task_open on task (added_at) where state not in ('done', 'cancelled');
 create index task_added on task (added_at);
 
