@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { verbs } from '../src/cli/verb.ts'
 import { bundle, person, type Typed } from './cli-rig.ts'
+import { tell, untilApproval } from './cli-story.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())
@@ -308,6 +309,32 @@ test('add takes the text from flags, a file or stdin, finds the repository from 
   assert.equal((await ada.type(['add', 'From a pipe', '-f', '-'], { stdin: 'piped text' })).code, 0)
   const { tasks } = (await ada.json(['list'])) as { tasks: { title: string }[] }
   assert.deepEqual(tasks.map(({ title }) => title).sort(), ['From a pipe', 'Show totals'])
+})
+
+test('add --estimate says a range from prices, then from done tasks of its size, and adds nothing', async () => {
+  await using ada = await person(built.program)
+  const keys = { env: { ANTHROPIC_API_KEY: 'sk-test', OPENAI_API_KEY: 'sk-test' } }
+  await ada.type(['init'], keys)
+  const asked = (...more: string[]) => ada.type(['add', 'Sell tea', '--estimate', ...more], keys)
+  const small = await asked()
+  assert.match(
+    small.stdout,
+    /^Between \$\d+\.\d+ and \$\d+\.\d+: openai writes, anthropic reviews; from prices and the tokens that small tasks usually take; .* 0 so far\.\nIt never costs more than \$10\.00/,
+  )
+  const of = async (size: string) =>
+    (JSON.parse((await asked('--size', size, '--json')).stdout) as { estimate: { lowNanoUsd: number; from: string } })
+      .estimate
+  assert.ok((await of('small')).lowNanoUsd < (await of('medium')).lowNanoUsd)
+  assert.deepEqual((await ada.json(['list']))['tasks'], [])
+  for (const costNanoUsd of [2e9, 3e9, 4e9]) {
+    const implemented = untilApproval
+      .slice(0, 3)
+      .map((event) => ('attempt' in event ? { ...event, attempt: `att_${costNanoUsd}` } : event))
+      .map((event) => (event.type === 'attempt.ended' ? { ...event, costNanoUsd } : event))
+    await tell(ada, 'Sell tea', [...implemented, { type: 'task.reported', report: '' }])
+  }
+  const known = await of('small')
+  assert.deepEqual([known.from, known.lowNanoUsd], ['history', 2e9])
 })
 
 test('add refuses what it cannot keep whole, and then nothing is queued', async () => {

@@ -22,6 +22,7 @@ export const add: Act = async (context, said) => {
     if (isRefusal(repo)) return repo
     const wish = wishOf(repo, said, file)
     if (isRefusal(wish)) return wish
+    if (said.flag('estimate') === true) return (await import('./estimate.ts')).showEstimate(context, database, wish)
     const task = await addTask(commandPorts(context, database), wish)
     if (isRefusal(task)) return task
     const heard = await nudge(context.paths.socket)

@@ -1,6 +1,7 @@
 /** completion: a script for a shell, written from the table of verbs. It completes verbs, options and fixed words; never task ids, which would need a look at the database at each key. */
 import type { Act } from './context.ts'
-import { verbs, type Choice } from './verb.ts'
+import type { Choice } from './verb-shape.ts'
+import { verbs } from './verb.ts'
 
 export const completion: Act = async ({ draw }, said) => {
   const [shell = 'bash'] = said.args

@@ -11,7 +11,8 @@ import { programVersion } from '../host/version.ts'
 import type { Said } from './context.ts'
 import { exitCode } from './exit-code.ts'
 import { complain } from './failure.ts'
-import { groups, verbs, type Verb } from './verb.ts'
+import { groups, type Verb } from './verb-shape.ts'
+import { verbs } from './verb.ts'
 
 type Answer = { code: number }
 

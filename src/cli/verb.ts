@@ -4,32 +4,7 @@
  */
 import { lanes } from '../core/lane.ts'
 import { kinds, phases, sizes } from '../core/task.ts'
-import type { Act } from './context.ts'
-
-export type Choice = {
-  /** As commander writes it: `-f, --file <path>`. */
-  flags: string
-  about: string
-  /** May be said several times. Never greedy: `--tag web "Title"` must not swallow the title. */
-  repeats?: true
-  /** The only words allowed. */
-  words?: readonly string[]
-}
-
-export const groups = ['Start', 'Ask', 'Look', 'Decide', 'Check'] as const
-type Group = (typeof groups)[number]
-
-export type Verb = {
-  name: string
-  /** Under which heading of the help it stands. */
-  group: Group
-  /** As commander writes them: `<task>`, `[path]`. */
-  args: readonly { name: string; about: string; words?: readonly string[] }[]
-  about: string
-  options: readonly Choice[]
-  examples: readonly string[]
-  load: () => Promise<Act>
-}
+import type { Choice, Verb } from './verb-shape.ts'
 
 const states = ['ready', 'running', ...phases.filter((phase) => phase !== 'open')]
 const task = { name: '<task>', about: 'its id, or the beginning of it' }
@@ -60,7 +35,7 @@ export const verbs: readonly Verb[] = [
       { flags: '--base <branch>', about: 'the branch work starts from; default: the one checked out' },
       envFile,
     ],
-    examples: ['cd my-project && tri-agent init', 'tri-agent init ~/my-project --yes', 'tri-agent init --json'],
+    examples: ['cd my-project && tri-agent init', 'tri-agent init ~/my-project --yes'],
     load: async () => (await import('./init.ts')).init,
   },
   {
@@ -137,6 +112,7 @@ export const verbs: readonly Verb[] = [
       { flags: '--budget <usd>', about: 'at most so many dollars' },
       { flags: '--ref <ref>', about: 'for --kind review: the branch or commit to judge' },
       { flags: '--repo <name>', about: 'another repository than the one you are in' },
+      { flags: '--estimate', about: 'say what it may cost, and add nothing' },
     ],
     examples: [
       'tri-agent add "Retry uploads that time out" --kind fix --accept "a test shows the retry"',
