@@ -89,7 +89,7 @@ async function choose(
 
 /** A person is there to be asked, and did not say yes to everything beforehand. */
 const asks = ({ json, isTerminal }: Context, said: Said): boolean =>
-  isTerminal && !json && process.stdin.isTTY && said.flag('yes') !== true
+  isTerminal && !json && process.stdin.isTTY && process.stdout.columns > 0 && said.flag('yes') !== true
 
 type Seen = {
   repository: Inspected
