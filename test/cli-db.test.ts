@@ -58,7 +58,7 @@ test('check says what is wrong, each thing under its own name', async () => {
   await using ada = await person(built.program)
   await ada.type(['init'])
   const file = new DatabaseSync(ada.paths.database)
-  file.exec(`drop index task_added; create table notes (text); drop trigger event_is_never_updated;
+  file.exec(`drop index task_added; pragma foreign_keys = off; create table notes (task text references task (id)); insert into notes values ('nobody'); drop trigger event_is_never_updated;
     update event set actor = 'person:eve'`)
   file.close()
   const { code, stdout } = await ada.type(['db', 'check', '--json'])
@@ -70,7 +70,7 @@ test('check says what is wrong, each thing under its own name', async () => {
         ok: false,
         looked: [
           { what: 'pages', problems: [] },
-          { what: 'references', problems: [] },
+          { what: 'references', problems: ['notes row 1 points to no task'] },
           {
             what: 'schema',
             problems: [

@@ -122,6 +122,20 @@ export const verbs: readonly Verb[] = [
     load: async () => (await import('./add.ts')).add,
   },
   {
+    name: 'import',
+    group: 'Ask',
+    args: [
+      { name: '<path...>', about: 'folders and files: preflight.json, health.json, PRIORITY_….md of the old queue' },
+    ],
+    about: 'Take over what the ancestor of this program left in files; said twice it takes nothing twice',
+    options: [
+      { flags: '--dry-run', about: 'only say what it would take' },
+      { flags: '--repo <name>', about: 'tasks for another repository than the one you are in' },
+    ],
+    examples: ['tri-agent import ~/autonomous/state ~/autonomous/tasks --dry-run'],
+    load: async () => (await import('./import.ts')).importFiles,
+  },
+  {
     name: 'list',
     group: 'Look',
     args: [],

@@ -94,6 +94,15 @@ export const heldTasks = async (reader: Reader, limit: number): Promise<Task[]> 
     )
   ).map(decode)
 
+/** The first task with this tag, or null. */
+export async function taskTagged(reader: Reader, tag: string): Promise<string | null> {
+  const row = await reader.get<{ id: string }>(
+    `select id from task where exists (select 1 from json_each(doc, '$.tags') where value = :tag) order by added_at, id limit 1`,
+    { tag },
+  )
+  return row?.id ?? null
+}
+
 export const childrenOf = async (reader: Reader, parent: string): Promise<Task[]> =>
   (await reader.all<Doc>('select doc from task where parent = :parent order by added_at, id', { parent })).map(decode)
 
