@@ -1,20 +1,24 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { mayReach, registriesOf } from './registry.ts'
+import { hostsSaid, mayReach, registriesOf, sayingsOf } from './registry.ts'
 
-test('each package manager brings its own registries, and a program that fetches nothing brings none', () => {
-  const hosts = (command: string) => registriesOf([command], [])
-  assert.deepEqual(hosts('npm ci'), ['npm.example.com', 'yarn.example.com'])
-  assert.deepEqual(hosts('python3 -m venv .venv && .venv/bin/pip install -r requirements.txt'), [
-    'pip.example.com',
-    'files.example.com',
+test('a program that can say where it asks is asked, one that fetches nothing is not', () => {
+  const asked = (command: string) => sayingsOf([command]).map(([program]) => program)
+  assert.deepEqual(asked('npm ci'), ['npm'])
+  assert.deepEqual(asked('pnpm install --frozen-lockfile && npx husky'), ['npm'])
+  assert.deepEqual(asked('go mod vendor; bundle install'), ['go', 'gem'])
+  assert.deepEqual(asked('CARGO_HOME="$PWD/.cargo-home" cargo fetch --locked'), [])
+  assert.deepEqual([asked('make deps'), asked('echo npmish')], [[], []])
+})
+
+test('of what a program says, hosts are taken: URLs and bare names, no words, no addresses', () => {
+  assert.deepEqual(hostsSaid('https://npm.corp.example/\n'), ['npm.corp.example'])
+  assert.deepEqual(hostsSaid('https://Proxy.example.org:8443/go,direct|off\nsum.example.org\n'), [
+    'proxy.example.org:8443',
+    'sum.example.org',
   ])
-  assert.deepEqual(hosts('CARGO_HOME="$PWD/.cargo-home" cargo fetch --locked'), ['index.cargo.example.com', 'static.cargo.example.com'])
-  assert.deepEqual(hosts('go mod vendor'), ['proxy.go.example.com', 'sum.go.example.com'])
-  assert.deepEqual(hosts('./mvnw dependency:go-offline'), ['repo.maven.example.com', 'repo1.maven.example.com'])
-  assert.deepEqual(hosts('bundle install'), ['gems.example.com', 'index.gems.example.com'])
-  assert.deepEqual(hosts('make deps'), [])
-  assert.deepEqual(hosts('echo npmish'), [])
+  assert.deepEqual(hostsSaid('*** CURRENT SOURCES ***\n\nhttps://gems.example.org/\n'), ['gems.example.org'])
+  assert.deepEqual(hostsSaid('http://127.0.0.1:4873/ undefined file:///tmp/x direct'), [])
 })
 
 test('a lockfile names its own hosts, and a link in it that is no registry is not one', () => {

@@ -1,28 +1,31 @@
 /**
- * Where dependencies come from: the public registries of the programs a set-up starts, and the hosts that lockfiles and package managers' settings
- * name themselves. And which of them a connection may go to. Pure; what is not named here is not reached.
+ * Where dependencies come from: the registries that the programs of a set-up say they ask, and the hosts that lockfiles and package managers' settings
+ * name themselves. And which of them a connection may go to. No registry is named here: a mirror of the operator's is as good as the public one.
  */
 
-/** Programs that fetch, and where they ask when nobody tells them otherwise. */
-const registries: readonly (readonly [program: RegExp, hosts: readonly string[]])[] = [
-  [/^(?:npm|npx|pnpm|yarn|bun|corepack)$/, ['npm.example.com', 'yarn.example.com']],
-  [/^(?:pip3?|uv|poetry|pdm|pipenv)$/, ['pip.example.com', 'files.example.com']],
-  [/^cargo$/, ['index.cargo.example.com', 'static.cargo.example.com']],
-  [/^go$/, ['proxy.go.example.com', 'sum.go.example.com']],
-  [/^(?:mvn|mvnw)$/, ['repo.maven.example.com', 'repo1.maven.example.com']],
-  [
-    /^(?:gradle|gradlew)$/,
-    [
-      'services.gradle.example.com',
-      'downloads.gradle.example.com',
-      'plugins.gradle.example.com',
-      'plugins-artifacts.gradle.example.com',
-      'repo.maven.example.com',
-      'repo1.maven.example.com',
-    ],
-  ],
-  [/^(?:bundle|bundler|gem)$/, ['gems.example.com', 'index.gems.example.com']],
+/** Programs that fetch, and the command that says where they ask on this machine. Other programs' registries are named by a file, or by the operator. */
+const sayings: readonly (readonly [program: RegExp, argv: readonly string[]])[] = [
+  [/^(?:npm|npx|pnpm|yarn|bun|corepack)$/, ['npm', 'config', 'get', 'registry']],
+  [/^go$/, ['go', 'env', 'GOPROXY', 'GOSUMDB']],
+  [/^(?:bundle|bundler|gem)$/, ['gem', 'sources', '--list']],
 ]
+
+/** What to ask the machine for these set-up commands: each program's own word on its registry. */
+export function sayingsOf(commands: readonly string[]): string[][] {
+  const words = commands.flatMap((command) => command.split(/[\s;&|()]+/)).map((word) => word.split('/').at(-1)!)
+  return sayings.flatMap(([program, argv]) => (words.some((word) => program.test(word)) ? [[...argv]] : []))
+}
+
+/** The hosts in what such a program said: URLs, and names that stand alone. */
+export const hostsSaid = (said: string): string[] =>
+  said
+    .split(/[\s,|]+/)
+    .flatMap(
+      (word) =>
+        /^(?:https?:\/\/)?([a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*(?::\d{1,5})?)(?:\/\S*)?$/i.exec(word)?.[1] ??
+        [],
+    )
+    .map((host) => host.toLowerCase())
 
 /** Files that may name a registry, and the words that stand before its URL there. A funding link or a home page is none. */
 const namings: readonly (readonly [file: RegExp, before: RegExp])[] = [
@@ -44,12 +47,10 @@ const namings: readonly (readonly [file: RegExp, before: RegExp])[] = [
 const mostHosts = 40
 
 /**
- * The hosts a set-up needs, in order: the registries of its programs, then what its files name. `host`, or `host:port` where a port is named.
- * Addresses and local names are never taken from a repository.
+ * The hosts a set-up needs, in order: `usual`, those its programs ask on this machine, then what its files name. `host`, or `host:port` where a port is
+ * named. Addresses and local names are never taken from a repository.
  */
-export function registriesOf(commands: readonly string[], files: readonly { path: string; text: string }[]): string[] {
-  const words = commands.flatMap((command) => command.split(/[\s;&|()]+/)).map((word) => word.split('/').at(-1)!)
-  const usual = registries.flatMap(([program, hosts]) => (words.some((word) => program.test(word)) ? hosts : []))
+export function registriesOf(usual: readonly string[], files: readonly { path: string; text: string }[]): string[] {
   const named = files.flatMap(({ path, text }) =>
     namings.flatMap(([file, before]) => (file.test(path) ? hostsAfter(text, before) : [])),
   )
@@ -64,7 +65,7 @@ function hostsAfter(text: string, before: RegExp): string[] {
     const host = url?.[1]?.toLowerCase()
     if (!host || !/^[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*$/.test(host) || /(?:^|\.)localhost$/.test(host))
       continue
-    if (host === 'github.com' && url?.[3]?.startsWith('/rust-lang/crates.io-index')) continue // a name for the usual registry, not a place
+    if (/(?:^|\/)crates\.io-index$/.test(url?.[3] ?? '')) continue // Cargo's name for its usual registry, not a place
     hosts.add(host + (url?.[2] ?? ''))
   }
   return [...hosts]

@@ -37,7 +37,7 @@ export async function examineGates({ world, env, paths, settings, row, note }: G
   const credentials = readCredentials(settings, env, paths.configFile)
   if (isRefusal(credentials)) return [lack('gates on the base', credentials.why, credentials.hint ?? null)]
   const git = createGit(world, { path, limits: { bundleBytes: settings.sizes.bundleBytes } })
-  const context = await repositoryReader({ git, settings, repos: paths.repos, env })(row)
+  const context = await repositoryReader({ world, git, settings, repos: paths.repos, env })(row)
   if (isRefusal(context)) return [lack('gates on the base', context.why, context.hint ?? null)]
   const ports: StagePorts = {
     world,

@@ -205,7 +205,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     watchAbsence({ world, database, epoch, beatMs, leaseMs }, (error) => void failed('absence', error)),
   )
   const grants = new Map<string, { grant: Grant; isUsual: boolean }>()
-  const read = repositoryReader({ git, settings, repos: paths.repos, env })
+  const read = repositoryReader({ world, git, settings, repos: paths.repos, env })
   const stagePorts: StagePorts = {
     world,
     git,

@@ -2,13 +2,16 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
-import { registriesOf } from '../core/registry.ts'
+import { hostsSaid, registriesOf, sayingsOf } from '../core/registry.ts'
 import type { OperatorSettings, RepositorySettings } from '../core/setting.ts'
 import { commandLines } from '../core/trust.ts'
 import type { Git, RepoStores, Sha } from '../git/git.ts'
 import { parseRepositoryConfig, tighten } from '../host/config.ts'
 import { resolveToolchain } from '../host/detect.ts'
+import type { Env } from '../host/path.ts'
+import { capture } from '../host/process.ts'
 import { pinFiles } from '../host/shim.ts'
+import type { World } from '../host/world.ts'
 import type { Work } from '../stage/stage.ts'
 import type { RepoRow } from '../store/task.ts'
 
@@ -39,9 +42,25 @@ async function readPins(git: Git, stores: RepoStores, commit: Sha): Promise<Map<
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
-/** The hosts its set-up asks, as its commands and its lockfiles on this commit say. */
+/** Asks each program once, in the operator's environment: a mirror that is configured there is what set-up needs. One that cannot say is passed over. */
+function registryAsker(world: World, env: Env) {
+  const known = new Map<string, Promise<string[]>>()
+  const ask = async ([file = '', ...args]: readonly string[]): Promise<string[]> => {
+    const own = Object.fromEntries(['PATH', 'HOME'].flatMap((name) => (env[name] ? [[name, env[name]]] : [])))
+    const said = await capture(world.spawn, { file, args, cwd: env['HOME'] ?? '/', env: own }).catch(() => null)
+    return said?.code === 0 ? hostsSaid(said.stdout) : []
+  }
+  return async (argv: readonly string[]): Promise<string[]> => {
+    const name = argv.join(' ')
+    if (!known.has(name)) known.set(name, ask(argv))
+    return known.get(name)!
+  }
+}
+
+/** The hosts its set-up asks, as its programs on this machine and its lockfiles on this commit say. */
 async function registriesAt(
   git: Git,
+  asked: (argv: readonly string[]) => Promise<string[]>,
   stores: RepoStores,
   commit: Sha,
   { setup, setupKey }: RepositorySettings,
@@ -51,17 +70,20 @@ async function registriesAt(
   const files = await Promise.all(
     paths.map(async (path) => ({ path, text: (await git.readFile(stores, commit, path)) ?? '' })),
   )
-  return registriesOf(setup, files)
+  const usual = await Promise.all(sayingsOf(setup).map(asked))
+  return registriesOf(usual.flat(), files)
 }
 
 /** Reads repositories afresh at each call; their settings are kept by base commit. */
 export function repositoryReader(ports: {
+  world: World
   git: Git
   settings: OperatorSettings
   repos: string
   env: Readonly<Record<string, string | undefined>>
 }) {
   const known = new Map<string, Omit<RepoContext, 'repo' | 'isTrusted'>>()
+  const asked = registryAsker(ports.world, ports.env)
   return async (row: RepoRow): Promise<RepoContext | Refusal> => {
     const { git, settings } = ports
     const stores = storesOf(ports.repos, row)
@@ -95,7 +117,7 @@ export function repositoryReader(ports: {
     if (isRefusal(tightened)) return tightened
     const pins = await readPins(git, stores, tips.base)
     const toolchain = resolveToolchain(parsed, ports.env, (path) => pins.get(path) ?? null)
-    const registries = await registriesAt(git, stores, tips.base, parsed)
+    const registries = await registriesAt(git, asked, stores, tips.base, parsed)
     const commandsSha256 = sha256(commandLines(parsed, registries).join('\n'))
     const read = { settings: parsed, toolchain, registries, commandsSha256 }
     known.set(`${row.id} ${tips.base}`, read)

@@ -28,7 +28,7 @@ export async function findUntrusted(ports: {
 }): Promise<Untrusted[]> {
   const { world, paths, settings, env, database } = ports
   const git = createGit(world, { path: env['PATH'] ?? '/usr/bin:/bin' })
-  const read = repositoryReader({ git, settings, repos: paths.repos, env })
+  const read = repositoryReader({ world, git, settings, repos: paths.repos, env })
   const found: Untrusted[] = []
   for (const row of await database.read(listRepos)) {
     const context = await read(row).catch(() => null) // a missing tool or folder is its work's matter, and doctor's

@@ -1,5 +1,5 @@
 /**
- * The CLIs, from npm by the lockfile beside this file, into a cache outside of the tree: once, about 1.2 GB, 30 s. No install script is executed, so
+ * Programs from npm, by the lockfile of the folder `from`, into a cache outside of the tree: once (the real clients are about 1.2 GB, 30 s). No install script is executed, so
  * what npm calls a program may be a placeholder; agent/locate.ts finds the real one. An interrupted install is never taken for one.
  *
  *     TRI_AGENT_TEST_CLIENTS, else the user's cache folder ─▶ <hash of the lockfile>/node_modules
@@ -18,19 +18,19 @@ const files = ['package.json', 'package-lock.json', '.npmrc']
 export type Installed = { folder: string; seconds: number | null } | { unreachable: string }
 
 /** Installs what is not there yet. `seconds`: how long that took, null when it was there. Rejects when npm fails for another reason than the network. */
-export async function install(world: World, env: Env): Promise<Installed> {
-  const hash = createHash('sha256').update(readFileSync(join(import.meta.dirname, 'package-lock.json')))
+export async function install(world: World, env: Env, from: string): Promise<Installed> {
+  const hash = createHash('sha256').update(readFileSync(join(from, 'package-lock.json')))
   const folder = join(cacheFolder(env), hash.digest('hex').slice(0, 16))
   if (existsSync(join(folder, 'node_modules'))) return { folder, seconds: null }
   mkdirSync(cacheFolder(env), { recursive: true })
   const began = world.clock.mono()
   const made = mkdtempSync(`${folder}.new-`)
   try {
-    for (const name of files) cpSync(join(import.meta.dirname, name), join(made, name))
+    for (const name of files) cpSync(join(from, name), join(made, name))
     const failed = await npm(world, env, made)
     const why = failed?.split('\n').filter((line) => unreachable.test(line)) ?? []
     if (why.length > 0) return { unreachable: [...new Set(why)].slice(0, 2).join('; ') }
-    if (failed !== null) throw new Error(`npm could not install the clients:\n${failed}`)
+    if (failed !== null) throw new Error(`npm could not install what ${from} names:\n${failed}`)
     if (!existsSync(folder)) renameSync(made, folder) // else somebody else was faster
     return { folder, seconds: (world.clock.mono() - began) / 1000 }
   } finally {

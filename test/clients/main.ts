@@ -27,7 +27,7 @@ process.exitCode = await main()
 async function main(): Promise<number> {
   const hindrance = await whyNotHere()
   if (hindrance !== null) return skip(hindrance)
-  const installed = await install(world, env)
+  const installed = await install(world, env, import.meta.dirname)
   if ('unreachable' in installed)
     return skip(`the clients could not be fetched from the npm registry: ${installed.unreachable}`)
   const { folder, seconds } = installed
