@@ -9,6 +9,7 @@ import { realWorld, type World } from '../host/world.ts'
 import { openDatabase, type Database } from '../store/database.ts'
 import { exitCode } from './exit-code.ts'
 import { clean } from './format.ts'
+import { err, out, say, terminalOf } from './say.ts'
 
 export type Context = {
   env: Env
@@ -40,18 +41,18 @@ export type Said = {
 export type Act = (context: Context, said: Said) => Promise<number | Refusal>
 
 export function makeContext(env: Env, json: boolean): Context {
-  const { stdout, stderr } = process
+  const terminal = terminalOf(out)
   return {
     env,
     cwd: process.cwd(),
     paths: findPaths(env),
     world: realWorld(),
     json,
-    out: (text) => void stdout.write(clean(text)),
-    draw: (text) => void stdout.write(text),
-    note: (text) => void stderr.write(clean(text)),
-    isTerminal: stdout.isTTY === true,
-    columns: stdout.isTTY ? stdout.columns || 80 : Number.POSITIVE_INFINITY,
+    out: (text) => say(out, clean(text)),
+    draw: (text) => say(out, text),
+    note: (text) => say(err, clean(text)),
+    isTerminal: terminal !== null,
+    columns: terminal ? terminal.columns || 80 : Number.POSITIVE_INFINITY,
   }
 }
 

@@ -5,14 +5,21 @@ import { isFault, type Fault } from '../host/fault.ts'
 import { findPaths } from '../host/path.ts'
 import { programVersion } from '../host/version.ts'
 import { exitCode } from './exit-code.ts'
+import { err, out, say, terminalOf } from './say.ts'
 
 type Said = { refused: string; why: string; hint?: string | undefined; code: number }
+
+/** What nobody catches ends the process, said as what it is. A terminal that is gone is no bug. */
+export function catchBugs(json: boolean): void {
+  terminalOf(out)?.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : exitCode.bug))
+  process.on('uncaughtException', (error) => process.exit(complain(error, json)))
+}
 
 /** Says what went wrong; answers the exit code. */
 export function complain(wrong: unknown, json: boolean, refusedCode: number = exitCode.refused): number {
   const { code, ...said } = describe(wrong, refusedCode)
-  if (json) process.stdout.write(`${JSON.stringify({ ok: false, ...said, exitCode: code }, null, 2)}\n`)
-  else process.stderr.write(`tri-agent: ${said.why}\n${said.hint ? `  → ${said.hint}\n` : ''}`)
+  if (json) say(out, `${JSON.stringify({ ok: false, ...said, exitCode: code }, null, 2)}\n`)
+  else say(err, `tri-agent: ${said.why}\n${said.hint ? `  → ${said.hint}\n` : ''}`)
   return code
 }
 

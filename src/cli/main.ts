@@ -13,9 +13,11 @@ if (major < 24) {
     )
   process.exitCode = code ?? 2
 } else if (more.length === 0 && (word === '--version' || word === '-V')) {
-  // programs ask this often, and need no parser of options for it
-  const { programVersion } = await import('../host/version.ts')
-  console.log(programVersion())
+  const { sayVersion } = await import('./quick-version.ts')
+  sayVersion()
+} else if (word === 'status' && more.every((each) => each === '--json')) {
+  const { startStatus } = await import('./quick-status.ts')
+  process.exitCode = await startStatus(more.length > 0)
 } else {
   const { environment, compileCacheFolder } = await import('../host/environment.ts')
   const folder = compileCacheFolder(environment())

@@ -10,7 +10,8 @@ import type { Env } from '../host/path.ts'
 import { programVersion } from '../host/version.ts'
 import type { Said } from './context.ts'
 import { exitCode } from './exit-code.ts'
-import { complain } from './failure.ts'
+import { catchBugs, complain } from './failure.ts'
+import { out, say } from './say.ts'
 import { groups, type Verb } from './verb-shape.ts'
 import { verbs } from './verb.ts'
 
@@ -20,8 +21,7 @@ type Answer = { code: number }
 export async function start(typed: readonly string[], env: Env): Promise<number> {
   const argv = typed[0] === 'help' ? [...typed.slice(1), '--help'] : typed
   const json = argv.includes('--json')
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : exitCode.bug))
-  process.on('uncaughtException', (error) => process.exit(complain(error, json)))
+  catchBugs(json)
   const answer: Answer = { code: exitCode.done }
   try {
     const verb = argv.find((word) => !word.startsWith('-')) // no option before the verb takes a value
@@ -47,7 +47,7 @@ function makeProgram(env: Env, answer: Answer, typed: string | undefined): Comma
     .helpOption('-h, --help', 'say how it is used, with examples')
     .helpCommand(false)
     .exitOverride()
-    .configureOutput({ writeErr: () => {} })
+    .configureOutput({ writeOut: (text) => say(out, text), writeErr: () => {} })
     .configureHelp({
       showGlobalOptions: true,
       subcommandTerm: (command) => `${command.name()} ${argsOf(command)}`.trim(),

@@ -7,7 +7,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, constants, openSync } from 'node:fs'
-import { type Duplex, Readable } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 
 export type Exit = { code: number | null; signal: string | null }
 
@@ -58,7 +58,7 @@ function describe(child: ChildProcess, spec: SpawnSpec): Child {
   const pid = child.pid!
   if (spec.stdin != null) {
     child.stdin!.on('error', () => {}) // a child that closes stdin early is no fault of ours
-    if (spec.stdin instanceof Readable) spec.stdin.pipe(child.stdin!)
+    if (typeof spec.stdin === 'object' && 'pipe' in spec.stdin) spec.stdin.pipe(child.stdin!)
     else child.stdin!.end(spec.stdin)
   }
   const pipes: Record<number, Duplex> = {}
