@@ -73,6 +73,10 @@ type Asked = {
   rung?: Rung
   treeish: string
   base: string
+  /** The repository's id. */
+  id?: string
+  /** Where layers are kept; its own folder for each by default. */
+  layers?: string
 }
 
 /** Sets a tree up as verify does; answers what was made, what the transcript holds, and where the layers are. Null: this machine has no such rung. */
@@ -87,7 +91,7 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
   if (isRefusal(credentials)) throw new Error(credentials.why)
   const folder = await mkdtemp(join(tmpdir(), 'rg-'))
   context.after(() => rm(folder, { recursive: true }))
-  const layers = scratch.place('layers')
+  const layers = asked.layers ?? scratch.place('layers')
   const ports: StagePorts = {
     world,
     git: scratch.git,
@@ -109,7 +113,15 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
   const work: Work = {
     task: {} as Task,
     attempt: {} as Running,
-    repo: { id: 'repo', name: 'shop', stores: scratch.stores, base, tip: base, target: 'landing', targetTip: null },
+    repo: {
+      id: asked.id ?? 'repo',
+      name: 'shop',
+      stores: scratch.stores,
+      base,
+      tip: base,
+      target: 'landing',
+      targetTip: null,
+    },
     repository: { ...defaultRepositorySettings(), setup: asked.setup, setupKey: asked.setupKey ?? [] },
     toolchain: [dirname(process.execPath), ...(npm ? [dirname(npm)] : [])],
     registries: [],
@@ -281,4 +293,28 @@ test('what a task wrote is not executed with a credential: the base is where the
     credentials: variable(),
   })
   assert.match((failed!.done as { failed: string }).failed, /not given, because this task changed .*: REGISTRY_TOKEN/)
+})
+
+test('what a task wrote makes no dependencies for any tree but its own, nor for what was reviewed later, nor for another repository', async (context) => {
+  await using scratch = await makeScratch()
+  const { source } = scratch.stores
+  const script = (who: string) => `mkdir -p deps && echo ${who} > deps/who\n`
+  const base = await scratch.commit(source, { key: '1', 'fetch.sh': script('base') })
+  const first = await scratch.commit(source, { key: '2', 'fetch.sh': script('first') })
+  const second = await scratch.commit(source, { key: '2', 'fetch.sh': script('second') })
+  const layers = scratch.place('layers')
+  const who = async (treeish: string, more: { base?: string; id?: string } = {}) => {
+    const asked = { setup: ['sh fetch.sh'], setupKey: ['key'], hosts: [], base, treeish, layers, ...more }
+    const made = await setUpOn(context, scratch, asked)
+    if (made === null) return null
+    return 'failed' in made.done ? made.done.failed : readFileSync(join(made.into, 'deps/who'), 'utf8').trim()
+  }
+  const found = await who(first)
+  if (found === null) return
+  assert.equal(found, 'first')
+  assert.equal(await who(second), 'second')
+  assert.equal(await who(first, { base: second }), 'second', 'that commit was reviewed: its layer is made of it')
+  assert.equal(await who(base), 'base')
+  assert.equal(await who(first, { base: first, id: 'other' }), 'first')
+  assert.equal(readdirSync(layers).length, 5)
 })

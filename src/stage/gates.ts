@@ -5,7 +5,7 @@ import type { Gate, GateReport, GateResult } from '../core/gate.ts'
 import type { Sha } from '../git/git.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
 import { contain } from './contain.ts'
-import { layerKey, setUp } from './setup.ts'
+import { originOf, setUp } from './setup.ts'
 import type { GateWork, StagePorts } from './stage.ts'
 
 export type GatesDone = { report: GateReport; made: GateReport[] } | { failed: string }
@@ -29,11 +29,11 @@ export async function executeGates(ports: StagePorts, work: GateWork, tree: Sha,
   return { report, made: [report, there].filter(({ reused }) => !reused) }
 }
 
-/** The key of a result: which commands, in which order, with which dependencies. */
+/** The key of a result: which commands, in which order, with which dependencies, on which rung. */
 async function gateKey(ports: StagePorts, work: GateWork, tree: Sha, gates: readonly Gate[]): Promise<string> {
-  const dependencies = work.repository.setup.length === 0 ? '' : await layerKey(ports, work, tree)
+  const dependencies = work.repository.setup.length === 0 ? '' : (await originOf(ports, work, tree)).name
   return createHash('sha256')
-    .update(JSON.stringify([gates, dependencies, work.toolchain]))
+    .update(JSON.stringify([gates, dependencies, work.toolchain, ports.sandbox.rung]))
     .digest('hex')
     .slice(0, 32)
 }

@@ -3,12 +3,13 @@
  * `setupKey:` files, contained, and what they made is sealed and given copy-on-write to everything that follows.
  *
  * The only step that reaches anything: package registries, through a proxy of ours. Where a tree's key files are those of the base or the target,
- * the layer is made of that commit, not of the tree: what a task wrote is not executed with the operator's credentials.
+ * the layer is made of that commit, not of the tree: what a task wrote is not executed with the operator's credentials. Layers are a repository's own.
  */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { Sha } from '../git/git.ts'
 import { prepareSecrets, scrubText } from '../host/scrub.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
@@ -21,13 +22,31 @@ import type { GateWork, Layers, OpenRegistries, StagePorts } from './stage.ts'
 /** How long all set-up commands of a layer may take together. */
 const setupMs = 15 * 60_000
 
-/** Names the layer a tree needs: same commands, same key files, same tools, same rung: same layer. */
-export async function layerKey(ports: StagePorts, work: GateWork, treeish: Sha): Promise<string> {
-  const { setup, setupKey } = work.repository
-  const hash = createHash('sha256').update(JSON.stringify([setup, work.toolchain, ports.sandbox.rung]))
-  for (const path of setupKey)
-    hash.update(`\0${path}\0`).update((await ports.git.readFile(work.repo.stores, treeish, path)) ?? '')
-  return hash.digest('hex').slice(0, 32)
+/** The files that say what a tree's set-up makes, as they stand in it. */
+const keyFiles = ({ git }: StagePorts, { repo, repository }: GateWork, treeish: Sha): Promise<(string | null)[]> =>
+  Promise.all(repository.setupKey.map((path) => git.readFile(repo.stores, treeish, path)))
+
+/** What a layer is made of, and the name it is kept under. */
+type Origin = { from: Sha; isReviewed: boolean; name: string }
+
+/**
+ * The commit a layer is made of: one that was reviewed where it has the same key files, else the tree itself. Only the first kind is shared by all
+ * trees with these files: scripts of what a task wrote may put anything into a layer, so that one serves the very same tree alone.
+ */
+export async function originOf(ports: StagePorts, work: GateWork, treeish: Sha): Promise<Origin> {
+  const { repo, repository, toolchain } = work
+  const files = await keyFiles(ports, work, treeish)
+  const nameOf = (of: Sha | null): string =>
+    createHash('sha256')
+      .update(
+        JSON.stringify([repo.id, repository.setup, repository.setupKey, files, toolchain, ports.sandbox.rung, of]),
+      )
+      .digest('hex')
+      .slice(0, 32)
+  for (const from of new Set([repo.base, repo.tip]))
+    if (from === treeish || isDeepStrictEqual(await keyFiles(ports, work, from), files))
+      return { from, isReviewed: true, name: nameOf(null) }
+  return { from: treeish, isReviewed: false, name: nameOf(await ports.git.treeOf(repo.stores, treeish)) }
 }
 
 /** Puts a tree's dependencies into `into`; answers null, or why they could not be set up. Top-level paths it added are in `added`. */
@@ -38,27 +57,22 @@ export async function setUp(
   into: string,
 ): Promise<{ added: string[] } | { failed: string }> {
   if (work.repository.setup.length === 0) return { added: [] }
-  const layer = await ports.layers.get(await layerKey(ports, work, treeish), (folder) =>
-    makeLayer(ports, work, treeish, folder),
-  )
+  const origin = await originOf(ports, work, treeish)
+  const layer = await ports.layers.get(origin.name, (folder) => makeLayer(ports, work, origin, folder))
   if ('failed' in layer) return layer
   return { added: await applyLayer(layer.folder, into) }
 }
 
-/** The commit a layer is made of: one that was reviewed where it has the same key, else the tree itself. */
-async function originOf(ports: StagePorts, work: GateWork, treeish: Sha): Promise<{ from: Sha; trusted: boolean }> {
-  const key = await layerKey(ports, work, treeish)
-  for (const from of [work.repo.base, work.repo.tip])
-    if ((await layerKey(ports, work, from)) === key) return { from, trusted: true }
-  return { from: treeish, trusted: false }
-}
-
-async function makeLayer(ports: StagePorts, work: GateWork, treeish: Sha, into: string): Promise<string | null> {
-  const { from, trusted } = await originOf(ports, work, treeish)
+async function makeLayer(
+  ports: StagePorts,
+  work: GateWork,
+  { from, isReviewed }: Origin,
+  into: string,
+): Promise<string | null> {
   await using registries = await ports.registries.open({
     hosts: work.registries,
     repository: work.repo.name,
-    trusted,
+    trusted: isReviewed,
   })
   const area = await makeArea(join(work.folder, 'setup'))
   const { secrets } = registries
