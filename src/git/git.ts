@@ -60,7 +60,7 @@ export type Git = {
   diff(stores: RepoStores, from: Sha, to: Sha): Promise<string>
   /** Writes the commit object in quarantine, the same id for the same input; no ref of the user moves. */
   commitTree(stores: RepoStores, commit: LandingCommit): Promise<Sha>
-  /** Brings the objects into the user's repository and moves `target` from `expected` (null: create) to `commit`. Refuses `moved`, `checked-out`. */
+  /** Brings the objects into the user's repository and moves `target` from `expected` (null: create) to `commit`. Refuses `moved`, `checked-out`, `alias`. */
   land(stores: RepoStores, target: string, expected: Sha | null, commit: Sha): Promise<{ landed: true } | Refusal>
   /** History of the target after `since`, newest first: also what came in by a merge, because a person may merge what landed and go on. */
   history(

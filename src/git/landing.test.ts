@@ -91,6 +91,27 @@ test('a target that moved, appeared or vanished is refused and stays where it is
   assert.equal(await refusal(base), 'landed')
 })
 
+test('a target that only stands for another branch is refused: what is checked out is not moved by another name', async () => {
+  await using scratch = await makeScratch()
+  const { git, stores, type } = scratch
+  const { base } = await refreshed(scratch)
+  const { tree } = await takeIn(scratch, base, { 'a.txt': 'a\n' })
+  const commit = await git.commitTree(stores, { tree, parent: base, message: 'x', at: 0 })
+  for (const [stood, expected] of [
+    ['refs/heads/main', base],
+    ['refs/heads/nowhere', null],
+  ] as const) {
+    await type(stores.source, ['symbolic-ref', `refs/heads/${target}`, stood])
+    const answer = await git.land(stores, target, expected, commit)
+    assert.deepEqual(
+      isRefusal(answer) ? answer.why : answer,
+      `${target} is no branch of its own but stands for ${stood}`,
+    )
+  }
+  assert.equal(await type(stores.source, ['for-each-ref', '--format=%(objectname)', 'refs/heads/main']), base)
+  assert.equal(await type(stores.source, ['for-each-ref', 'refs/heads/nowhere']), '')
+})
+
 test('a branch that is checked out anywhere is not moved under the user’s feet', async () => {
   await using scratch = await makeScratch()
   const { git, stores, type, root } = scratch

@@ -26,7 +26,7 @@ export async function writeCommit(command: Command, stores: RepoStores, commit: 
   })
 }
 
-/** Moves `target` from `expected` (null: it must not exist) to `commit`. Refuses `moved`, `checked-out`, and what `openSource` refuses. */
+/** Moves `target` from `expected` (null: it must not exist) to `commit`. Refuses `moved`, `checked-out`, `alias`, and what `openSource` refuses. */
 export async function landCommit(
   command: Command,
   stores: RepoStores,
@@ -36,10 +36,12 @@ export async function landCommit(
 ): Promise<{ landed: true } | Refusal> {
   const source = await openSource(command, stores.source)
   if (isRefusal(source)) return source
-  const [tip, busy] = await Promise.all([
+  const [tip, busy, alias] = await Promise.all([
     readBranch(command, source.gitDir, target),
     refuseCheckedOut(command, source.gitDir, target),
+    refuseAlias(command, source.gitDir, target),
   ])
+  if (alias !== null) return alias
   if (tip !== expected) return refuseMoved(target, tip, expected)
   if (busy !== null) return busy
   await Promise.all([
@@ -58,6 +60,15 @@ async function proveForward(command: Command, stores: RepoStores, expected: Sha 
   const args = ['merge-base', '--is-ancestor', expected, commit]
   const { code } = await command.answer({ ...quarantinePlace(stores), args, accept: [0, 1] })
   if (code === 1) throw new Error(`${commit} does not continue ${expected}`)
+}
+
+/** A symbolic ref: moving it would move the branch it stands for, which may be checked out. */
+async function refuseAlias(command: Command, gitDir: string, target: string): Promise<Refusal | null> {
+  const args = ['symbolic-ref', '--quiet', `refs/heads/${target}`]
+  const { code, stdout } = await command.answer({ gitDir, args, accept: [0, 1] })
+  if (code === 1) return null
+  const why = `${target} is no branch of its own but stands for ${stdout.toString('utf8').trim()}`
+  return refuse('alias', why, `git symbolic-ref --delete refs/heads/${target}, or set landing.branch`)
 }
 
 async function refuseCheckedOut(command: Command, gitDir: string, target: string): Promise<Refusal | null> {
@@ -126,7 +137,7 @@ async function compareAndSet(
   commit: Sha,
 ): Promise<{ landed: true } | Refusal> {
   const none = '0'.repeat(commit.length)
-  const args = ['update-ref', '-m', 'tri-agent: land', `refs/heads/${target}`, commit, expected ?? none]
+  const args = ['update-ref', '--no-deref', '-m', 'tri-agent: land', `refs/heads/${target}`, commit, expected ?? none]
   try {
     await command.answer({ gitDir, args, durable: true })
     return { landed: true }
