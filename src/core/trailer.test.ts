@@ -17,7 +17,7 @@ const vote = {
 
 type Said = { title: string; model: string; by: string; gate: string }
 
-const approved = ({ title, model, by }: Said): Task =>
+const approved = ({ title, model, by }: Said, families = ['google', 'anthropic']): Task =>
   foldTask([
     added('task_1', { title }),
     {
@@ -39,17 +39,17 @@ const approved = ({ title, model, by }: Said): Task =>
       commit: 'c1',
       base: 'b',
       author: 'openai',
-      policy: { families: ['google', 'anthropic'], person: false, advisory: null, checkers: [], why: '' },
+      policy: { families, person: false, advisory: null, checkers: [], why: '' },
     },
-    ...['google', 'anthropic'].map((family): TaskEvent => ({ ...vote, family, model })),
+    ...families.map((family): TaskEvent => ({ ...vote, family, model })),
     { type: 'task.approved', commit: 'c1', by },
   ])
 
 const anchor = { seq: 12, mac: 'ab'.repeat(32), key: '0123456789abcdef' }
 
-const written = (said: Said): string =>
+const written = (said: Said, families?: string[]): string =>
   landingMessage(
-    approved(said),
+    approved(said, families),
     {
       tree: 't1',
       gates: {
@@ -80,6 +80,14 @@ Gate: npm test red (baseline)
 Log-Anchor: 12 ${anchor.mac} ${anchor.key}
 `,
   )
+})
+
+test('a person who approves where a reviewing family is missing does so in its place, and the landing says it', () => {
+  const approval = (by: string, families: string[]) =>
+    readTrailers(written({ title: 'Sell tea', model: 'm', by, gate: 'test' }, families))['Approved-By']
+  assert.deepEqual(approval('person:ada', []), ['person:ada in place of two reviewing families'])
+  assert.deepEqual(approval('person:ada', ['google']), ['person:ada in place of a second reviewing family'])
+  assert.deepEqual(approval('unattended', ['google', 'anthropic']), ['unattended'])
 })
 
 test('whatever a user, a model or a gate is called, no trailer can be forged and none is lost', () => {

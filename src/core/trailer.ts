@@ -1,5 +1,6 @@
 /** The message of a landing commit: what it is, and in trailers who wrote, reviewed, tested and approved exactly what. */
 import type { GateReport } from './gate.ts'
+import type { ReviewPolicy } from './review.ts'
 import type { Task } from './task.ts'
 
 export type Trailers = Readonly<Record<string, string[]>>
@@ -20,7 +21,7 @@ export function landingMessage(
     `Implemented-By: ${oneLine(`${candidate.family} ${candidate.model}`)}`,
     ...round.votes.map(({ family, model }) => `Reviewed-By: ${oneLine(`${family} ${model}`)}`),
     `Reviewed-Commit: ${candidate.commit}`,
-    `Approved-By: ${oneLine(approval.by)}`,
+    `Approved-By: ${oneLine(approval.by + inPlaceOf(round.policy, approval.by))}`,
     `Tested-Tree: ${tested.tree}`,
     ...tested.gates.results.map(
       ({ name, state }) =>
@@ -29,6 +30,12 @@ export function landingMessage(
     ...(anchor ? [`Log-Anchor: ${anchorLine(anchor)}`] : []),
   ]
   return `${oneLine(task.title)}\n\n${lines.join('\n')}\n`
+}
+
+/** numbers.md, row review: two others judge a change, and a person stands in for those that were not there to be asked. */
+function inPlaceOf({ families }: ReviewPolicy, by: string): string {
+  if (!by.startsWith('person:') || families.length >= 2) return ''
+  return families.length === 1 ? ' in place of a second reviewing family' : ' in place of two reviewing families'
 }
 
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ').trim()

@@ -55,7 +55,7 @@ test('two families: the other one and a person, whatever unattended says', async
   )
   const trailers = await trailersOf(shop)
   assert.deepEqual(trailers['Reviewed-By'], ['anthropic claude-opus-5-5'])
-  assert.match(trailers['Approved-By']![0]!, /^person:/)
+  assert.match(trailers['Approved-By']![0]!, /^person:\S+ in place of a second reviewing family$/)
   await endsWell(shop)
 })
 
@@ -74,7 +74,7 @@ test('one family: its own advice never counts, and a person alone approves', asy
   assert.match(shown, /google, advice that does not count: My own work is fine\./)
   const trailers = await trailersOf(shop)
   assert.deepEqual([trailers['Reviewed-By'], trailers['Implemented-By']], [undefined, ['google gemini-3.8-flash']])
-  assert.match(trailers['Approved-By']![0]!, /^person:/)
+  assert.match(trailers['Approved-By']![0]!, /^person:\S+ in place of two reviewing families$/)
   await endsWell(shop)
 })
 
