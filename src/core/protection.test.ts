@@ -43,6 +43,18 @@ test('no folder name hides a protected file in it, whatever characters an agent 
   assert.deepEqual(named('**/package.json', 'a\nb/package.json', 'a/package.json\n'), ['a\nb/package.json'])
 })
 
+test('bytes that are no text hide nothing: a path that git quotes counts as what it quotes', () => {
+  const files = [
+    String.raw`".github/workflows/\351.yml"`,
+    String.raw`"caf\303\251/\351\"\\.ts"`,
+    '"quoted"/.github/x',
+    'x',
+  ]
+  assert.deepEqual(named('.github/**', ...files), [files[0]])
+  assert.deepEqual(named('café/*.ts', ...files), [files[1]])
+  assert.deepEqual(named('"quoted"/**', ...files), [files[2]])
+})
+
 test('without globs nothing is protected, and the order of the files is kept', () => {
   assert.deepEqual(protectedAmong(['package.json'], []), [])
   assert.deepEqual(protectedAmong(['b.lock', 'x', 'a.lock'], ['a.*', 'b.*']), ['b.lock', 'a.lock'])
