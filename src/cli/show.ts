@@ -206,13 +206,12 @@ function candidateText({ candidate }: Task): string {
 
 function gatesText({ gates }: Task): string {
   if (!gates) return ''
-  return gates.results
-    .map(({ name, command, state, exitCode, ms, tail }) => {
-      const known = gates.baseline.includes(name) ? ', red before, too' : ''
-      const line = `${name}: ${state}${exitCode ? ` (exit ${exitCode})` : ''}, ${(ms / 1000).toFixed(1)} s${known}`
-      return state === 'green' ? line : `${line}\n  $ ${command}\n${indent(lastLines(tail, 12))}`
-    })
-    .join('\n')
+  const lines = gates.results.map(({ name, command, state, exitCode, ms, tail }) => {
+    const known = gates.baseline.includes(name) ? ', red before, too' : ''
+    const line = `${name}: ${state}${exitCode ? ` (exit ${exitCode})` : ''}, ${(ms / 1000).toFixed(1)} s${known}`
+    return state === 'green' ? line : `${line}\n  $ ${command}\n${indent(lastLines(tail, 12))}`
+  })
+  return [...lines, ...(gates.notConcerned ?? []).map((name) => `${name}: not concerned, not executed`)].join('\n')
 }
 
 function reviewText({ round }: Task): string {

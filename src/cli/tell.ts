@@ -1,5 +1,6 @@
 /** An event as a sentence in plain words. Total: a type that is not here does not compile. */
 import type { Event, TaskEvent } from '../core/event.ts'
+import { gateLine } from '../core/gate.ts'
 import { age, money } from './format.ts'
 
 /** What happened, without when and to whom. */
@@ -74,7 +75,7 @@ function tellWork(event: Exclude<TaskEvent, { type: `task.${string}` | `verdict.
     case 'candidate.taken':
       return `${event.family} handed over ${short(event.commit)}: ${list(event.files, 'files')}, +${event.added} −${event.removed}`
     case 'gates.finished':
-      return `gates: ${event.report.results.map(({ name, state }) => `${name} ${state}${event.report.baseline.includes(name) ? ' (red before, too)' : ''}`).join(', ') || 'none'}${event.report.reused ? ' (result of the same tree)' : ''}`
+      return `gates: ${gateLine(event.report) || 'none'}${event.report.reused ? ' (result of the same tree)' : ''}`
     case 'round.opened':
       return `review round ${event.round} of ${short(event.commit)}: ${event.policy.why}`
     case 'vote.cast':

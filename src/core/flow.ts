@@ -5,7 +5,7 @@
  */
 import type { AttemptEnded, TaskEvent } from './event.ts'
 import type { Family } from './family.ts'
-import { blockers, gateFeedback, type Gate, type GateReport } from './gate.ts'
+import { blockers, gateFeedback, gateLine, type Gate, type GateReport } from './gate.ts'
 import { isRetryable } from './outcome.ts'
 import { plural } from './quantity.ts'
 import { delayMs, mayRetry, type RetryPolicy } from './retry.ts'
@@ -231,7 +231,7 @@ function reviewReport(task: Task): string {
         `- **${severity}**, ${state}: ${file}${line === null ? '' : `:${line}`} ${claim} (${by})`,
     )
     .join('\n')
-  const gates = task.gates?.results.map(({ name, state }) => `${name} ${state}`).join(', ') || 'none configured'
+  const gates = (task.gates && gateLine(task.gates)) || 'none configured'
   return `# Review of ${round.commit}\n\nGates: ${gates}\n\n${votes}\n\n## Findings\n\n${findings || 'None.'}\n`
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { blockers, gateFeedback, type Gate, type GateReport, type GateResult } from './gate.ts'
+import { blockers, concerned, gateFeedback, gateLine, type Gate, type GateReport, type GateResult } from './gate.ts'
 
 const gates = (baseline: Gate['baseline']): Gate[] => [{ name: 'test', command: 'npm test', timeoutMs: 1, baseline }]
 const report = (state: GateResult['state'] | null, baseline: string[] = []): GateReport => ({
@@ -40,4 +40,36 @@ test('an implementer is told the command and the end of what it printed, for eac
   )
   assert.equal(gateFeedback(gates('block'), report('timed-out')), 'Gate "test" is timed out.\n$ npm test\n1 failed')
   assert.equal(gateFeedback(gates('off'), report('red')), '')
+})
+
+const web: Gate = {
+  name: 'web',
+  command: 'make web',
+  timeoutMs: 1,
+  baseline: 'block',
+  paths: ['packages/web', 'lib/*.ts'],
+}
+
+test('a gate is concerned by what lies under its paths, by what set-up reads, and without paths by everything', () => {
+  const which = (...changed: string[]) =>
+    concerned([...gates('block'), web], changed, ['yarn.lock']).map(({ name }) => name)
+  assert.deepEqual(
+    [
+      ['packages/web/src/a.ts'],
+      ['lib/a.ts'],
+      ['yarn.lock'],
+      ['packages/webx/a.ts', 'lib/x/a.js', 'a/yarn.lock'],
+      [],
+    ].map((changed) => which(...changed)),
+    [['test', 'web'], ['test', 'web'], ['test', 'web'], ['test'], ['test']],
+  )
+})
+
+test('a gate that was left out does not block, is named, and blocks once it is for every change', () => {
+  const left = { ...report('green'), notConcerned: ['web'] }
+  const { paths: _, ...always } = web
+  assert.deepEqual(blockers([...gates('block'), web], left), [])
+  assert.deepEqual(blockers([...gates('block'), always], left), ['web'])
+  assert.deepEqual(blockers([web], report('green')), ['web'])
+  assert.equal(gateLine(left), 'test green, web not concerned')
 })

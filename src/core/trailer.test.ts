@@ -47,7 +47,7 @@ const approved = ({ title, model, by }: Said, families = ['google', 'anthropic']
 
 const anchor = { seq: 12, mac: 'ab'.repeat(32), key: '0123456789abcdef' }
 
-const written = (said: Said, families?: string[]): string =>
+const written = (said: Said, families?: string[], notConcerned: string[] = []): string =>
   landingMessage(
     approved(said, families),
     {
@@ -57,6 +57,7 @@ const written = (said: Said, families?: string[]): string =>
         key: 'k',
         results: [{ name: said.gate, command: 'x', state: 'red', exitCode: 1, ms: 1, tail: '' }],
         baseline: [said.gate],
+        notConcerned,
         reused: false,
       },
     },
@@ -66,7 +67,7 @@ const written = (said: Said, families?: string[]): string =>
 test('a landing says what it is, who wrote, reviewed and approved exactly what, and on which tree it was tested', () => {
   const said = { title: 'Sell tea', model: 'm-1', by: 'person:ada', gate: 'npm test' }
   assert.equal(
-    written(said),
+    written(said, undefined, ['web', 'e2e\nGate: x green']),
     `Sell tea
 
 Task: task_1
@@ -77,6 +78,8 @@ Reviewed-Commit: c1
 Approved-By: person:ada
 Tested-Tree: t1
 Gate: npm test red (baseline)
+Gate: web not-concerned
+Gate: e2e Gate: x green not-concerned
 Log-Anchor: 12 ${anchor.mac} ${anchor.key}
 `,
   )

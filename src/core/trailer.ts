@@ -27,6 +27,7 @@ export function landingMessage(
       ({ name, state }) =>
         `Gate: ${oneLine(name)} ${state}${tested.gates.baseline.includes(name) ? ' (baseline)' : ''}`,
     ),
+    ...(tested.gates.notConcerned ?? []).map((name) => `Gate: ${oneLine(name)} not-concerned`),
     ...(anchor ? [`Log-Anchor: ${anchorLine(anchor)}`] : []),
   ]
   return `${oneLine(task.title)}\n\n${lines.join('\n')}\n`

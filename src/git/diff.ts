@@ -2,6 +2,7 @@
  * The diff a reviewer reads. It cannot be made to hide a file: attributes, textconv, external programs and rename guessing are off, and a
  * NUL byte in a source file does not make it "binary" (`-a`). Only content that is mostly not text is left out, and then named with its size.
  */
+import { listEntries, showPath } from './change.ts'
 import type { Command } from './command.ts'
 import type { RepoStores, Sha } from './git.ts'
 import { quarantinePlace } from './store.ts'
@@ -18,6 +19,10 @@ const args = [
   '--no-color',
 ]
 const plain = ['--submodule=short', '--ignore-submodules=none', '--src-prefix=a/', '--dst-prefix=b/', '--unified=3']
+
+/** The paths that differ. */
+export const listChanged = async (command: Command, stores: RepoStores, from: Sha, to: Sha): Promise<string[]> =>
+  (await listEntries(command, quarantinePlace(stores), from, to)).map(({ path }) => showPath(path))
 
 /** The whole diff between two trees or commits, as text. */
 export async function diffTrees(command: Command, stores: RepoStores, from: Sha, to: Sha): Promise<string> {

@@ -56,6 +56,8 @@ export type Git = {
   fetchRef(stores: RepoStores, ref: string, base: Sha): Promise<Candidate | Refusal>
   /** The tree of merging `theirs` into `ours`, without any checkout. Refuses `conflict` naming the files. */
   mergeTree(stores: RepoStores, ours: Sha, theirs: Sha): Promise<{ tree: Sha } | Refusal>
+  /** Every path that differs between two trees or commits; what was renamed counts with both names. */
+  changedPaths(stores: RepoStores, from: Sha, to: Sha): Promise<string[]>
   /** The whole diff as reviewers see it: no attributes, no textconv, no renames; content that is not text is named, with its size, not shown. */
   diff(stores: RepoStores, from: Sha, to: Sha): Promise<string>
   /** Writes the commit object in quarantine, the same id for the same input; no ref of the user moves. */

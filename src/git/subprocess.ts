@@ -2,7 +2,7 @@
 import type { World } from '../host/world.ts'
 import { checkoutFiles, cloneForAgent } from './clone.ts'
 import { type CommandOptions, createCommand } from './command.ts'
-import { diffTrees } from './diff.ts'
+import { diffTrees, listChanged } from './diff.ts'
 import type { Git } from './git.ts'
 import { isInHistory, listPaths, readFileAt, readHistory, readTree } from './history.ts'
 import { type IntakeLimits, takeIn } from './intake.ts'
@@ -36,6 +36,7 @@ export function createGit(world: World, options: GitOptions): Git {
     intake: (stores, bundle, base, name) => takeIn(world, command, limits, stores, bundle, base, name),
     fetchRef: (stores, ref, base) => bringReference(command, stores, ref, base),
     mergeTree: (stores, ours, theirs) => mergeTrees(command, stores, ours, theirs),
+    changedPaths: (stores, from, to) => listChanged(command, stores, from, to),
     diff: (stores, from, to) => diffTrees(command, stores, from, to),
     commitTree: (stores, commit) => writeCommit(command, stores, commit),
     land: (stores, target, expected, commit) => landCommit(command, stores, target, expected, commit),

@@ -36,6 +36,17 @@ const words = z.preprocess(
     .max(100, 'has more than 100 entries'),
 )
 
+const globs = words.pipe(
+  z
+    .array(
+      z
+        .string()
+        .regex(/^(?!\.{0,2}\/|!)[^?{}\\]+$/, 'must be a path from the root, in which only * and ** stand for others')
+        .transform((glob) => glob.replace(/\/+$/, '')),
+    )
+    .min(1, 'must name at least one'),
+)
+
 /** What git accepts as a branch, without what only confuses. Source: git-check-ref-format. */
 const branch = z
   .string()
@@ -169,6 +180,7 @@ export const repositorySchema = z.strictObject({
         command: z.string().trim().min(1, 'must not be empty').max(10_000),
         timeout: duration.optional(),
         baseline: z.enum(['block', 'allow', 'off']).optional(),
+        paths: globs.optional(),
       }),
     )
     .max(50)

@@ -290,6 +290,7 @@ toolchain: [node, npm]
 gates:
   - { name: test, command: npm test }
   - { name: types, command: npx tsc, timeout: 90s, baseline: allow }
+  - { name: web, command: make web, paths: [packages/web/, '**/*.css'] }
 protectedPaths: ['db/**', tri-agent.yaml]
 review: { families: 3, person: true }
 money: { task: $2 }
@@ -302,6 +303,13 @@ money: { task: $2 }
     gates: [
       { name: 'test', command: 'npm test', timeoutMs: 1_800_000, baseline: 'block' },
       { name: 'types', command: 'npx tsc', timeoutMs: 90_000, baseline: 'allow' },
+      {
+        name: 'web',
+        command: 'make web',
+        timeoutMs: 300_000,
+        baseline: 'block',
+        paths: ['packages/web', '**/*.css'],
+      },
     ],
     protectedPaths: [...builtInProtectedPaths, 'db/**'],
     review: { families: 3, person: true },
@@ -318,14 +326,18 @@ test("a repository may not say what is the operator's, nor what is no key at all
       'setupKey: ../x',
       'constructor: 1',
       'gates:\n  - { name: a, command: b }\n  - { name: a, command: c }',
+      'gates:\n  - { name: a, command: b, paths: [/a] }\n  - { name: b, command: b, paths: ["a/{b,c}"] }',
+      'gates: [{ name: a, command: b, paths: [] }]',
     ].map(async (text) => ((await parseRepositoryConfig(text, 'here')) as Refusal).why),
   )
   assert.deepEqual(whys, [
     "here:1: unattended: belongs in the operator's config file; a repository may not say it",
-    'here:1: gates.0.tiemout: unknown key; did you mean "timeout"? one of: name, command, timeout, baseline',
+    'here:1: gates.0.tiemout: unknown key; did you mean "timeout"? one of: name, command, timeout, baseline, paths',
     'here:1: setupKey.0: must be a path within the repository, written with /',
     'here:1: constructor: unknown key; one of: base, setup, setupKey, toolchain, gates, protectedPaths, review, money',
     'here:1: gates: has two gates of one name',
+    'here:2: gates.0.paths.0: must be a path from the root, in which only * and ** stand for others\nhere:3: gates.1.paths.0: must be a path from the root, in which only * and ** stand for others',
+    'here:1: gates.0.paths: must name at least one',
   ])
 })
 

@@ -231,11 +231,12 @@ export async function parseRepositoryConfig(
     setup: setup ?? [],
     setupKey: setupKey ?? [],
     toolchain: toolchain ?? [],
-    gates: (gates ?? []).map(({ name, command, timeout, baseline }) => ({
+    gates: (gates ?? []).map(({ name, command, timeout, baseline, paths }) => ({
       name,
       command,
       timeoutMs: timeout ?? gateTimeoutMs(name),
       baseline: baseline ?? 'block',
+      ...(paths === undefined ? {} : { paths }),
     })),
     protectedPaths: [...new Set([...builtInProtectedPaths, ...(protectedPaths ?? [])])],
     ...(review === undefined ? {} : { review: withoutUndefined(review) }),

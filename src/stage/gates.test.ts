@@ -70,9 +70,16 @@ async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
     const done: GatesDone = await executeGates(ports, work, tree, base)
     if ('failed' in done) throw new Error(done.failed)
     for (const report of done.made) kept.set(`${report.tree} ${report.key}`, report)
-    return { blocking: blockers(gates, done.report), baseline: done.report.baseline, executed: executed.length }
+    return {
+      blocking: blockers(gates, done.report),
+      baseline: done.report.baseline,
+      executed: executed.length,
+      ...leftOut(done.report),
+    }
   }
 }
+
+const leftOut = ({ notConcerned = [] }: GateReport) => (notConcerned.length === 0 ? {} : { notConcerned })
 
 const allowed: Gate = { name: 'old', command: 'test ! -e bad', timeoutMs: 10_000, baseline: 'allow' }
 
@@ -106,4 +113,33 @@ test('gates see the tree alone: tracked files, no .git, no variable of ours', as
     gate('environment', 'test -z "$NODE_TEST_CONTEXT" && test "$CI" = true'),
   ])
   assert.deepEqual(await judge(commit, commit), { blocking: [], baseline: [], executed: 4 })
+})
+
+test('gates by path: what a change does not touch is left out and said; the same tree over another base is judged by what differs', async () => {
+  await using scratch = await makeScratch()
+  const { source } = scratch.stores
+  const gate = (name: string, more: Partial<Gate> = {}): Gate => ({
+    name,
+    command: `test ! -e ${name}/bad`,
+    timeoutMs: 10_000,
+    baseline: 'block',
+    ...more,
+  })
+  const judge = await gatekeeper(scratch, [
+    gate('web', { paths: ['web/**'] }),
+    gate('old', { command: 'test ! -e old', baseline: 'allow', paths: ['api', 'old'] }),
+    gate('all'),
+  ])
+  const first = await scratch.commit(source, { 'web/a': '', 'api/a': '', old: '' })
+  const second = await scratch.commit(source, { 'web/bad': '' })
+  const third = await scratch.commit(source, { 'api/b': '' })
+  const fourth = await scratch.commit(source, { 'web/b': '' })
+  // The api alone changed: the broken web is not looked at, and what is red in `old` was so before.
+  assert.deepEqual(await judge(third, second), { blocking: [], baseline: ['old'], executed: 8, notConcerned: ['web'] })
+  assert.deepEqual(await judge(third, second), { blocking: [], baseline: ['old'], executed: 0, notConcerned: ['web'] })
+  // The same tree as a larger change: its results are not those kept under the smaller one.
+  assert.deepEqual(await judge(third, first), { blocking: ['web'], baseline: ['old'], executed: 12 })
+  assert.deepEqual(await judge(fourth, third), { blocking: ['web'], baseline: [], executed: 4, notConcerned: ['old'] })
+  // Nothing differs: the base itself is looked at, with every gate; it was, above.
+  assert.deepEqual(await judge(first, first), { blocking: [], baseline: ['old'], executed: 0 })
 })

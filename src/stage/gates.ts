@@ -1,7 +1,7 @@
 /** Executing the repository's gates on one exact tree: fresh checkout, set-up layer, no key, no network. Results are reused by (tree, key). */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
-import type { Gate, GateReport, GateResult } from '../core/gate.ts'
+import { concerned, type Gate, type GateReport, type GateResult } from '../core/gate.ts'
 import type { Sha } from '../git/git.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
 import { contain } from './contain.ts'
@@ -10,16 +10,23 @@ import type { GateWork, StagePorts } from './stage.ts'
 
 export type GatesDone = { report: GateReport; made: GateReport[] } | { failed: string }
 
-/** Executes the gates on `tree`, and those that are red also on `base` where the repository lets a baseline excuse them. */
+/**
+ * Executes the gates that the change from `base` to `tree` concerns, and those that are red also on `base` where the repository lets a baseline
+ * excuse them. Where nothing differs all are executed: then it is the base itself that is looked at.
+ */
 export async function executeGates(ports: StagePorts, work: GateWork, tree: Sha, base: Sha): Promise<GatesDone> {
-  const gates = work.repository.gates.filter(({ baseline }) => baseline !== 'off')
-  const here = await gatesOn(ports, work, tree, gates)
-  if ('failed' in here) return here
+  const all = work.repository.gates.filter(({ baseline }) => baseline !== 'off')
+  const baseTree = await ports.git.treeOf(work.repo.stores, base)
+  const changed = await ports.git.changedPaths(work.repo.stores, baseTree, tree)
+  const gates = baseTree === tree ? all : concerned(all, changed, work.repository.setupKey)
+  const notConcerned = all.filter((gate) => !gates.includes(gate)).map(({ name }) => name)
+  const tested = await gatesOn(ports, work, tree, gates)
+  if ('failed' in tested) return tested
+  const here = { ...tested, notConcerned } // told anew also where the result is reused: it names what this change left out
   const excusable = gates.filter(
     ({ name, baseline }) =>
       baseline === 'allow' && here.results.some((each) => each.name === name && each.state !== 'green'),
   )
-  const baseTree = await ports.git.treeOf(work.repo.stores, base)
   if (excusable.length === 0) return { report: here, made: here.reused ? [] : [here] }
   // Asked anew also where the result is reused: what excused it then may be mended by now.
   const there = baseTree === tree ? here : await gatesOn(ports, work, baseTree, gates)

@@ -54,6 +54,9 @@ export async function wholeDiff(ports: StagePorts, work: Work): Promise<string |
 
 const gateLines = ({ gates }: Task): string =>
   bullets(
-    (gates?.results ?? []).map(({ name, command, state }) => `${name} (${command}): ${state}`),
+    [
+      ...(gates?.results ?? []).map(({ name, command, state }) => `${name} (${command}): ${state}`),
+      ...(gates?.notConcerned ?? []).map((name) => `${name}: not executed, the change touches none of its paths`),
+    ],
     'no gates are configured',
   )

@@ -26,11 +26,12 @@ export const verify: Stage = async (ports, work) => {
   if (work.signal.aborted) return without(stoppedAs(work.signal), 'stopped while verifying')
   if ('failed' in done) return without('failed', done.failed, { feedback: done.failed })
   const red = done.report.results.filter(({ state }) => state !== 'green').map(({ name }) => name)
+  const leftOut = done.report.notConcerned ?? []
   const protectedPaths = protectedAmong(candidate.files, work.repository.protectedPaths)
   const product = { step: 'verify' as const, report: done.report, protectedPaths, ...(subject ? { subject } : {}) }
   return withProduct(
     product,
-    red.length === 0 ? `${plural(done.report.results.length, 'gate')} green` : `executed, and red: ${red.join(', ')}`,
+    `${red.length === 0 ? `${plural(done.report.results.length, 'gate')} green` : `executed, and red: ${red.join(', ')}`}${leftOut.length === 0 ? '' : `; not concerned: ${leftOut.join(', ')}`}`,
     { reports: done.made },
   )
 }
