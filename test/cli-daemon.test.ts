@@ -54,6 +54,31 @@ test('up --detach comes back when the daemon answers; a second is refused; comma
   }
 })
 
+test('a ready task that cannot start says why, in show and in status', async () => {
+  await using ada = await person(built.program)
+  await settled(ada)
+  await ada.json(['up', '--detach', '--trust'])
+  try {
+    const { task } = (await ada.json(['add', 'Sell coffee', '--tag', 'family:anthropic'])) as { task: { id: string } }
+    const why = "the task's tag asks for anthropic, which is not usable"
+    let waits: unknown = null
+    for (let looks = 0; waits === null && looks < 50; looks++) waits = (await ada.json(['show', task.id]))['waits']
+    assert.equal(waits, why)
+    assert.match(
+      (await ada.type(['show', task.id])).stdout,
+      new RegExp(`ready: implement is next and does not start: ${why}`),
+    )
+    assert.match(
+      (await ada.type(['status'])).stdout,
+      new RegExp(`Ready and not started: tri-agent doctor\n  ${task.id}  Sell coffee: ${why}`),
+    )
+  } finally {
+    await ada.type(['down'])
+  }
+  const { stuck } = (await ada.json(['status'])) as { stuck: unknown[] }
+  assert.deepEqual(stuck, [], 'nobody is there to know')
+})
+
 test('a daemon that cannot start is shown with its own words, and nothing is left behind', async () => {
   await using ada = await person(built.program)
   await settled(ada)

@@ -56,14 +56,15 @@ export function nextSteps(task: Task, daemonIsUp: boolean, waitsInVain = false):
   }
 }
 
-/** In a few words, why a task is where it is. `blockedBy` are tasks it waits for. */
-export function situation(task: Task, blockedBy: readonly string[] = []): string {
+/** In a few words, why a task is where it is. `blockedBy` are tasks it waits for, `waits` what else keeps it from starting. */
+export function situation(task: Task, blockedBy: readonly string[] = [], waits: string | null = null): string {
   if (task.held !== null && !isOver(task)) return `held: ${task.held}`
   switch (stateOf(task)) {
     case 'running':
       return task.running.map(({ step, family }) => `${step}${family ? ` by ${family}` : ''}`).join(', ')
     case 'ready':
       if (blockedBy.length > 0) return `waits for ${blockedBy.join(', ')}`
+      if (waits !== null) return `${task.step} is next and does not start: ${waits}`
       return `${task.step} is next${task.why && task.notBefore ? `: ${task.why}` : ''}`
     case 'awaiting-approval':
       return `${task.step === 'land' ? 'landing' : 'your approval'}${task.why ? `: ${task.why}` : ''}`

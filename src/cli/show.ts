@@ -13,6 +13,7 @@ import { briefTask, nextSteps, situation } from './describe.ts'
 import { age, clean, clip, money, table, wrap } from './format.ts'
 import { clockTime } from './log.ts'
 import { findDaemon } from './presence.ts'
+import { waitingReader } from './waiting.ts'
 
 type Shown = {
   /** Null for the present. */
@@ -22,6 +23,8 @@ type Shown = {
   waitsFor: { id: string; title: string; state: string }[]
   parts: { id: string; title: string; state: string }[]
   repository: string
+  /** What keeps a ready task from starting. */
+  waits: string | null
   next: string[]
 }
 
@@ -56,6 +59,7 @@ export const show: Act = (context, said) =>
         waitsFor,
         parts,
         repository,
+        waits: at === null ? (await waitingReader(reader, context.world.clock.now()))(task) : null,
         next:
           at === null
             ? nextSteps(
@@ -81,7 +85,7 @@ const attemptsAt = (rows: readonly AttemptRow[], at: number): AttemptRow[] =>
       return { ...begun, ...open, state: started ? 'started' : 'admitted' }
     })
 
-function asJson({ at, task, attempts, waitsFor, repository, next }: Shown) {
+function asJson({ at, task, attempts, waitsFor, waits, repository, next }: Shown) {
   const { text, acceptance, budgetNanoUsd, ref, plan, candidate, gates, round, feedback, evidence, approval, report } =
     task
   return {
@@ -121,6 +125,7 @@ function asJson({ at, task, attempts, waitsFor, repository, next }: Shown) {
       costNanoUsd: row.cost_nano_usd,
     })),
     waitsFor,
+    waits,
     next,
   }
 }
@@ -137,7 +142,7 @@ function asText(context: Context, shown: Shown): string {
       `${task.size} ${task.kind}, lane ${task.lane}${task.override ? ' (before everything else)' : ''}, in ${repository}, ${shown.at === null ? '' : `as it was ${clockTime(shown.at)}, `}added ${age(now - task.addedAt)} ${shown.at === null ? 'ago' : 'before'}${task.tags.length > 0 ? `, tags ${task.tags.join(', ')}` : ''}`,
     ),
     '',
-    `${stateOf(task)}: ${wrap(situation(task, blocked), columns - stateOf(task).length - 2).replaceAll('\n', '\n  ')}`,
+    `${stateOf(task)}: ${wrap(situation(task, blocked, shown.waits), columns - stateOf(task).length - 2).replaceAll('\n', '\n  ')}`,
     ...(isOver(task)
       ? []
       : [

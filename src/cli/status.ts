@@ -9,6 +9,7 @@ import { briefTask, situation } from './describe.ts'
 import { plural } from '../core/quantity.ts'
 import { age, clean, clip, money } from './format.ts'
 import { findDaemon, type Presence } from './presence.ts'
+import { readStuck } from './waiting.ts'
 
 export type Overview = {
   daemon: Presence | null
@@ -17,6 +18,7 @@ export type Overview = {
   awaiting: Task[]
   escalated: Task[]
   held: Task[]
+  stuck: { task: Task; why: string }[]
   repositories: { name: string; path: string; base: string }[]
   today: { spentNanoUsd: number; heldNanoUsd: number; limitNanoUsd: number | null }
 }
@@ -24,7 +26,7 @@ export type Overview = {
 export const status: Act = (context) =>
   withDatabase(context, async (database) => {
     const overview = await database.read((reader) => readOverview(reader, context.world.clock.now()))
-    const { running, awaiting, escalated, held, ...rest } = overview
+    const { running, awaiting, escalated, held, stuck, ...rest } = overview
     const asJson = {
       up: overview.daemon !== null,
       ...rest,
@@ -32,6 +34,7 @@ export const status: Act = (context) =>
       awaitingApproval: awaiting.map(briefTask),
       escalated: escalated.map(briefTask),
       held: held.map(briefTask),
+      stuck: stuck.map(({ task, why }) => ({ ...briefTask(task), waits: why })),
     }
     return answer(context, asJson, overviewText(context, overview, 10))
   })
@@ -48,6 +51,7 @@ export async function readOverview(reader: Reader, now: number): Promise<Overvie
     awaiting: inState('awaiting-approval'),
     escalated: inState('escalated'),
     held: await heldTasks(reader, 1000),
+    stuck: await readStuck(reader, now),
     repositories: (await listRepos(reader)).map(({ name, path, base }) => ({ name, path, base })),
     today: { spentNanoUsd: today?.spent ?? 0, heldNanoUsd: today?.held ?? 0, limitNanoUsd: today?.limit ?? null },
   }
@@ -83,6 +87,12 @@ export function overviewText(context: Context, overview: Overview, most: number)
       overview.escalated,
       most,
       situation,
+    ),
+    ...group(
+      'Ready and not started: tri-agent doctor',
+      overview.stuck.map(({ task }) => task),
+      most,
+      (task) => overview.stuck.find((each) => each.task === task)!.why,
     ),
     ...group('Held: tri-agent release TASK', overview.held, most, situation),
   ]

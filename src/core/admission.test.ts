@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { seededRandom } from '../../sim/world.ts'
-import { admit, type Snapshot } from './admission.ts'
+import { admit, whyWaiting, type Snapshot } from './admission.ts'
 import type { TaskAdded, TaskEvent } from './event.ts'
 import { added, foldTask, move, snapshot, startLife } from './fixture.ts'
 import { wantedSteps } from './flow.ts'
@@ -255,4 +255,35 @@ test('in every life, what is let in is wanted, by a task that may start, and wit
     }),
     { seed: 2026, numRuns: 60 },
   )
+})
+
+test('what is ready and does not start though all slots are free has a reason, and only that', () => {
+  const families = snapshot([]).families.filter(({ family }) => ['openai', 'anthropic', 'google'].includes(family))
+  const tasks = [
+    task('task_1'),
+    task('task_2', { tags: ['family:google'] }),
+    task('task_3', { step: 'plan', kind: 'architect' }),
+    task('task_4', { step: 'verify' }),
+    underReview('task_5'),
+  ]
+  fc.assert(
+    fc.property(
+      fc.constantFrom(...tasks),
+      fc.subarray(families),
+      fc.constantFrom(null, 'less than 2 GB of disk left'),
+      fc.constantFrom(0, 5),
+      (one, usable, closed, spentNanoUsd) => {
+        const world = { ...snapshot([one]), families: usable, closed, leftNanoUsd: 5 - spentNanoUsd }
+        const now = { closed, families: usable.map(({ family }) => family), dayNanoUsd: 5, spentNanoUsd }
+        assert.equal(whyWaiting(one, now) === null, admit(world).length > 0)
+      },
+    ),
+  )
+  const now = { closed: null, families: ['openai'], dayNanoUsd: 5, spentNanoUsd: 0 }
+  assert.equal(whyWaiting(tasks[1]!, now), "the task's tag asks for google, which is not usable")
+  assert.equal(whyWaiting(tasks[4]!, now), 'review by anthropic, which is not usable')
+  assert.equal(whyWaiting(tasks[4]!, { ...now, families: ['google'] }), null, 'one of its reviewers can start')
+  assert.equal(whyWaiting(tasks[0]!, { ...now, spentNanoUsd: 5 }), "today's budget is spent")
+  assert.equal(whyWaiting(tasks[0]!, { ...now, closed: 'no disk' }), 'nothing new starts: no disk')
+  assert.equal(whyWaiting({ ...tasks[1]!, held: 'by Ada' }, now), null)
 })

@@ -78,6 +78,24 @@ export function demandOf(task: Task): string | null {
   return words.join(', ')
 }
 
+/** What keeps tasks from starting, slots aside: the daemon writes it down, so that whoever wonders need not ask it. */
+export type Circumstances = { closed: string | null; families: readonly Family[]; dayNanoUsd: number }
+
+/** Why a task that is ready does not start, slots aside; null where nothing is in its way. `spentNanoUsd`: spent and held today. */
+export function whyWaiting(task: Task, now: Circumstances & { spentNanoUsd: number }): string | null {
+  const asked = wantedSteps(task)
+  if (asked.length === 0 || task.running.length > 0 || task.held !== null) return null
+  if (now.closed !== null) return `nothing new starts: ${now.closed}`
+  const whys = asked.map(({ step, role, family }) => {
+    if (role === 'gate') return null
+    if (now.spentNanoUsd >= now.dayNanoUsd) return "today's budget is spent"
+    if (family !== null) return now.families.includes(family) ? null : `${step} by ${family}, which is not usable`
+    const routed = route(task, role, now.families)
+    return routed.family === null ? routed.why : null
+  })
+  return whys.includes(null) ? null : whys[0]!
+}
+
 const mayStart = (task: Task, snapshot: Snapshot): boolean =>
   !isOver(task) &&
   task.held === null &&

@@ -3,9 +3,10 @@
  * nothing of the queue, so that an override, a pause or a cancel acts at the next pass.
  */
 import type { Event } from '../core/event.ts'
-import { admit, type Admission, type Snapshot } from '../core/admission.ts'
+import { admit, type Admission, type Circumstances, type Snapshot } from '../core/admission.ts'
 import { roles, type Role, type Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'
+import { keepCircumstances } from '../store/lease.ts'
 import { append } from '../store/log.ts'
 import { headOfQueue } from '../store/queue.ts'
 import { attemptsOfOver, childrenOf, finishedSplits, tasksAround } from '../store/task.ts'
@@ -14,17 +15,30 @@ import type { Daemon } from './daemon.ts'
 /** One pass: joins finished splits, ends what was cancelled, admits what may start. */
 export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
   const { world, database } = daemon
+  let told = ''
   return async (): Promise<void> => {
     await database.write(async (tx) => {
       const joined = await joinSplits(daemon, tx)
       const tasks = await tasksAround(tx, await headOfQueue(tx, look(daemon)))
       const snapshot = await daemon.snapshot(tx, tasks, idleMs(world.clock.mono(), tasks, idleSince))
+      const circumstances = circumstancesOf(daemon, snapshot)
+      const said = JSON.stringify(circumstances)
+      if (said !== told) {
+        await keepCircumstances(tx, circumstances)
+        tx.afterCommit(() => (told = said))
+      }
       for (const admission of admit(snapshot)) await admitOne(daemon, tx, admission, snapshot)
       if (joined > 0) tx.afterCommit(() => daemon.wake())
     })
     await endCancelled(daemon)
   }
 }
+
+const circumstancesOf = ({ settings }: Daemon, { closed, families }: Snapshot): Circumstances => ({
+  closed,
+  families: families.map(({ family }) => family),
+  dayNanoUsd: settings.money.dayNanoUsd,
+})
 
 /** No more of one demand can start than there are slots. */
 const look = ({ world, settings }: Daemon) => ({

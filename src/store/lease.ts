@@ -2,6 +2,7 @@
  * What is true only while a daemon lives: its own row, leases, the process table, cached gate results. None of it is a projection.
  * Every write of a worker goes through `holds` or `releaseLease` in its own transaction: the fence.
  */
+import type { Circumstances } from '../core/admission.ts'
 import type { GateReport } from '../core/gate.ts'
 import type { Reader, Tx } from './database.ts'
 
@@ -15,11 +16,24 @@ export const daemonRow = (reader: Reader): Promise<DaemonRow | undefined> =>
 export async function takeEpoch(tx: Tx, daemon: Omit<DaemonRow, 'epoch'>): Promise<number> {
   const row = await tx.get<{ epoch: number }>(
     `insert into daemon (one, epoch, pid, boot_id, start_time, started_at) values (1, 1, :pid, :boot_id, :start_time, :started_at)
-     on conflict (one) do update set epoch = epoch + 1, pid = :pid, boot_id = :boot_id, start_time = :start_time, started_at = :started_at
+     on conflict (one) do update set epoch = epoch + 1, pid = :pid, boot_id = :boot_id, start_time = :start_time, started_at = :started_at,
+       circumstances = null
      returning epoch`,
     daemon,
   )
   return row!.epoch
+}
+
+/** Writes down what keeps tasks from starting. */
+export const keepCircumstances = (tx: Tx, circumstances: Circumstances): Promise<{ changes: number }> =>
+  tx.run('update daemon set circumstances = :circumstances where one = 1', {
+    circumstances: JSON.stringify(circumstances),
+  })
+
+/** What the daemon last wrote down of that; null before it looked. */
+export async function readCircumstances(reader: Reader): Promise<Circumstances | null> {
+  const row = await reader.get<{ circumstances: string | null }>('select circumstances from daemon where one = 1')
+  return row?.circumstances ? (JSON.parse(row.circumstances) as Circumstances) : null
 }
 
 export type Lease = { attempt: string; task: string; token: number; epoch: number }
