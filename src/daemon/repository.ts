@@ -83,6 +83,13 @@ export function repositoryReader(ports: {
   env: Readonly<Record<string, string | undefined>>
 }) {
   const known = new Map<string, Omit<RepoContext, 'repo' | 'isTrusted'>>()
+  const ancestry = new Map<string, boolean>() // of two commits it never changes
+  const isIn = async (stores: RepoStores, older: Sha, newer: Sha): Promise<boolean> => {
+    const key = `${older} ${newer}`
+    const found = ancestry.get(key) ?? (await ports.git.isAncestor(stores, older, newer))
+    ancestry.set(key, found)
+    return found
+  }
   const asked = registryAsker(ports.world, ports.env)
   return async (row: RepoRow): Promise<RepoContext | Refusal> => {
     const { git, settings } = ports
@@ -92,7 +99,7 @@ export function repositoryReader(ports: {
     if (isRefusal(tips)) return tips
     // Where the base has all that landed, it is the newer of the two: a person merged and went on.
     const { base, target: landed } = tips
-    const goesOn = landed !== null && landed !== base && !(await git.isAncestor(stores, landed, base))
+    const goesOn = landed !== null && landed !== base && !(await isIn(stores, landed, base))
     const repo = {
       id: row.id,
       name: row.name,

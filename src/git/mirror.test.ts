@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { chmod, chown, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { isRefusal } from '../core/refusal.ts'
-import { makeScratch, refreshed, type Scratch } from './fixture.ts'
+import { realWorld } from '../host/world.ts'
+import { makeScratch, refreshed, searchPath, type Scratch } from './fixture.ts'
+import { createGit } from './subprocess.ts'
 
 const target = 'tri-agent/landing'
 
@@ -25,6 +27,49 @@ test('the mirror follows base and target, also when they are moved by force', as
   assert.deepEqual(await git.refresh(stores, 'main', target), { base: third, target: null })
   assert.equal(await git.readFile(stores, second, 'more.txt'), 'more\n', 'a task may still stand on the old base')
   assert.deepEqual(await git.refresh(stores, 'main', target), { base: third, target: null })
+})
+
+test('branches that stand still are asked for and nothing else; a store or a repository that was put in the place of the old one is seen', async () => {
+  await using scratch = await makeScratch()
+  const { stores } = scratch
+  const world = realWorld()
+  const asked: string[] = []
+  const spawn: typeof world.spawn = (spec) => {
+    asked.push(spec.args.find((each) => /^[a-z-]+$/.test(each) && each !== '-c') ?? '')
+    return world.spawn(spec)
+  }
+  const git = createGit({ ...world, spawn }, { path: searchPath })
+  const first = await scratch.type(stores.source, ['rev-parse', 'main'])
+  const refresh = async () => {
+    asked.length = 0
+    return git.refresh(stores, 'main', target)
+  }
+  await refresh()
+  assert.deepEqual(await refresh(), { base: first, target: null })
+  assert.deepEqual(asked.toSorted(), ['for-each-ref', 'rev-parse'])
+  const base = await scratch.commit(stores.source, { 'moved.txt': 'moved\n' })
+  assert.deepEqual(await refresh(), { base, target: null })
+  assert.equal(await git.readFile(stores, base, 'moved.txt'), 'moved\n')
+  await rm(stores.mirror, { recursive: true })
+  assert.deepEqual(await refresh(), { base, target: null })
+  assert.equal(
+    await git.readFile(stores, base, 'readme.md'),
+    await scratch.type(stores.source, ['show', `${base}:readme.md`]).then((text) => `${text}\n`),
+  )
+  await rename(stores.source, `${stores.source}-old`)
+  await mkdir(stores.source)
+  await scratch.type(stores.source, ['init', '-q', '--bare', '-b', 'main', '.'])
+  const empty = await refresh()
+  assert.equal(isRefusal(empty) && empty.refused, 'no-base')
+  await rm(stores.source, { recursive: true })
+  await mkdir(stores.source)
+  await writeFile(join(stores.source, '.git'), `gitdir: ${stores.source}-old/.git\n`)
+  const second = await scratch.commit(`${stores.source}-old`, { 'more.txt': 'more\n' })
+  assert.deepEqual(await refresh(), { base: second, target: null })
+  await using another = await makeScratch()
+  const third = await another.commit(another.stores.source, { 'other.txt': 'other\n' })
+  await writeFile(join(stores.source, '.git'), `gitdir: ${another.stores.source}/.git\n`)
+  assert.deepEqual(await refresh(), { base: third, target: null })
 })
 
 test('many may make the stores at once, and bring the same tips', async () => {

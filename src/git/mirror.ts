@@ -11,10 +11,15 @@ import type { World } from '../host/world.ts'
 import type { Command } from './command.ts'
 import type { RepoStores, Sha } from './git.ts'
 import { filterKnown, openSource, readRefs, type Source } from './source.ts'
-import { ensureStore, type Place, quarantinePlace, tidyStore } from './store.ts'
+import { ensureStore, isStore, type Place, quarantinePlace, tidyStore } from './store.ts'
 
 const baseRef = 'refs/tri-agent/base'
 const targetRef = 'refs/tri-agent/target'
+
+type Tips = { base: Sha; target: Sha | null }
+
+/** What the last refresh of some stores found: where the branches are and stood. Whoever asks again soon is answered without a look at the mirror. */
+export type Seen = Map<string, Tips & { gitDir: string }>
 
 /**
  * Makes the stores and brings base and target up to date. Refuses `not-a-repository`, `shallow`, `no-base`, `partial`.
@@ -23,25 +28,49 @@ const targetRef = 'refs/tri-agent/target'
 export async function refreshMirror(
   world: World,
   command: Command,
+  seen: Seen,
   stores: RepoStores,
   base: string,
   target: string,
-): Promise<{ base: Sha; target: Sha | null } | Refusal> {
-  const source = await openSource(command, stores.source)
-  if (isRefusal(source)) return source
+): Promise<Tips | Refusal> {
   const wanted = [`refs/heads/${base}`, `refs/heads/${target}`]
-  const [baseTip = null, targetTip = null] = await readRefs(command, source.gitDir, wanted)
+  const key = JSON.stringify([stores, wanted])
+  const last = seen.get(key)
+  const [source, early] = await Promise.all([
+    openSource(command, stores.source),
+    last ? readRefs(command, last.gitDir, wanted).catch(() => null) : null, // the folder may be another repository by now
+  ])
+  if (isRefusal(source)) return source
+  const isThere = early !== null && source.gitDir === last?.gitDir
+  const [baseTip = null, targetTip = null] = isThere ? early : await readRefs(command, source.gitDir, wanted)
   if (baseTip === null) return await refuseBase(command, source, base)
-  await ensureStore(command, stores.mirror, source.format)
-  await ensureStore(command, stores.quarantine, source.format)
-  const [oldBase = null, oldTarget = null] = await readRefs(command, stores.mirror, [baseRef, targetRef])
-  const refused = await bringIn(command, stores, source, present([baseTip, targetTip]), present([oldBase, oldTarget]))
-  if (refused !== null) return refused
-  if (oldBase !== baseTip) await point(command, stores.mirror, baseRef, baseTip)
-  if (oldTarget !== targetTip) await point(command, stores.mirror, targetRef, targetTip)
+  const stands = isThere && baseTip === last.base && targetTip === last.target
+  if (!(stands && (await isStore(stores.mirror)) && (await isStore(stores.quarantine)))) {
+    const refused = await follow(command, stores, source, { base: baseTip, target: targetTip })
+    if (refused !== null) return refused
+    seen.set(key, { gitDir: source.gitDir, base: baseTip, target: targetTip })
+  }
   await tidyStore(world, command, { gitDir: stores.mirror })
   await tidyStore(world, command, quarantinePlace(stores))
   return { base: baseTip, target: targetTip }
+}
+
+/** Brings the mirror to where the source's branches stand. */
+async function follow(command: Command, stores: RepoStores, source: Source, tips: Tips): Promise<Refusal | null> {
+  await ensureStore(command, stores.mirror, source.format)
+  await ensureStore(command, stores.quarantine, source.format)
+  const [oldBase = null, oldTarget = null] = await readRefs(command, stores.mirror, [baseRef, targetRef])
+  const refused = await bringIn(
+    command,
+    stores,
+    source,
+    present([tips.base, tips.target]),
+    present([oldBase, oldTarget]),
+  )
+  if (refused !== null) return refused
+  if (oldBase !== tips.base) await point(command, stores.mirror, baseRef, tips.base)
+  if (oldTarget !== tips.target) await point(command, stores.mirror, targetRef, tips.target)
+  return null
 }
 
 const present = (tips: (Sha | null)[]): Sha[] => tips.filter((tip) => tip !== null)

@@ -32,7 +32,7 @@ export const quarantinePlace = (stores: RepoStores): Place => ({
 
 /** Makes a bare store unless it is there. It appears whole, because others may be making it at the same time: the first one counts. */
 export async function ensureStore(command: Command, gitDir: string, format: string): Promise<void> {
-  if (await exists(gitDir)) return
+  if (await isStore(gitDir)) return
   await mkdir(dirname(gitDir), { recursive: true })
   const made = await mkdtemp(`${gitDir}.new-`)
   try {
@@ -89,7 +89,8 @@ async function takeLock(world: World, lock: string): Promise<boolean> {
   return false
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Is it there? It appears whole. */
+export async function isStore(path: string): Promise<boolean> {
   return await access(path).then(
     () => true,
     () => false,

@@ -8,7 +8,7 @@ import { isInHistory, listPaths, readFileAt, readHistory, readTree } from './his
 import { type IntakeLimits, takeIn } from './intake.ts'
 import { landCommit, writeCommit } from './landing.ts'
 import { mergeTrees } from './merge.ts'
-import { refreshMirror } from './mirror.ts'
+import { refreshMirror, type Seen } from './mirror.ts'
 import { bringReference } from './reference.ts'
 import { objectFolders } from './store.ts'
 
@@ -20,12 +20,13 @@ const defaultLimits: IntakeLimits = {
   contentBytes: 256 * 1024 * 1024,
 }
 
-/** Git 2.38 or newer, found on `options.path`. Holds no state: any number may act on the same stores, also from several processes. */
+/** Git 2.38 or newer, found on `options.path`. Holds nothing but what its last looks found: any number may act on the same stores, also from several processes. */
 export function createGit(world: World, options: GitOptions): Git {
   const command = createCommand(world, options)
+  const seen: Seen = new Map()
   const limits = { ...defaultLimits, ...options.limits }
   return {
-    refresh: (stores, base, target) => refreshMirror(world, command, stores, base, target),
+    refresh: (stores, base, target) => refreshMirror(world, command, seen, stores, base, target),
     readFile: (stores, commit, path) => readFileAt(command, stores, commit, path),
     listFiles: (stores, treeish) => listPaths(command, stores, treeish),
     treeOf: (stores, commit) => readTree(command, stores, commit),
