@@ -38,10 +38,32 @@ test('no attribute, NUL byte or rename hides a change from a reviewer; what is n
     assert.ok(diff.includes(`\n${line}\n`), line)
   }
   assert.equal(diff.match(/^-export const same = 1$/gm)?.length, 30, 'a rename is shown as what went and what came')
-  assert.match(diff, /\n\+\+\+ b\/picture\.png\nBinary content, not shown: \d+ bytes of difference\ndiff --git /)
+  assert.match(
+    diff,
+    /\n\+\+\+ b\/picture\.png\nContent not shown, \d+ bytes that are mostly not text: look at the file itself\ndiff --git /,
+  )
   assert.ok(!diff.includes('Binary files'))
   const plain = await type(stores.source, ['diff', base, head])
   assert.ok(!plain.includes('stolen') && plain.includes('rename from old.ts'), 'the control: plain git hides both')
+})
+
+test('what cannot be seen is spelled out, and control characters do not make code unseen', async () => {
+  await using scratch = await makeScratch()
+  const { git, stores } = scratch
+  const { base } = await refreshed(scratch)
+  const head = await scratch.commit(stores.source, {
+    'a.ts': 'if (level !== "user\u202e \u2066// admin\u2069 \u2066") {\r\n',
+    'b.ts': 'const is\u200bAdmin = 1\u00a0// caf\u00e9 \u{e0041}\u{1f600}\n',
+    'c.ts': `evil() /* ${'\u0001\u001b\r'.repeat(40)} */\n`,
+  })
+  await refreshed(scratch)
+  const diff = await git.diff(stores, base, head)
+  for (const line of [
+    '+if (level !== "user<U+202E> <U+2066>// admin<U+2069> <U+2066>") {\r',
+    '+const is<U+200B>Admin = 1\u00a0// caf\u00e9 <U+E0041>\u{1f600}',
+    `+evil() /* ${'<U+0001><U+001B><U+000D>'.repeat(40)} */`,
+  ])
+    assert.ok(diff.includes(`\n${line}\n`), line)
 })
 
 test('equal trees have an empty diff', async () => {

@@ -1,6 +1,7 @@
 /**
  * The diff a reviewer reads. It cannot be made to hide a file: attributes, textconv, external programs and rename guessing are off, and a
  * NUL byte in a source file does not make it "binary" (`-a`). Only content that is mostly not text is left out, and then named with its size.
+ * Characters that cannot be seen, or that change the order in which others are, are spelled out: `<U+202E>`.
  */
 import { listEntries, showPath } from './change.ts'
 import type { Command } from './command.ts'
@@ -47,19 +48,22 @@ function splitSections(diff: Buffer): Buffer[] {
 
 function showSection(section: Buffer): string {
   const hunks = section.indexOf('\n@@ ')
-  if (hunks < 0 || isText(section.subarray(hunks))) return section.toString('utf8')
-  const head = section.subarray(0, hunks + 1).toString('utf8')
-  return `${head}Binary content, not shown: ${section.length - hunks - 1} bytes of difference\n`
+  if (hunks < 0 || isText(section.subarray(hunks))) return spellOut(section.toString('utf8'))
+  const head = spellOut(section.subarray(0, hunks + 1).toString('utf8'))
+  return `${head}Content not shown, ${section.length - hunks - 1} bytes that are mostly not text: look at the file itself\n`
 }
+
+/** Everything but tabs and ends of lines that leaves no mark of its own. */
+const unseen = /(?![\t\n]|\r\n)[\p{Cc}\p{Bidi_Control}\p{Default_Ignorable_Code_Point}]/gu
+
+const spellOut = (text: string): string =>
+  text.replaceAll(unseen, (char) => `<U+${char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}>`)
 
 const mostForeign = 0.05
 
 /** Text is what has at most one strange byte in twenty: a few NULs in a source file do not hide it. */
 function isText(bytes: Buffer): boolean {
-  let strange = 0
-  for (const byte of bytes)
-    if (byte < 32 && byte !== 9 && byte !== 10 && byte !== 12 && byte !== 13 && byte !== 27) strange += 1
-  if (strange > bytes.length * mostForeign) return false
+  const nuls = bytes.reduce((sum, byte) => sum + Number(byte === 0), 0)
   const broken = bytes.toString('utf8').match(/\ufffd/g)?.length ?? 0
-  return broken <= bytes.length * mostForeign
+  return nuls + broken <= bytes.length * mostForeign
 }
