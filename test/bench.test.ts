@@ -21,7 +21,7 @@ test('bench --help lists every bench there is, and nothing is measured', async (
   const { code, stdout } = await bench('--help')
   assert.equal(code, 0)
   const listed = [...stdout.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => `${name}.ts`)
-  const shared = ['main.ts', 'measure.ts', 'rig.ts']
+  const shared = ['main.ts', 'measure.ts', 'rig.ts', 'queue-peer.ts', 'queue-peer.mjs']
   const files = readdirSync(join(root, 'bench')).filter((name) => !shared.includes(name))
   assert.deepEqual(listed.toSorted(), files.toSorted())
 })

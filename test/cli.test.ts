@@ -5,6 +5,7 @@ import { chmod, mkdir, rename, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { verbs } from '../src/cli/verb.ts'
+import { judgeVersion } from '../src/agent/version.ts'
 import { bundle, person, type Typed } from './cli-rig.ts'
 import { tell, untilApproval } from './cli-story.ts'
 
@@ -126,7 +127,10 @@ async function pathWith(home: string, clients: readonly ('claude' | 'codex' | 'g
     const [name, program] = packages[client]
     const folder = join(home, '.npm-global/lib/node_modules', name)
     await mkdir(dirname(join(folder, program)), { recursive: true })
-    await writeFile(join(folder, 'package.json'), JSON.stringify({ name, version: '2.1.0' }))
+    await writeFile(
+      join(folder, 'package.json'),
+      JSON.stringify({ name, version: judgeVersion(client, '0.0.0').tested }),
+    )
     await writeFile(join(folder, program), '')
     await chmod(join(folder, program), 0o755)
     await symlink(join(folder, program), join(bin, client))
@@ -151,7 +155,7 @@ Found:
   test       npm run test
   tools      node, npm
   space      SIZE a clone, SIZE for 4 at once; SIZE are free
-  anthropic  claude 2.1.0; key env ANTHROPIC_API_KEY, claude-opus-5-5
+  anthropic  claude ${judgeVersion('claude', '0.0.0').tested}; key env ANTHROPIC_API_KEY, claude-opus-5-5
   openai     ! codex is missing: npm install --global @openai/codex; key env OPENAI_API_KEY, gpt-6-sol
   google     ! gemini is missing: npm install --global @google/gemini-cli; ! no key: tri-agent keys set google
 Review: with one usable family nobody else can review: a person approves each change, and the blind review beside it never counts.

@@ -214,7 +214,7 @@ test('three racing landers lose no work', { timeout: 60_000 }, async () => {
   const start = await scratch.commit(stores.source, { 'book.txt': words(-1) })
   await refreshed(scratch)
   const queue: Sha[] = []
-  for (let edit = 1; edit < 60; edit += 5) {
+  for (let edit = 1; edit < 60; edit += 8) {
     const book = await type(stores.quarantine, ['hash-object', '-w', '--stdin'], words(edit))
     const tree = await type(stores.quarantine, ['mktree'], `100644 blob ${book}\tbook.txt\n`)
     queue.push(await git.commitTree(stores, { tree, parent: start, message: `edit ${edit}`, at: 0 }))

@@ -192,10 +192,10 @@ difference(
   'daemons that were forked twice, wiped their environment and closed their pipes are gone after kill',
   async (sandbox) => {
     const token = world.id('evil')
-    const evil = `(setsid env -i sh -c 'exec >&- 2>&- <&-; trap "" TERM; while :; do sleep 1; done' ${token} &)`
+    const evil = `(setsid env -i sh -c 'exec >&- 2>&- <&-; trap "" TERM; exec sh -c "while :; do sleep 1; done" "$0-became"' ${token} &)`
     const contained = await sandbox.start(shell(await freshArea(folder), `${evil}; echo ready; sleep 300`, token))
     await hear(contained, 'ready')
-    while (carrying(token).length < 2) await world.timer.sleep(5) // until the daemon has become what it is
+    while (carrying(`${token}-became`).length === 0) await world.timer.sleep(5) // until the daemon has become what it is
     await contained.kill()
     const left = carrying(token)
     left.forEach(killProcess)
