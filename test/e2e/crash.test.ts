@@ -136,7 +136,10 @@ test('down in the middle of work ends it; up takes it up again', async () => {
 test('one daemon for one state: a second is refused; it answers for its health, and nobody else can read it', async () => {
   await using shop = await rig({ rules: [writing('Sell coffee'), approving] })
   const { port } = await shop.up()
-  const second = await shop.type('up', '--trust')
+  const agreed = await shop.type('up', '--trust')
+  assert.equal(agreed.code, 0, 'a word given beside a daemon at work is not a second daemon')
+  assert.match(agreed.stdout, new RegExp(`The daemon \\(pid ${process.pid}\\) goes on with it`))
+  const second = await shop.type('up')
   assert.equal(second.code, 1)
   assert.match(second.stderr, new RegExp(`a daemon is up already \\(pid ${process.pid}\\)`))
   const ask = async (path: string) => {
