@@ -180,6 +180,7 @@ async function forward(
     virtualKey: key,
     realKey,
     bytes: asked.body.length,
+    context: state.admission?.hold?.price.context ?? null,
   })
   const outgoing: Outgoing = { method: asked.method, url: asked.url, headers, body: asked.body }
   const reply = await ask(wiring, outgoing, (request) => (state.request = request))

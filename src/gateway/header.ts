@@ -45,10 +45,13 @@ export function presentedKey(request: IncomingMessage): string | null {
   return keys.size === 1 && authorization.length === bearer.length ? [...keys][0]! : null
 }
 
-/** Headers for the provider: the client's, without hop-by-hop, credentials, or anything in which its key stands, plus the real key. */
+/**
+ * Headers for the provider: the client's, without hop-by-hop, credentials, or anything in which its key stands, plus the real key. `context` is the
+ * window that was held for.
+ */
 export function requestHeaders(
   headers: IncomingHttpHeaders,
-  options: { dialect: Dialect; virtualKey: string; realKey: string; bytes: number },
+  options: { dialect: Dialect; virtualKey: string; realKey: string; bytes: number; context: number | null },
 ): OutgoingHttpHeaders {
   const named = listed(headers.connection)
   const kept: OutgoingHttpHeaders = {}
@@ -57,9 +60,23 @@ export function requestHeaders(
     if (name.startsWith('x-forwarded-') || String(value).includes(options.virtualKey)) continue
     kept[name] = value
   }
+  const { 'anthropic-beta': betas } = kept
+  if (typeof betas === 'string') {
+    kept['anthropic-beta'] = withinWindow(betas, options.context)
+    if (kept['anthropic-beta'] === '') delete kept['anthropic-beta']
+  }
   kept['accept-encoding'] = 'identity' // a compressed answer cannot be metered
   if (options.bytes > 0) kept['content-length'] = options.bytes
   return { ...kept, ...credentialFor(options.dialect, options.realKey) }
+}
+
+/** The least window that this beta opens: what was held for a model with a smaller one would not pay for it. */
+const wideWindow = 1_000_000
+
+function withinWindow(betas: string, context: number | null): string {
+  if (context === null || context >= wideWindow || !betas.includes('context-1m')) return betas
+  const names = betas.split(',').map((name) => name.trim())
+  return names.filter((name) => !name.startsWith('context-1m')).join(',')
 }
 
 const credentialFor = (dialect: Dialect, key: string): OutgoingHttpHeaders =>

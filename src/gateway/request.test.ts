@@ -3,6 +3,7 @@ import test from 'node:test'
 import fc from 'fast-check'
 import { addedBytes, boundInput, type Anchor } from './estimate.ts'
 import { askIn, dialects } from './canned.ts'
+import { requestHeaders } from './header.ts'
 import { readRequest } from './request.ts'
 import { routeOf, upstreamUrl, type Dialect } from './route.ts'
 import { elementsOf, membersOf, setMember, splice } from './splice.ts'
@@ -87,6 +88,9 @@ test('what could hide a second meaning or a dearer price is refused', () => {
       { input: [{ type: 'additional_tools', tools: [{ type: 'namespace', tools: [{ type: 'mcp' }] }] }] },
     ],
     ['openai-responses', { tools: [{ type: 'namespace', name: 'n', tools: [{ type: 'code_interpreter' }] }] }],
+    ['openai-responses', { input: [{ type: 'item_reference', id: 'msg_1' }] }],
+    ['openai-responses', { input: [{ id: 'msg_1' }] }],
+    ['openai-responses', { input: [{ id: 'msg_1', type: null }] }],
     ['openai-responses', { max_output_tokens: -1 }],
     ['anthropic-messages', { max_tokens: 1e99 }],
     ['anthropic-messages', { inference_geo: 'us' }],
@@ -178,4 +182,18 @@ test('the bytes added to a body are never undercounted', () => {
       assert.ok(added <= Buffer.byteLength(fresh) && added >= next.length - before.length && added >= 0)
     }),
   )
+})
+
+test('a window wider than the one that was held for is not asked for', () => {
+  const beta = 'context-1m-2025-08-07'
+  const asked = (context: number | null, value: string) => {
+    const options = { dialect: 'anthropic-messages', virtualKey: 'vk', realKey: 'k', bytes: 0, context } as const
+    const { 'x-api-key': _, 'accept-encoding': __, ...rest } = requestHeaders({ 'anthropic-beta': value }, options)
+    return rest
+  }
+  assert.deepEqual(asked(200_000, `a, ${beta},b`), { 'anthropic-beta': 'a,b' })
+  assert.deepEqual(asked(200_000, beta), {})
+  assert.deepEqual(asked(1_000_000, `a, ${beta},b`), { 'anthropic-beta': `a, ${beta},b` })
+  assert.deepEqual(asked(null, beta), { 'anthropic-beta': beta })
+  assert.deepEqual(asked(200_000, 'a, b'), { 'anthropic-beta': 'a, b' })
 })

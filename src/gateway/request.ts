@@ -34,7 +34,9 @@ export function readRequest(route: Route, raw: Buffer): Asked | Refusal {
   const members = membersOf(raw)
   const config = route.dialect === 'gemini' ? members?.get('generationConfig') : undefined
   if (!members || (config && !membersOf(raw, config))) return refuse('body-unfit', 'a field stands twice in the body')
-  const denied = deniedField(route.dialect, json) ?? (route.dialect === 'openai-responses' ? hiddenTool(json) : null)
+  const denied =
+    deniedField(route.dialect, json) ??
+    (route.dialect === 'openai-responses' ? (hiddenTool(json) ?? storedItem(json)) : null)
   if (denied) return refuse('field-denied', `${denied} is not allowed here`)
   const content = scanContent(json)
   if ('refused' in content) return content
@@ -208,6 +210,16 @@ function hiddenTool(json: Json): string | null {
     for (const each of listed(tool['tools'])) waiting.push(each)
   }
   return null
+}
+
+/** An item that only names what the provider has stored: its tokens would be in no body. */
+function storedItem(json: Json): string | null {
+  const items = Array.isArray(json['input']) ? (json['input'] as unknown[]) : []
+  const isStored = (item: unknown) => {
+    const { type, role } = object(item) ?? {}
+    return type === 'item_reference' || (type == null && role == null)
+  }
+  return items.some(isStored) ? 'item_reference' : null
 }
 
 const nameOf = (tool: Json | undefined): string =>

@@ -245,7 +245,7 @@ const full = (account: { scope: string; room: number }, wanted: number): Refusal
   refuse(
     'over-budget',
     `the budget of ${account.scope} has ${dollars(account.room)} left and this request must hold ${dollars(wanted)}`,
-    'tri-agent budget raise',
+    'raise money.task or money.day in your settings',
   )
 
 /** What a scope may spend, has spent and holds (nano-dollars); undefined when nothing ever drew on it. */
