@@ -131,5 +131,6 @@ function wishOf(repo: RepoRow, said: Said, file: TaskFile | null): Wish | Refusa
     acceptance: [...(file?.acceptance ?? []), ...said.texts('accept')],
     budgetNanoUsd,
     ref: said.text('ref') ?? null,
+    path: said.text('path') ?? file?.path ?? null,
   }
 }

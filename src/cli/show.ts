@@ -97,6 +97,7 @@ function asJson({ at, task, attempts, waitsFor, waits, repository, next }: Shown
       acceptance,
       budgetNanoUsd,
       ref,
+      path: task.path ?? null,
       plan,
       candidate,
       gates,
@@ -139,7 +140,7 @@ function asText(context: Context, shown: Shown): string {
   const heading = [
     `${task.id}  ${clean(task.title)}`,
     body(
-      `${task.size} ${task.kind}, lane ${task.lane}${task.override ? ' (before everything else)' : ''}, in ${repository}, ${shown.at === null ? '' : `as it was ${clockTime(shown.at)}, `}added ${age(now - task.addedAt)} ${shown.at === null ? 'ago' : 'before'}${task.tags.length > 0 ? `, tags ${task.tags.join(', ')}` : ''}`,
+      `${task.size} ${task.kind}, lane ${task.lane}${task.override ? ' (before everything else)' : ''}, in ${repository}${task.path === undefined ? '' : `, path ${task.path}`}, ${shown.at === null ? '' : `as it was ${clockTime(shown.at)}, `}added ${age(now - task.addedAt)} ${shown.at === null ? 'ago' : 'before'}${task.tags.length > 0 ? `, tags ${task.tags.join(', ')}` : ''}`,
     ),
     '',
     `${stateOf(task)}: ${wrap(situation(task, blocked, shown.waits), columns - stateOf(task).length - 2).replaceAll('\n', '\n  ')}`,

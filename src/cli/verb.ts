@@ -109,6 +109,7 @@ export const verbs: readonly Verb[] = [
       { flags: '--tag <tag>', about: 'a label; family:NAME chooses who implements', repeats: true },
       { flags: '--after <task>', about: 'only once that task is done', repeats: true },
       { flags: '--accept <criterion>', about: 'what must be true at the end', repeats: true },
+      { flags: '--path <path>', about: 'the part it is about: packages/web, or . for the whole repository' },
       { flags: '--budget <usd>', about: 'at most so many dollars' },
       { flags: '--ref <ref>', about: 'for --kind review: the branch or commit to judge' },
       { flags: '--repo <name>', about: 'another repository than the one you are in' },

@@ -34,6 +34,8 @@ export type TaskAdded = {
   root: string
   /** What a `review` task judges: a ref or commit of the repository. */
   ref: string | null
+  /** The part of the repository it is about; absent where nobody said. */
+  path?: string
 }
 
 export type AttemptAdmitted = {

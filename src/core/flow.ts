@@ -27,7 +27,13 @@ export type FlowPolicy = {
 export type Product =
   | { step: 'plan'; plan: Plan; family: Family }
   | { step: 'implement'; candidate: Omit<Candidate, 'attempt'> }
-  | { step: 'verify'; report: GateReport; protectedPaths: string[]; subject?: Omit<Candidate, 'attempt'> }
+  | {
+      step: 'verify'
+      report: GateReport
+      protectedPaths: string[]
+      asks?: string[]
+      subject?: Omit<Candidate, 'attempt'>
+    }
   | { step: 'review'; family: Family; model: string; summary: string; findings: Finding[] }
   | {
       step: 'reproduce' | 'crosscheck'
@@ -148,6 +154,7 @@ function verified(
       usable: policy.usable,
       kind: task.kind,
       protectedPaths: product.protectedPaths,
+      ...(product.asks ? { asks: product.asks } : {}),
       ...(policy.least ? { least: policy.least } : {}),
     }),
   }

@@ -3,11 +3,11 @@
 /** The files a protected glob names. */
 export function protectedAmong(files: readonly string[], globs: readonly string[]): string[] {
   const patterns = globs.map(toPattern)
-  return files.filter((file) => patterns.some((pattern) => pattern.test(file) || pattern.test(unquoted(file))))
+  return files.filter((file) => patterns.some((pattern) => pattern.test(file) || pattern.test(textOfPath(file))))
 }
 
 /** What git quotes because it is not UTF-8 (`"caf\351"`), as text; anything else as it is. */
-function unquoted(file: string): string {
+export function textOfPath(file: string): string {
   const [, quoted] = /^"(.*)"$/s.exec(file) ?? []
   if (quoted === undefined) return file
   const bytes = quoted.replaceAll(/\\([0-7]{3}|["\\])/g, (_, each: string) =>

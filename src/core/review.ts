@@ -64,26 +64,30 @@ export function reviewPolicy(change: {
   protectedPaths: readonly string[]
   /** From the repository's settings; may only ask for more. */
   least?: { families?: number; person?: boolean }
+  /** What else a person must have seen. */
+  asks?: readonly string[]
 }): ReviewPolicy {
   const others = change.usable.filter((family) => family !== change.author)
   const sensitive = change.kind === 'security' || change.protectedPaths.length > 0
   const wanted = Math.max(2, change.least?.families ?? 0)
   const families = sensitive ? others : others.slice(0, wanted)
-  const person = sensitive || families.length < 2 || families.length < wanted || change.least?.person === true
+  const { protectedPaths: paths, asks = [] } = change
+  const why = [...(paths.length > 0 ? [`protected paths changed (${paths.slice(0, 5).join(', ')})`] : []), ...asks]
+  const person =
+    why.length > 0 || sensitive || families.length < 2 || families.length < wanted || change.least?.person === true
   return {
     families,
     person,
     advisory: others.length === 0 ? change.author : null,
     checkers: others,
-    why: explain(families, person, sensitive, change.protectedPaths),
+    why: explain(families, person, sensitive, why),
   }
 }
 
-function explain(families: Family[], person: boolean, sensitive: boolean, paths: readonly string[]): string {
+function explain(families: Family[], person: boolean, sensitive: boolean, why: readonly string[]): string {
   const reviewers = families.length === 0 ? 'no other family is usable' : `reviewed by ${families.join(' and ')}`
   if (!person) return reviewers
-  if (paths.length > 0)
-    return `${reviewers}; a person must approve: protected paths changed (${paths.slice(0, 5).join(', ')})`
+  if (why.length > 0) return `${reviewers}; a person must approve: ${why.join('; ')}`
   if (sensitive) return `${reviewers}; a person must approve: security task`
   return `${reviewers}; a person must approve in place of the missing famil${families.length === 1 ? 'y' : 'ies'}`
 }

@@ -88,6 +88,8 @@ export type OperatorSettings = {
 export type RepositorySettings = {
   /** The branch work starts from; null: the one the repository was added with. */
   base: string | null
+  /** The part tasks are about that say none; null: the whole repository. */
+  path: string | null
   /** Shell commands that fetch dependencies, executed once per content of `setupKey`. */
   setup: string[]
   /** Files, relative to the root. */
@@ -172,6 +174,7 @@ export const builtInProtectedPaths: readonly string[] = [
 /** A repository that says nothing: no gates, so nothing of it can be verified until it has some. */
 export const defaultRepositorySettings = (): RepositorySettings => ({
   base: null,
+  path: null,
   setup: [],
   setupKey: [],
   toolchain: [],

@@ -37,6 +37,7 @@ test('what was wished is kept as it was said', () => {
     acceptance: ['no finding is left out'],
     budgetNanoUsd: 1,
     ref: 'feature/login',
+    path: 'packages/web',
   }
   assert.deepEqual(check({ ...wish, after: ['task_1'] }), wish)
 })
@@ -82,5 +83,18 @@ test('a review says what to review, and nothing else does', () => {
   assert.deepEqual(
     [refused({ kind: 'review' })[0], refused({ kind: 'fix', ref: 'main' })[0], refused({ ref: 'main' })[0]],
     ['no-ref', 'ref-unused', 'ref-unused'],
+  )
+})
+
+test('a path is written from the top of the repository, in one way', () => {
+  const paths = ['./packages/web//', 'a.ts', '.', './', ' .github ']
+  assert.deepEqual(
+    paths.map((path) => (check({ path }) as { path?: string }).path),
+    ['packages/web', 'a.ts', '.', '.', '.github'],
+  )
+  const wrong = ['', ' ', '/etc', '../x', 'a/../b', 'a//b', 'a\\b', 'a\nb', './..']
+  assert.deepEqual(
+    wrong.map((path) => refused({ path })[0]),
+    wrong.map(() => 'bad-path'),
   )
 })

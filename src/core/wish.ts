@@ -2,6 +2,7 @@
 import { lanes, type Lane } from './lane.ts'
 import { oneOf } from './nearest.ts'
 import { isRefusal, refuse, type Refusal } from './refusal.ts'
+import { readTaskPath } from './task-path.ts'
 import { kinds, sizes, type Kind, type Size } from './task.ts'
 
 export type Wish = {
@@ -16,6 +17,7 @@ export type Wish = {
   acceptance?: readonly string[]
   budgetNanoUsd?: number | null
   ref?: string | null
+  path?: string | null
 }
 
 export type CheckedWish = {
@@ -29,6 +31,7 @@ export type CheckedWish = {
   acceptance: string[]
   budgetNanoUsd: number | null
   ref: string | null
+  path?: string
 }
 
 const longestTitle = 200
@@ -65,6 +68,8 @@ export function checkWish(wish: Wish, textBytes: number): CheckedWish | Refusal 
     return kind === 'review'
       ? refuse('no-ref', 'a review needs what to review', '--kind review --ref BRANCH')
       : refuse('ref-unused', '--ref belongs to --kind review')
+  const path = wish.path === undefined || wish.path === null ? null : readTaskPath(wish.path)
+  if (isRefusal(path)) return path
   return {
     repo: wish.repo,
     title,
@@ -76,5 +81,6 @@ export function checkWish(wish: Wish, textBytes: number): CheckedWish | Refusal 
     acceptance: [...(wish.acceptance ?? [])],
     budgetNanoUsd,
     ref,
+    ...(path === null ? {} : { path }),
   }
 }

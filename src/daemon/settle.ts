@@ -173,6 +173,7 @@ function childOf(parent: Task, sub: SubTask, ids: readonly string[], index: numb
     depth: parent.depth + 1,
     root: parent.root,
     ref: null,
+    ...(parent.path === undefined ? {} : { path: parent.path }),
   }
 }
 

@@ -5,8 +5,9 @@
 import * as z from 'zod'
 import { suggestion } from '../core/nearest.ts'
 import { parseDuration, parseSize, parseUsd } from '../core/quantity.ts'
-import { refuse, type Refusal } from '../core/refusal.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { hostPattern } from '../core/registry.ts'
+import { readTaskPath } from '../core/task-path.ts'
 import { agentNames } from '../core/setting.ts'
 import { scrubText } from './scrub.ts'
 import type { YamlText } from './yaml.ts'
@@ -60,6 +61,13 @@ const file = z
   .string()
   .min(1)
   .regex(/^(?!\/)(?!(?:.*\/)?\.\.(?:\/|$))[^\p{Cc}\\]+$/u, 'must be a path within the repository, written with /')
+
+const taskPath = z.string().transform((written, context): string => {
+  const read = readTaskPath(written)
+  if (!isRefusal(read)) return read
+  context.issues.push({ code: 'custom', message: 'must be a path from the root, or .', input: written })
+  return z.NEVER
+})
 
 const keyFrom = z
   .strictObject({
@@ -170,6 +178,7 @@ export const operatorSchema = z.strictObject({
 
 export const repositorySchema = z.strictObject({
   base: branch.nullable().optional(),
+  path: taskPath.optional(),
   setup: words.optional(),
   setupKey: z.preprocess((written) => (typeof written === 'string' ? [written] : written), z.array(file)).optional(),
   toolchain: words.optional(),

@@ -284,6 +284,7 @@ test('no message repeats a key, however the file around it is broken', async (co
 test("a repository's file becomes its settings; the built-in protected paths are always among its own", async () => {
   const text = `
 base: main
+path: ./packages/web/
 setup: npm ci
 setupKey: package-lock.json
 toolchain: [node, npm]
@@ -297,6 +298,7 @@ money: { task: $2 }
 `
   assert.deepEqual(await parseRepositoryConfig(text), {
     base: 'main',
+    path: 'packages/web',
     setup: ['npm ci'],
     setupKey: ['package-lock.json'],
     toolchain: ['node', 'npm'],
@@ -324,6 +326,7 @@ test("a repository may not say what is the operator's, nor what is no key at all
       'unattended: true',
       'gates: [{ name: a, command: b, tiemout: 5s }]',
       'setupKey: ../x',
+      'path: ../x',
       'constructor: 1',
       'gates:\n  - { name: a, command: b }\n  - { name: a, command: c }',
       'gates:\n  - { name: a, command: b, paths: [/a] }\n  - { name: b, command: b, paths: ["a/{b,c}"] }',
@@ -334,7 +337,8 @@ test("a repository may not say what is the operator's, nor what is no key at all
     "here:1: unattended: belongs in the operator's config file; a repository may not say it",
     'here:1: gates.0.tiemout: unknown key; did you mean "timeout"? one of: name, command, timeout, baseline, paths',
     'here:1: setupKey.0: must be a path within the repository, written with /',
-    'here:1: constructor: unknown key; one of: base, setup, setupKey, toolchain, gates, protectedPaths, review, money',
+    'here:1: path: must be a path from the root, or .',
+    'here:1: constructor: unknown key; one of: base, path, setup, setupKey, toolchain, gates, protectedPaths, review, money',
     'here:1: gates: has two gates of one name',
     'here:2: gates.0.paths.0: must be a path from the root, in which only * and ** stand for others\nhere:3: gates.1.paths.0: must be a path from the root, in which only * and ** stand for others',
     'here:1: gates.0.paths: must name at least one',

@@ -224,10 +224,11 @@ export async function parseRepositoryConfig(
   if (isRefusal(yaml)) return yaml
   const values = check(repositorySchema, yaml, file)
   if (isRefusal(values)) return values
-  const { base, setup, setupKey, toolchain, gates, protectedPaths, review, money } = values
+  const { base, path, setup, setupKey, toolchain, gates, protectedPaths, review, money } = values
   return {
     ...defaultRepositorySettings(),
     base: base ?? null,
+    path: path ?? null,
     setup: setup ?? [],
     setupKey: setupKey ?? [],
     toolchain: toolchain ?? [],

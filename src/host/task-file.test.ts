@@ -15,6 +15,7 @@ const nothing = {
   after: [],
   budgetNanoUsd: null,
   acceptance: [],
+  path: null,
 }
 
 test('front matter and text become a task', async () => {
@@ -26,6 +27,7 @@ kind: fix
 tags: [family:openai, ui]
 after: task_7k2m9x4q
 budget: $2.50
+path: packages/web/
 accept:
   - the total is shown
   - in cents
@@ -46,6 +48,7 @@ The list of orders should end with a total.
     after: ['task_7k2m9x4q'],
     budgetNanoUsd: 2_500_000_000,
     acceptance: ['the total is shown', 'in cents'],
+    path: 'packages/web',
   }
   assert.deepEqual(await parse(text), expected)
   assert.deepEqual(await parse(`\uFEFF${text.replaceAll('\n', '\r\n')}`), expected)
@@ -78,7 +81,7 @@ test('a wrong key or word is refused with its line and the nearest right one', a
       'titel: x',
       'unknown-key',
       'task.md:2: unknown key "titel"',
-      'did you mean "title"? one of: title, lane, size, kind, tags, after, budget, accept',
+      'did you mean "title"? one of: title, lane, size, kind, tags, after, budget, accept, path',
     ],
     [
       'title: x\nlane: nromal',
@@ -105,7 +108,7 @@ test('a wrong key or word is refused with its line and the nearest right one', a
       '__proto__: x',
       'unknown-key',
       'task.md:2: unknown key "__proto__"',
-      'one of: title, lane, size, kind, tags, after, budget, accept',
+      'one of: title, lane, size, kind, tags, after, budget, accept, path',
     ],
   ] as const
   const answers = await Promise.all(rows.map(([front]) => parse(`---\n${front}\n---\ntext`) as Promise<Refusal>))

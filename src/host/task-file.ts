@@ -14,6 +14,7 @@ import { oneOf, suggestion } from '../core/nearest.ts'
 import { parseUsd, showSize } from '../core/quantity.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { lanes, type Lane } from '../core/lane.ts'
+import { readTaskPath } from '../core/task-path.ts'
 import { type Kind, kinds, type Size, sizes } from '../core/task.ts'
 
 export type TaskFile = {
@@ -27,9 +28,10 @@ export type TaskFile = {
   after: string[]
   budgetNanoUsd: number | null
   acceptance: string[]
+  path: string | null
 }
 
-const keys = ['title', 'lane', 'size', 'kind', 'tags', 'after', 'budget', 'accept'] as const
+const keys = ['title', 'lane', 'size', 'kind', 'tags', 'after', 'budget', 'accept', 'path'] as const
 
 /**
  * Reads a task file. `file` names it in messages; `taskTextBytes` is the operator's limit on the text without its front matter.
@@ -67,6 +69,7 @@ const empty: Front = {
   after: [],
   budgetNanoUsd: null,
   acceptance: [],
+  path: null,
 }
 
 async function readFront(text: string, file: string): Promise<Front | Refusal> {
@@ -99,6 +102,13 @@ function set(front: Front, key: string, value: unknown): Refusal | null {
       return choose(known, value, sizes, (size) => (front.size = size))
     case 'kind':
       return choose(known, value, kinds, (kind) => (front.kind = kind))
+    case 'path': {
+      const path =
+        typeof value === 'string' ? readTaskPath(value) : invalid(key, 'a path from the top of the repository')
+      if (isRefusal(path)) return path
+      front.path = path
+      return null
+    }
     case 'budget': {
       const nanoUsd = typeof value === 'string' || typeof value === 'number' ? parseUsd(value) : null
       if (nanoUsd === null) return invalid(key, 'an amount in dollars such as $10 or 10.50')

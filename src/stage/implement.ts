@@ -10,6 +10,7 @@ import { goesOnFrom } from '../core/task.ts'
 import { contain } from './contain.ts'
 import { askAgent, type Asked } from './ask.ts'
 import { bullets, prompt } from './prompt.ts'
+import { tellPath } from './task-path.ts'
 import { without, withProduct, type Stage, type StagePorts, type Work } from './stage.ts'
 
 /** Committing and bundling is git alone; a minute is plenty and a hostile configuration must not hang us. */
@@ -23,6 +24,7 @@ export const implement: Stage = async (ports, work) => {
     kind: task.kind,
     size: task.size,
     round: String(task.returns + 1),
+    path: tellPath(work),
     text: task.text,
     acceptance: bullets([...task.acceptance, ...(task.plan?.acceptance ?? [])], 'none given'),
     plan: task.plan

@@ -2,6 +2,7 @@
 import { answerSchemas, mostSubTasks, readPlan } from './answer.ts'
 import { askAgent } from './ask.ts'
 import { bullets, prompt } from './prompt.ts'
+import { tellPath } from './task-path.ts'
 import { without, withProduct, type Stage } from './stage.ts'
 
 /** numbers.md: sub-tasks of sub-tasks, and no deeper. */
@@ -13,6 +14,7 @@ export const plan: Stage = async (ports, work) => {
     title: task.title,
     kind: task.kind,
     size: task.size,
+    path: tellPath(work),
     text: task.text,
     acceptance: bullets(task.acceptance, 'none given'),
     most: String(task.depth >= deepest ? 0 : mostSubTasks),

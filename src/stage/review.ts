@@ -5,6 +5,7 @@ import type { Finding } from '../core/review.ts'
 import { answerSchemas, readReview } from './answer.ts'
 import { askAgent } from './ask.ts'
 import { bullets, prompt } from './prompt.ts'
+import { tellPath } from './task-path.ts'
 import { without, withProduct, type Stage, type StagePorts, type Work } from './stage.ts'
 
 export const review: Stage = async (ports, work) => {
@@ -20,6 +21,7 @@ export const review: Stage = async (ports, work) => {
   const asked = prompt('review', {
     title: task.title,
     kind: task.kind,
+    path: tellPath(work),
     text: task.text,
     acceptance: bullets([...task.acceptance, ...(task.plan?.acceptance ?? [])], 'none given'),
     gates: gateLines(task),

@@ -2,11 +2,14 @@
  * Verify: the gates on the merge of the candidate into the target, in a fresh checkout. What the agent says about its tests counts for nothing.
  * For a `review` task it also takes in the ref that is to be judged.
  */
+import type { GateReport } from '../core/gate.ts'
 import type { Candidate } from '../core/task.ts'
 import { plural } from '../core/quantity.ts'
 import { isRefusal } from '../core/refusal.ts'
+import { outsideOf } from '../core/task-path.ts'
 import { protectedAmong } from '../core/protection.ts'
 import { executeGates } from './gates.ts'
+import { pathOf } from './task-path.ts'
 import { stoppedAs, without, withProduct, type Stage } from './stage.ts'
 
 export const verify: Stage = async (ports, work) => {
@@ -28,13 +31,31 @@ export const verify: Stage = async (ports, work) => {
   const red = done.report.results.filter(({ state }) => state !== 'green').map(({ name }) => name)
   const leftOut = done.report.notConcerned ?? []
   const protectedPaths = protectedAmong(candidate.files, work.repository.protectedPaths)
-  const product = { step: 'verify' as const, report: done.report, protectedPaths, ...(subject ? { subject } : {}) }
+  const asks = [...asksOutside(pathOf(work), candidate.files), ...asksUntested(done.report)]
+  const product = {
+    step: 'verify' as const,
+    report: done.report,
+    protectedPaths,
+    asks,
+    ...(subject ? { subject } : {}),
+  }
   return withProduct(
     product,
     `${red.length === 0 ? `${plural(done.report.results.length, 'gate')} green` : `executed, and red: ${red.join(', ')}`}${leftOut.length === 0 ? '' : `; not concerned: ${leftOut.join(', ')}`}`,
     { reports: done.made },
   )
 }
+
+/** Work outside of the task's path is no finding: it may be right. A person sees it before it lands. */
+function asksOutside(path: string, files: readonly string[]): string[] {
+  const outside = outsideOf(path, files)
+  const more = outside.length > 5 ? ` and ${outside.length - 5} more` : ''
+  return outside.length === 0 ? [] : [`changed outside of ${path} (${outside.slice(0, 5).join(', ')}${more})`]
+}
+
+/** Where every gate is for something else nothing has tested the change, though the repository has gates. */
+const asksUntested = ({ results, notConcerned = [] }: GateReport): string[] =>
+  results.length === 0 && notConcerned.length > 0 ? ['no gate is concerned by this change'] : []
 
 async function subjectOf(
   ports: Parameters<Stage>[0],
