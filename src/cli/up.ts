@@ -9,13 +9,16 @@ export const up: Act = async (given, said) => {
   if (elsewhere) return elsewhere
   const context = await withEnvFile(given, said)
   if (isRefusal(context)) return context
+  const detached = said.flag('detach') === true
+  const climbed = detached ? null : (await import('../daemon/ahead.ts')).climbAhead(context.env)
   const trusted = await settle(context, said)
   if (isRefusal(trusted) || typeof trusted === 'number') return trusted
-  if (said.flag('detach')) return (await import('./detach.ts')).detach(given, said)
+  if (climbed === null) return (await import('./detach.ts')).detach(given, said)
   const { up: stay } = await import('../daemon/up.ts')
   return stay({
     env: context.env,
     unattended: said.flag('unattended') === true,
+    climbed,
     note: (text) => context.note(`${text}\n`),
     onReady: ({ pid, port, rung }) =>
       context.out(

@@ -34,15 +34,19 @@ export async function findAgents(
   const upstreams: Upstream[] = []
   const secrets: string[] = []
   const missing: string[] = []
-  for (const [family, { agent, program, baseUrl, keyFrom }] of Object.entries(settings.families)) {
+  const looked = Object.entries(settings.families).map(async ([family, { agent, program, keyFrom }]) => {
     const held = await readKey(keyFrom, { world, env, folder: keys })
+    if (isRefusal(held)) return { family, held, located: held }
+    return { family, held, located: await locate(world, adapterNamed(agent), program, env['PATH'] ?? '') }
+  })
+  for (const { family, held, located } of await Promise.all(looked)) {
+    // some take seconds to tell their version
+    const { agent, baseUrl } = settings.families[family]!
     if (isRefusal(held)) {
       missing.push(sayMissing(family, held))
       continue
     }
     const { key } = held
-    const adapter = adapterNamed(agent)
-    const located = await locate(world, adapter, program, env['PATH'] ?? '')
     if (isRefusal(located)) {
       missing.push(sayMissing(family, located))
       continue
@@ -52,7 +56,7 @@ export async function findAgents(
       missing.push(sayMissing(family, unfit))
       continue
     }
-    found.set(family, { adapter, ...located })
+    found.set(family, { adapter: adapterNamed(agent), ...located })
     usable.push(family)
     upstreams.push({ family, baseUrl, key: () => key })
     secrets.push(key)

@@ -27,7 +27,7 @@ import { listenForNudges } from '../host/nudge.ts'
 import { signalGroup } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import { removeTree } from '../sandbox/area.ts'
-import { createSandbox } from '../sandbox/create.ts'
+import { createSandbox, type Climbed } from '../sandbox/create.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { objectsInside } from '../stage/ask.ts'
 import { layersIn } from '../stage/setup.ts'
@@ -38,6 +38,7 @@ import { daemonRow, takeEpoch, type ProcessRow } from '../store/lease.ts'
 import { grantKey, setLimit } from '../store/ledger.ts'
 import { listRepos, loadTask, repoById } from '../store/task.ts'
 import { watchAbsence, type Absence } from './absence.ts'
+import { pathOf } from './ahead.ts'
 import { findAgents, type FoundAgents } from './agents.ts'
 import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, machineClosed, takeSnapshot } from './health.ts'
@@ -95,6 +96,8 @@ export type DaemonOptions = {
   pid: number
   /** Execute the commands of every registered repository without a person's word: for repositories one has made oneself. */
   trusted?: true
+  /** What `climbAhead` found. */
+  climbed?: Promise<Climbed>
 }
 
 export type RunningDaemon = AsyncDisposable & { daemon: Daemon; port: number; rung: string; nudge(): void }
@@ -102,13 +105,14 @@ export type RunningDaemon = AsyncDisposable & { daemon: Daemon; port: number; ru
 /** Starts everything. Refuses `already-up`, `rung-too-low`, `no-agent`, `credential-missing`; faults where the machine is broken. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon | Refusal> {
   const { world, paths, settings } = options
-  const sandbox = await createSandbox(world, {
-    lowest: settings.rung,
-    path: options.env['PATH'] ?? '/usr/bin:/bin',
-    folder: paths.stateFolder,
-  })
+  const asked = { lowest: settings.rung, path: pathOf(options.env), folder: paths.stateFolder }
+  const standing = createSandbox(world, asked, options.climbed)
+  const trial = trialWith(options, standing)
+  const [sandbox, { agents, missing }] = await Promise.all([
+    standing,
+    findAgents(world, settings, options.env, paths.keys, trial),
+  ])
   if (isRefusal(sandbox)) return sandbox
-  const { agents, missing } = await findAgents(world, settings, options.env, paths.keys, trialWith(options, sandbox))
   if (agents.size === 0)
     return refuse(
       'no-agent',
@@ -135,8 +139,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
 
 /** Tries an agent that nobody tested; loaded only where there is one. */
 const trialWith =
-  ({ world, paths, settings }: DaemonOptions, sandbox: Sandbox): Parameters<typeof findAgents>[4] =>
+  ({ world, paths, settings }: DaemonOptions, standing: Promise<Sandbox | Refusal>): Parameters<typeof findAgents>[4] =>
   async (family, named, located) => {
+    const sandbox = await standing
+    if (isRefusal(sandbox)) return { failed: sandbox.why }
     const { trialTurn } = await import('./trial-turn.ts')
     const database = openDatabase(paths.database)
     try {
@@ -180,7 +186,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   const failed = (loop: string, error: unknown) =>
     database.write((tx) => tell(tx, world.clock.now(), { type: 'loop.failed', loop, error: sayError(error) }))
   const git = createGit(world, {
-    path: env['PATH'] ?? '/usr/bin:/bin',
+    path: pathOf(env),
     limits: { bundleBytes: settings.sizes.bundleBytes },
   })
   const gateway = stack.use(await openTheGateway(parts, failed))

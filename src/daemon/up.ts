@@ -5,18 +5,20 @@ import { Fault } from '../host/fault.ts'
 import { findPaths, makeFolders, type Env } from '../host/path.ts'
 import { programVersion } from '../host/version.ts'
 import { realWorld } from '../host/world.ts'
+import type { Climbed } from '../sandbox/create.ts'
 import { startDaemon } from './daemon.ts'
 
 export type UpOptions = {
   env: Env
   unattended: boolean
+  climbed: Promise<Climbed>
   /** Remarks on the settings: what was accepted and is not used. */
   note: (text: string) => void
   onReady: (ready: { pid: number; port: number; rung: string }) => void
 }
 
 /** Starts the daemon and stays until it is told to stop. Answers the exit code; a refusal is thrown as a Fault with its hint. */
-export async function up({ env, unattended, note, onReady }: UpOptions): Promise<number> {
+export async function up({ env, unattended, climbed, note, onReady }: UpOptions): Promise<number> {
   const paths = findPaths(env)
   await makeFolders(paths)
   const loaded = await loadConfig({ file: paths.configFile, env })
@@ -30,6 +32,7 @@ export async function up({ env, unattended, note, onReady }: UpOptions): Promise
     env,
     version: programVersion(),
     pid: process.pid,
+    climbed,
   })
   if (isRefusal(started)) throw new Fault(started.refused, started.why, started.hint ? { hint: started.hint } : {})
   await using running = started

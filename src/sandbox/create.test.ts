@@ -36,6 +36,31 @@ test('a machine with all of it stands on the namespace rung', { skip }, async ()
   )
 })
 
+test(
+  'one contained program is enough to find that out, and a shell that cannot call is no reason to stay below',
+  { skip },
+  async () => {
+    const started: string[] = []
+    const spawn: typeof world.spawn = (spec) => {
+      started.push(spec.args.includes('--version') ? 'version' : 'program')
+      return world.spawn(spec)
+    }
+    const probeOn = async (each: string) => {
+      started.length = 0
+      const { rung } = await probe({ ...world, spawn }, { path: each, folder })
+      return { rung, started: [...started] }
+    }
+    assert.deepEqual(await probeOn(path), { rung: 'namespace', started: ['version', 'program'] })
+    // a bash that is not shown inside
+    const bin = await pathWith(null)
+    await writeFile(join(bin, 'bash'), '#!/bin/sh\nexec /bin/bash "$@"\n', { mode: 0o755 })
+    assert.deepEqual(await probeOn(`${bin}${delimiter}${path}`), {
+      rung: 'namespace',
+      started: ['version', 'program', 'program'],
+    })
+  },
+)
+
 test('without bubblewrap, the reason says how to get it', { skip: linux }, async () => {
   assert.deepEqual(await probing(null), {
     ...onlyGroup,

@@ -40,9 +40,13 @@ export type Probe = {
 const accept =
   'or accept in your settings what the rung group loses (files, network and daemons are not held): rung: group'
 
-/** The best sandbox this machine has, or the one asked for. Refuses `rung-too-low`. */
-export async function createSandbox(world: World, options: SandboxOptions): Promise<Sandbox | Refusal> {
-  const { namespace, group, reasons } = await climb(world, options)
+/** The best sandbox this machine has, or the one asked for. `climbed`: what `climb` found for it. Refuses `rung-too-low`. */
+export async function createSandbox(
+  world: World,
+  options: SandboxOptions,
+  climbed: Promise<Climbed> = climb(world, options),
+): Promise<Sandbox | Refusal> {
+  const { namespace, group, reasons } = await climbed
   const sandbox = options.rung === 'group' ? group : (namespace ?? (options.rung === 'namespace' ? null : group))
   if (sandbox === null || (sandbox.rung === 'group' && options.lowest === 'namespace'))
     return refuse(
@@ -65,9 +69,10 @@ export async function probe(world: World, options: Pick<SandboxOptions, 'path' |
   }
 }
 
-type Climbed = { namespace: Sandbox | null; group: Sandbox; reasons: string[] }
+export type Climbed = { namespace: Sandbox | null; group: Sandbox; reasons: string[] }
 
-async function climb(
+/** Tries what this machine can hold a program with. */
+export async function climb(
   world: World,
   { path, folder, rung }: Pick<SandboxOptions, 'path' | 'folder' | 'rung'>,
 ): Promise<Climbed> {
@@ -88,7 +93,8 @@ async function climb(
     etc: await writeEtc(folder),
   }
   const namespace = namespaceSandbox(world, tools)
-  const wrong = await tryOut(namespace, tools.node)
+  const wrong =
+    (await tryOut(namespace, tools.node, quickCaller(bash))) && (await tryOut(namespace, tools.node, nodeCaller))
   if (wrong !== null) return { namespace: null, group, reasons: [wrong, ...hindrances()] }
   return { namespace, group, reasons: weaknesses(tools) }
 }
@@ -166,8 +172,12 @@ async function writeEtc(folder: string): Promise<string> {
   return etc
 }
 
+/** Reaches the gateway's port and prints what comes. A shell starts ten times as fast as a Node, but not every shell can do it or is shown inside. */
+const quickCaller = (bash: string): string[] => [bash, '-c', `exec cat <>/dev/tcp/127.0.0.1/${gatewayPort}`]
+const nodeCaller = [insideNode, '-e', `require('net').connect(${gatewayPort},'127.0.0.1').pipe(process.stdout)`]
+
 /** Starts a program the way agents are started and lets it reach a socket the way agents reach the gateway. Null, or why it did not work. */
-async function tryOut(sandbox: Sandbox, { binary }: NodePlace): Promise<string | null> {
+async function tryOut(sandbox: Sandbox, { binary }: NodePlace, argv: readonly string[]): Promise<string | null> {
   const root = await mkdtemp(join(tmpdir(), 'tri-agent-probe-'))
   const socket = join(root, 'gateway')
   const server = createServer((connection) => connection.end('ok'))
@@ -178,7 +188,6 @@ async function tryOut(sandbox: Sandbox, { binary }: NodePlace): Promise<string |
     })
     const area = await makeArea(root)
     await mkdir(area.work)
-    const argv = [insideNode, '-e', `require('net').connect(${gatewayPort},'127.0.0.1').pipe(process.stdout)`]
     const contained = await sandbox.start({
       area,
       argv,
