@@ -20,7 +20,7 @@ export type VerifyOptions = { env: Env; repo: string | null; json: boolean; out:
 type Commit = { commit: string; tree: string; parents: string[]; message: string }
 export type Verified = { commit: string; task: string; title: string; problems: string[] }
 
-/** Verifies every landing of the registered repositories (or one, by name or path). Exit code: 0 all good, 1 something is wrong. */
+/** Verifies every landing of the registered repositories (or one, by its id). Exit code: 0 all good, 1 something is wrong. */
 export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Promise<number> {
   const world = realWorld()
   const paths = findPaths(env)
@@ -28,9 +28,9 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
   try {
     const branch = await landingBranch(paths.configFile, env)
     const git = createGit(world, { path: env['PATH'] ?? '/usr/bin:/bin' })
-    const repos = (await database.read(listRepos)).filter(
-      ({ name, path, id }) => repo === null || [name, path, id].includes(repo),
-    )
+    const known = await database.read(listRepos)
+    const repos = known.filter(({ id }) => repo === null || id === repo)
+    const all = (await Promise.all(known.map(({ id }) => database.read((reader) => landingsOf(reader, id))))).flat()
     const verified: Verified[] = []
     const strangers: { commit: string; repo: string }[] = []
     for (const row of repos) {
@@ -40,7 +40,8 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
       const tips = await git.refresh(stores, row.base, target)
       if (isRefusal(tips))
         throw new Fault(tips.refused, `${row.name}: ${tips.why}`, tips.hint ? { hint: tips.hint } : {})
-      const history = tips.target === null ? [] : await git.history(stores, target, null)
+      // A target that was merged and removed is proven by the base.
+      const history = await git.history(stores, tips.target === null ? row.base : target, null)
       for (const landing of landings) {
         const task = await database.read((reader) => loadTask(reader, landing.task))
         verified.push({
@@ -51,7 +52,8 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
         })
       }
       for (const { commit, message } of history)
-        if (readTrailers(message)['Tested-Tree'] && !landings.some((each) => each.commit_sha === commit))
+        if (readTrailers(message)['Tested-Tree'] && !all.some((each) => each.commit_sha === commit))
+          // one repository may be known by two paths
           strangers.push({ commit, repo: row.name })
     }
     const bad = verified.filter(({ problems }) => problems.length > 0).length + strangers.length

@@ -1,6 +1,9 @@
 /** Landing: gates that are red already, targets that move, are taken or checked out, set-up layers, and a history that shows what was done to it. */
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { registerRepository } from '../../src/command/register.ts'
+import { realWorld } from '../../src/host/world.ts'
 import { endsWell } from './ending.ts'
 import { approving, implementing, rig, testGate, writing, type Made } from './rig.ts'
 
@@ -212,4 +215,23 @@ test('what is done to the history or the tables afterwards shows', async () => {
   assert.equal((await shop.type('verify-history')).code, 1)
   assert.equal((await shop.type('rebuild')).code, 0)
   assert.equal((await shop.type('verify-history')).code, 0)
+})
+
+test('history is whole for a repository that is known twice, after its target was merged and removed, and nothing is said of one nobody knows', async () => {
+  const { shop } = await play({ rules })
+  await using _ = shop
+  await endsWell(shop)
+  const again = join(shop.home, 'again')
+  await shop.git('worktree', 'add', '--quiet', '--detach', again)
+  const ports = { database: shop.database, world: realWorld(), actor: 'person:ada' }
+  await registerRepository(ports, { path: again, name: 'again', base: 'main' })
+  const known = await shop.type('verify-history')
+  assert.deepEqual([known.code, known.stdout.includes('WRONG')], [0, false], known.stdout)
+  await shop.git('merge', '--quiet', '--ff-only', 'tri-agent/landing')
+  await shop.git('branch', '--quiet', '-D', 'tri-agent/landing')
+  const merged = await shop.type('verify-history')
+  assert.deepEqual([merged.code, merged.stdout.includes('Sell coffee')], [0, true], merged.stdout)
+  const { code, stderr } = await shop.type('verify-history', '--repo', 'nosuch')
+  assert.equal(code, 1)
+  assert.match(stderr, /nosuch/)
 })
