@@ -302,7 +302,7 @@ test('add takes the text from flags, a file or stdin, finds the repository from 
     [added.code, ada.still(added.stdout)],
     [
       0,
-      'Added task_1 to shop: small fix, lane background.\nThe daemon is down, the task waits for it: tri-agent up --detach\n',
+      'Added task_1 to shop: small fix, lane background.\nIt starts from what is committed on main; what is not committed here stays as it is, and is not seen.\nThe daemon is down, the task waits for it: tri-agent up --detach\n',
     ],
   )
   const { task } = (await ada.json(['show', /task_\w+/.exec(added.stdout)![0]])) as { task: Record<string, unknown> }

@@ -26,12 +26,20 @@ test('a dirty tree never stops add, is not what is worked on, and stays as it is
   await ada.type(['init'])
   await ada.write('package.json', '{ "half": "done" }\n')
   await ada.write('untracked.txt', 'mine\n')
-  assert.equal((await ada.type(['add', 'Sell tea'])).code, 0)
+  const { code, stdout } = await ada.type(['add', 'Sell tea'])
+  assert.equal(code, 0)
+  assert.match(
+    stdout,
+    /^Added .*\nIt starts from what is committed on main; what is not committed here stays as it is, and is not seen\.\n/,
+  )
   const found = await seen(ada, ada.repository, 'main')
   assert.ok(!isRefusal(found))
   assert.deepEqual(found.files, ['package.json'])
   assert.match((await git.readFile(found.stores, found.base, 'package.json')) ?? '', /"name": "shop"/)
   assert.equal(await readFile(join(ada.repository, 'package.json'), 'utf8'), '{ "half": "done" }\n')
+  await ada.git('add', '--all')
+  await ada.git('commit', '--quiet', '--message', 'All of it')
+  assert.doesNotMatch((await ada.type(['add', 'Sell coffee'])).stdout, /committed/)
 })
 
 test('a sparse checkout is kept as it is, and all of its base is worked with', async () => {

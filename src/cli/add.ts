@@ -23,19 +23,28 @@ export const add: Act = async (context, said) => {
     const wish = wishOf(repo, said, file)
     if (isRefusal(wish)) return wish
     if (said.flag('estimate') === true) return (await import('./estimate.ts')).showEstimate(context, database, wish)
+    const path = context.env['PATH'] ?? '/usr/bin:/bin'
+    const looking = import('../git/unfinished.ts').then(({ hasUncommitted }) =>
+      hasUncommitted(context.world, { folder: repo.path, path }),
+    ) // while the task is written
     const task = await addTask(commandPorts(context, database), wish)
+    const heard = isRefusal(task) ? false : await nudge(context.paths.socket)
+    const uncommitted = await looking
     if (isRefusal(task)) return task
-    const heard = await nudge(context.paths.socket)
     const { id, lane, size, kind, step, after } = task
     const next = !heard
       ? 'The daemon is down, the task waits for it: tri-agent up --detach'
       : after.length > 0
         ? `It starts once ${after.join(', ')} is done: tri-agent watch`
         : `Next is ${step}, as soon as a slot is free: tri-agent watch`
+    const from =
+      uncommitted === false
+        ? ''
+        : `It starts from what is committed on ${repo.base}${uncommitted ? '; what is not committed here stays as it is, and is not seen' : ''}.\n`
     return answer(
       context,
-      { task: briefTask(task), daemonHeard: heard },
-      `Added ${id} to ${repo.name}: ${size} ${kind}, lane ${lane}.\n${next}`,
+      { task: briefTask(task), daemonHeard: heard, uncommitted },
+      `Added ${id} to ${repo.name}: ${size} ${kind}, lane ${lane}.\n${from}${next}`,
     )
   })
 }
