@@ -168,8 +168,10 @@ test('the pages praise nothing', () => {
   )
 })
 
-/** These need a daemon at work or go on until they are stopped; test/cli-daemon.test.ts and the demo carry them out. */
+/** These need a daemon at work or go on until they are stopped; test/cli-daemon.test.ts, test/newcomer and the demo carry them out. */
 const needsDaemon = ['up', 'watch', 'output', 'demo']
+/** Asks the vendors themselves, which no test does: test/newcomer types it where a loopback provider stands in their place. */
+const asksVendors = '--live'
 /** Refused here, and that is an answer too: there is nothing to decide yet, and no terminal to type a key at. */
 const refusedHere = ['approve', 'reject', 'retry', 'keys']
 
@@ -182,7 +184,7 @@ test("what the README says to type works in a repository of one's own", async ()
   let task: string | null = null
   for (const [line, words] of lines) {
     const [, verb = '', ...rest] = words
-    if (needsDaemon.includes(verb) || mistakeIn([verb, ...rest]) !== null) continue
+    if (needsDaemon.includes(verb) || rest.includes(asksVendors) || mistakeIn([verb, ...rest]) !== null) continue
     if (rest.includes('TASK') && (task === null || verb === 'cancel')) {
       const added = (await ada.json(['add', `A task to ${verb}`])) as { task: { id: string } }
       task = added.task.id
@@ -190,7 +192,8 @@ test("what the README says to type works in a repository of one's own", async ()
     const args = [verb, ...rest].map((word) => (word === 'TASK' ? task! : word))
     if (verb === 'cancel') task = null
     const { code, stdout, stderr } = await ada.type(args, { env })
-    assert.equal(code, refusedHere.includes(verb) ? 1 : 0, `${line}: ${stdout}${stderr}`)
+    const isRefused = verb === 'doctor' ? !/, 0 missing\.$/m.test(stdout) : refusedHere.includes(verb) // what is missing depends on the machine
+    assert.equal(code, isRefused ? 1 : 0, `${line}: ${stdout}${stderr}`)
     assert.match(stdout + stderr, /\S/, `${line} says something`)
     typed.push(verb)
     if (verb === 'init') {
