@@ -91,7 +91,8 @@ test('states, lanes, sizes and times that do not exist cannot be written', async
     "update task set added_at = 'yesterday'",
     "update attempt set state = 'paused'",
     "insert into lease values ('att_1', 'task_1', 1, 1, 'stolen', 0, 0, 0)",
-    "insert into daemon values (2, 1, 1, 'b', 1, 1)",
+    "insert into daemon values (2, 1, 1, 'b', 1, 1, null)",
+    "insert into daemon values (1, 1, 1, 'b', 1, 1, '{')",
   ])
     await assert.rejects(sql(database, text), /constraint failed|cannot store/, text)
 })
