@@ -75,3 +75,11 @@ test('a bug is said as one: exit code 70, what to report, and where the log is',
   const asJson = await ada.json(['list'])
   assert.deepEqual([asJson['ok'], asJson['refused'], asJson['exitCode']], [false, 'bug', 70])
 })
+
+test('a file without an end is given up and not waited for', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['init'])
+  const { code, stderr } = await ada.type(['add', '-f', '/dev/zero'])
+  assert.equal(code, 1)
+  assert.match(stderr, /far too large for a task/)
+})

@@ -1,6 +1,5 @@
 /** add: a wish becomes a task of the repository one stands in. Answers only after the commit. On the fast path: loads a parser only for a file. */
-import { realpathSync } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
+import { createReadStream, realpathSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { addTask } from '../command/add.ts'
 import { parseUsd } from '../core/quantity.ts'
@@ -79,7 +78,7 @@ async function readTaskFile({ cwd }: Context, said: Said): Promise<TaskFile | nu
   if (name === undefined) return null
   if (said.text('text') !== undefined)
     return refuse('text-twice', '--text and --file both say the text', 'leave one of them out')
-  const written = name === '-' ? await readStdin() : await readText(resolve(cwd, name), name)
+  const written = name === '-' ? await readAll(process.stdin, 'stdin') : await readText(resolve(cwd, name), name)
   if (isRefusal(written)) return written
   const { parseTaskFile } = await import('../host/task-file.ts')
   const { taskTextBytes } = defaultSettings(1).sizes
@@ -88,9 +87,7 @@ async function readTaskFile({ cwd }: Context, said: Said): Promise<TaskFile | nu
 
 async function readText(path: string, name: string): Promise<string | Refusal> {
   try {
-    if ((await stat(path)).size > largestFile)
-      return refuse('text-too-long', `${name} is far too large for a task; it is not cut`)
-    return decode(await readFile(path), name)
+    return await readAll(createReadStream(path), name)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT') return refuse('no-such-file', `there is no file ${name}`)
@@ -98,16 +95,16 @@ async function readText(path: string, name: string): Promise<string | Refusal> {
   }
 }
 
-async function readStdin(): Promise<string | Refusal> {
+/** A pipe or a device says no size: it is read until it is too much. */
+async function readAll(stream: AsyncIterable<Buffer>, name: string): Promise<string | Refusal> {
   const chunks: Buffer[] = []
   let bytes = 0
-  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+  for await (const chunk of stream) {
     bytes += chunk.length
-    if (bytes > largestFile)
-      return refuse('text-too-long', 'what stdin says is far too large for a task; it is not cut')
+    if (bytes > largestFile) return refuse('text-too-long', `${name} is far too large for a task; it is not cut`)
     chunks.push(chunk)
   }
-  return decode(Buffer.concat(chunks), 'stdin')
+  return decode(Buffer.concat(chunks), name)
 }
 
 function decode(bytes: Buffer, name: string): string | Refusal {

@@ -365,3 +365,12 @@ test('whatever is asked for in whatever order: the log folds into the tables, wh
 /** The daemon works on a task only once those it waits for are done. */
 const isFree = async (at: Shop, { after }: Task): Promise<boolean> =>
   (await Promise.all(after.map(at.task))).every(({ phase }) => phase === 'done')
+
+test('nothing at all names no task, not even the only one', async () => {
+  const at = await shop()
+  const { id } = await at.add('Sell tea')
+  for (const nothing of ['', 'task_'])
+    for (const name of names)
+      assert.equal(((await commands[name](at, nothing)) as Refusal).refused, 'no-such-task', `${name} ${nothing}`)
+  assert.equal(granted(await holdTask(at, id.slice(0, 6), 'wait')).id, id)
+})

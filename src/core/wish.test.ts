@@ -98,3 +98,10 @@ test('a path is written from the top of the repository, in one way', () => {
     wrong.map(() => 'bad-path'),
   )
 })
+
+test('a tag is one short line, and what must be so counts as text', () => {
+  for (const tag of ['', 'a\nb', 'a\u001b[31m', 'x'.repeat(201)])
+    assert.equal(refused({ tags: ['fine', tag] })[0], 'bad-tag', JSON.stringify(tag))
+  assert.equal(refused({ tags: ['family:openai', 'ünï'] })[0], 'not refused')
+  assert.equal(refused({ text: 'x'.repeat(60 * 1024), acceptance: ['y'.repeat(60 * 1024)] })[0], 'text-too-large')
+})

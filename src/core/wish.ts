@@ -35,6 +35,7 @@ export type CheckedWish = {
 }
 
 const longestTitle = 200
+const longestTag = 200
 
 /** Checks everything that needs no other task. Refuses, naming the nearest right word; nothing is ever cut to fit. */
 export function checkWish(wish: Wish, textBytes: number): CheckedWish | Refusal {
@@ -47,7 +48,10 @@ export function checkWish(wish: Wish, textBytes: number): CheckedWish | Refusal 
       `a title is one line of at most ${longestTitle} characters`,
       'put the rest into a file: tri-agent add "title" -f task.md',
     )
-  const bytes = new TextEncoder().encode(text).length
+  const tag = wish.tags?.find((each) => each.trim() === '' || each.length > longestTag || /\p{Cc}/u.test(each))
+  if (tag !== undefined)
+    return refuse('bad-tag', `a tag is one line of at most ${longestTag} characters`, '--tag family:openai')
+  const bytes = new TextEncoder().encode([text, ...(wish.acceptance ?? [])].join('\n')).length
   if (bytes > textBytes)
     return refuse(
       'text-too-large',

@@ -15,11 +15,14 @@ export async function loadTask(reader: Reader, id: string): Promise<Task | null>
 /** The task a person means: a whole id or the beginning of one, with or without `task_`. Refuses `no-such-task`, `ambiguous`. */
 export async function findTask(reader: Reader, said: string): Promise<Task | Refusal> {
   const prefix = said.startsWith('task_') ? said : `task_${said}`
-  const rows = await reader.all<Doc>(
-    'select doc from task where substr(id, 1, length(:prefix)) = :prefix order by id limit 3',
-    { prefix },
-  )
-  if (rows.length === 0) return refuse('no-such-task', `there is no task ${said}`, 'tri-agent list')
+  const nothing = prefix === 'task_' // an empty variable in somebody's script must not mean the only task there is
+  const rows = nothing
+    ? []
+    : await reader.all<Doc>('select doc from task where substr(id, 1, length(:prefix)) = :prefix order by id limit 3', {
+        prefix,
+      })
+  if (rows.length === 0)
+    return refuse('no-such-task', nothing ? 'no task is named' : `there is no task ${said}`, 'tri-agent list')
   if (rows.length > 1 && decode(rows[0]!).id !== prefix)
     return refuse(
       'ambiguous',
