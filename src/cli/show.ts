@@ -6,6 +6,7 @@ import type { JudgedFinding } from '../core/review.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
 import { explainReason } from '../core/vendor-refusal.ts'
 import { readMoment } from '../host/moment.ts'
+import type { Reader } from '../store/database.ts'
 import { storyOf } from '../store/log.ts'
 import { attemptsOf, findTask, loadTask, repoById, type AttemptRow } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
@@ -13,7 +14,6 @@ import { briefTask, nextSteps, situation } from './describe.ts'
 import { age, clean, clip, money, table, wrap } from './format.ts'
 import { clockTime } from './log.ts'
 import { findDaemon } from './presence.ts'
-import { waitingReader } from './waiting.ts'
 
 type Shown = {
   /** Null for the present. */
@@ -27,6 +27,10 @@ type Shown = {
   waits: string | null
   next: string[]
 }
+
+/** Loaded only for a task that is ready: the words come from admission, which nothing else here needs. */
+const whyWaiting = async (reader: Reader, task: Task, now: number): Promise<string | null> =>
+  (await (await import('./waiting.ts')).waitingReader(reader, now))(task)
 
 const nameOf = (task: Task) => ({ id: task.id, title: task.title, state: stateOf(task) })
 
@@ -59,7 +63,8 @@ export const show: Act = (context, said) =>
         waitsFor,
         parts,
         repository,
-        waits: at === null ? (await waitingReader(reader, context.world.clock.now()))(task) : null,
+        waits:
+          at === null && stateOf(task) === 'ready' ? await whyWaiting(reader, task, context.world.clock.now()) : null,
         next:
           at === null
             ? nextSteps(
