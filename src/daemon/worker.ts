@@ -17,7 +17,7 @@ import { plan } from '../stage/plan.ts'
 import { review } from '../stage/review.ts'
 import { stoppedAs, without, type Stage, type StageResult, type Work } from '../stage/stage.ts'
 import { verify } from '../stage/verify.ts'
-import { append } from '../store/log.ts'
+import { append, lastEvent } from '../store/log.ts'
 import { forgetProcess, gateResult, recordProcess } from '../store/lease.ts'
 import { awaitsStart, loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
@@ -104,7 +104,12 @@ function workOf(daemon: Daemon, carried: Carried, task: Task, attempt: Running, 
       })
     },
     ended: () => database.write((tx) => forgetProcess(tx, carried.attempt)),
-    cachedGates: (tree: string, key: string) => database.read((reader) => gateResult(reader, tree, key)),
+    cachedGates: (tree: string, key: string) =>
+      database.read(async (reader) => {
+        // What made a gate red may lie outside of the tree, and be mended: a person who says so is not answered from memory.
+        const retried = await lastEvent(reader, `task/${carried.task}`, 'task.retried')
+        return gateResult(reader, tree, key, retried?.at)
+      }),
     anchor: () => database.anchor(),
   }
 }

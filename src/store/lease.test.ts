@@ -174,3 +174,21 @@ test('a gate result is reused for that tree and that key alone, and says that it
   )
   assert.deepEqual(found, [{ ...report, baseline: ['test'], reused: true }, null, null])
 })
+
+test('a red gate result is reused only where it is no older than asked for, a green one always', async () => {
+  const database = openDatabase(':memory:')
+  const result = { name: 'test', command: 'npm test', exitCode: 0, ms: 1, tail: '' }
+  for (const state of ['green', 'red', 'timed-out'] as const) {
+    const report = { tree: state, key: 'k', results: [{ ...result, state }], baseline: [], reused: false }
+    await database.write((tx) => keepGateResult(tx, report, 5))
+  }
+  const found = (redSince?: number) =>
+    Promise.all(
+      ['green', 'red', 'timed-out'].map(async (tree) =>
+        Boolean(await database.read((reader) => gateResult(reader, tree, 'k', redSince))),
+      ),
+    )
+  assert.deepEqual(await found(), [true, true, true])
+  assert.deepEqual(await found(5), [true, true, true])
+  assert.deepEqual(await found(6), [true, false, false])
+})

@@ -141,13 +141,16 @@ export async function forgetProcess(tx: Tx, attempt: string): Promise<void> {
 export const recordedProcesses = (reader: Reader): Promise<ProcessRow[]> =>
   reader.all<ProcessRow>('select * from process')
 
-/** A gate result that may be reused, or null. */
-export async function gateResult(reader: Reader, tree: string, key: string): Promise<GateReport | null> {
-  const row = await reader.get<{ report: string }>('select report from gate_result where tree = :tree and key = :key', {
-    tree,
-    key,
-  })
-  return row ? { ...(JSON.parse(row.report) as GateReport), reused: true } : null
+/** A gate result that may be reused, or null: a green one always, a red one no older than `redSince` (epoch milliseconds). */
+export async function gateResult(reader: Reader, tree: string, key: string, redSince = 0): Promise<GateReport | null> {
+  const row = await reader.get<{ report: string; at: number }>(
+    'select report, at from gate_result where tree = :tree and key = :key',
+    { tree, key },
+  )
+  if (!row) return null
+  const report = JSON.parse(row.report) as GateReport
+  const isGreen = report.results.every(({ state }) => state === 'green')
+  return isGreen || row.at >= redSince ? { ...report, reused: true } : null
 }
 
 export async function keepGateResult(tx: Tx, report: GateReport, at: number): Promise<void> {

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { registerRepository } from '../../src/command/register.ts'
 import { realWorld } from '../../src/host/world.ts'
+import { attemptsOf } from '../../src/store/task.ts'
 import { endsWell } from './ending.ts'
 import { approving, implementing, rig, testGate, writing, type Made } from './rig.ts'
 
@@ -185,6 +186,27 @@ test('a set-up layer is made once per key and given to everything; one that cann
   const task = await shop.state(broken, 'escalated', 'done')
   assert.equal(task.phase, 'escalated')
   assert.match(await shop.show(broken), /set-up command ".*" failed \(exit 3\):\s+no such shelf/)
+  await endsWell(shop)
+})
+
+test('red gates are executed again when a person has it tried again: what made them red may be mended', async () => {
+  const breaking = implementing('Sell coffee', { shell: 'date +%N >> old.txt' }, { say: 'Done.' })
+  const { shop, id, task } = await play({
+    rules: [breaking, approving],
+    config: rounds,
+    yaml: { gates: [lint('block')] },
+  })
+  await using _ = shop
+  assert.equal(task.phase, 'escalated')
+  const executed = async (number: number) => {
+    const rows = await shop.database.read((reader) => attemptsOf(reader, id))
+    const { stdout } = await shop.type('output', id, '--attempt', String(number))
+    return [rows.find(({ token }) => token === number)?.step, /gate lint: red/.test(stdout)]
+  }
+  assert.deepEqual(await executed(4), ['verify', true])
+  assert.equal((await shop.type('retry', id)).code, 0)
+  await shop.state(id, 'escalated')
+  assert.deepEqual(await executed(5), ['verify', true])
   await endsWell(shop)
 })
 
