@@ -1,6 +1,7 @@
 /** show: one task whole, for a person who has to decide something about it, ending in what to type next. */
 import { taskAt } from '../core/history.ts'
 import type { Outcome } from '../core/outcome.ts'
+import { tellGate, type GateProgress } from '../core/gate-progress.ts'
 import { isRefusal, refuse } from '../core/refusal.ts'
 import type { JudgedFinding } from '../core/review.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
@@ -11,6 +12,7 @@ import { storyOf } from '../store/log.ts'
 import { attemptsOf, findTask, loadTask, repoById, type AttemptRow } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { briefTask, nextSteps, situation } from './describe.ts'
+import { readGates } from './gate-progress.ts'
 import { age, clean, clip, money, table, wrap } from './format.ts'
 import { clockTime } from './log.ts'
 import { findDaemon } from './presence.ts'
@@ -23,6 +25,7 @@ type Shown = {
   waitsFor: { id: string; title: string; state: string }[]
   parts: { id: string; title: string; state: string }[]
   repository: string
+  gate: GateProgress | null
   /** What keeps a ready task from starting. */
   waits: string | null
   next: string[]
@@ -63,6 +66,12 @@ export const show: Act = (context, said) =>
         waitsFor,
         parts,
         repository,
+        gate:
+          at === null
+            ? ((
+                await readGates(reader, [task], { now: context.world.clock.now(), folder: context.paths.transcripts })
+              ).get(task.id) ?? null)
+            : null,
         waits:
           at === null && stateOf(task) === 'ready' ? await whyWaiting(reader, task, context.world.clock.now()) : null,
         next:
@@ -90,13 +99,14 @@ const attemptsAt = (rows: readonly AttemptRow[], at: number): AttemptRow[] =>
       return { ...begun, ...open, state: started ? 'started' : 'admitted' }
     })
 
-function asJson({ at, task, attempts, waitsFor, waits, repository, next }: Shown) {
+function asJson({ at, task, attempts, waitsFor, waits, gate, repository, next }: Shown) {
   const { text, acceptance, budgetNanoUsd, ref, plan, candidate, gates, round, feedback, evidence, approval, report } =
     task
   return {
     ...(at === null ? {} : { at }),
     task: {
       ...briefTask(task),
+      gate,
       repository,
       text,
       acceptance,
@@ -142,13 +152,14 @@ function asText(context: Context, shown: Shown): string {
   const now = shown.at ?? context.world.clock.now()
   const blocked = waitsFor.map(({ id }) => id)
   const body = (text: string) => wrap(text, columns, '  ')
+  const whereItIs = `${situation(task, blocked, shown.waits)}${shown.gate ? `, ${tellGate(shown.gate)}` : ''}`
   const heading = [
     `${task.id}  ${clean(task.title)}`,
     body(
       `${task.size} ${task.kind}, lane ${task.lane}${task.override ? ' (before everything else)' : ''}, in ${repository}${task.path === undefined ? '' : `, path ${task.path}`}, ${shown.at === null ? '' : `as it was ${clockTime(shown.at)}, `}added ${age(now - task.addedAt)} ${shown.at === null ? 'ago' : 'before'}${task.tags.length > 0 ? `, tags ${task.tags.join(', ')}` : ''}`,
     ),
     '',
-    `${stateOf(task)}: ${wrap(situation(task, blocked, shown.waits), columns - stateOf(task).length - 2).replaceAll('\n', '\n  ')}`,
+    `${stateOf(task)}: ${wrap(whereItIs, columns - stateOf(task).length - 2).replaceAll('\n', '\n  ')}`,
     ...(isOver(task)
       ? []
       : [

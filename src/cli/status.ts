@@ -1,12 +1,14 @@
 /** status: one screen. On the fast path: reads the database and the process table, asks nobody. */
 import { dayOf } from '../core/budget.ts'
 import { stateOf, type Task } from '../core/task.ts'
+import { tellGate, type GateProgress } from '../core/gate-progress.ts'
 import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/ledger.ts'
 import { countTasks, heldTasks, listRepos, listTasks } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { briefTask, situation } from './describe.ts'
 import { plural } from '../core/quantity.ts'
+import { readGates } from './gate-progress.ts'
 import { age, clean, clip, money } from './format.ts'
 import { findDaemon, type Presence } from './presence.ts'
 import { readStuck } from './waiting.ts'
@@ -15,6 +17,8 @@ export type Overview = {
   daemon: Presence | null
   counts: Record<string, number>
   running: Task[]
+  /** The gates that are being executed, by task. */
+  gates: Map<string, GateProgress>
   awaiting: Task[]
   escalated: Task[]
   held: Task[]
@@ -25,12 +29,12 @@ export type Overview = {
 
 export const status: Act = (context) =>
   withDatabase(context, async (database) => {
-    const overview = await database.read((reader) => readOverview(reader, context.world.clock.now()))
-    const { running, awaiting, escalated, held, stuck, ...rest } = overview
+    const overview = await database.read((reader) => readOverview(reader, context))
+    const { running, gates, awaiting, escalated, held, stuck, ...rest } = overview
     const asJson = {
       up: overview.daemon !== null,
       ...rest,
-      running: running.map(briefTask),
+      running: running.map((task) => ({ ...briefTask(task), gate: gates.get(task.id) ?? null })),
       awaitingApproval: awaiting.map(briefTask),
       escalated: escalated.map(briefTask),
       held: held.map(briefTask),
@@ -40,7 +44,8 @@ export const status: Act = (context) =>
   })
 
 /** Everything the screen shows, in one snapshot. */
-export async function readOverview(reader: Reader, now: number): Promise<Overview> {
+export async function readOverview(reader: Reader, { world, paths }: Context): Promise<Overview> {
+  const now = world.clock.now()
   const open = await listTasks(reader, { states: ['running', 'awaiting-approval', 'escalated'], limit: 1000 })
   const inState = (state: string) => open.filter((task) => stateOf(task) === state).reverse()
   const today = await accountOf(reader, `day/${dayOf(now)}`)
@@ -48,6 +53,7 @@ export async function readOverview(reader: Reader, now: number): Promise<Overvie
     daemon: await findDaemon(reader),
     counts: await countTasks(reader),
     running: inState('running'),
+    gates: await readGates(reader, inState('running'), { now, folder: paths.transcripts }),
     awaiting: inState('awaiting-approval'),
     escalated: inState('escalated'),
     held: await heldTasks(reader, 1000),
@@ -74,7 +80,8 @@ export function overviewText(context: Context, overview: Overview, most: number)
     `Where     ${repositories.map(({ name, base }) => `${name} (${base})`).join(', ') || 'no repository: tri-agent init'}`,
     ...group('Under way', overview.running, most, (task) => {
       const since = Math.min(...task.running.map(({ admittedAt }) => admittedAt))
-      return `${situation(task)}, ${age(now - since)}`
+      const gate = overview.gates.get(task.id)
+      return `${situation(task)}, ${gate ? tellGate(gate) : age(now - since)}`
     }),
     ...group(
       'Waiting for your approval: tri-agent show TASK, then approve or reject',

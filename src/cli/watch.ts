@@ -80,8 +80,7 @@ async function screen(context: Context, database: Database): Promise<string[]> {
   const rows = process.stdout.rows || 24
   const fitted = { ...context, columns }
   return database.read(async (reader) => {
-    const now = context.world.clock.now()
-    const top = overviewText(fitted, await readOverview(reader, now), Math.max(2, Math.floor(rows / 6))).split('\n')
+    const top = overviewText(fitted, await readOverview(reader, context), Math.max(2, Math.floor(rows / 6))).split('\n')
     const room = rows - top.length - 4
     const events = room > 0 ? await readLastLog(reader, { limit: room }) : []
     return [

@@ -153,6 +153,20 @@ export async function gateResult(reader: Reader, tree: string, key: string, redS
   return isGreen || row.at >= redSince ? { ...report, reused: true } : null
 }
 
+/** The newest gate results. */
+export const lastGateResults = async (reader: Reader, limit: number): Promise<GateReport[]> =>
+  (await reader.all<{ report: string }>('select report from gate_result order by at desc limit :limit', { limit })).map(
+    ({ report }) => JSON.parse(report) as GateReport,
+  )
+
+/** Since when the process of an attempt is there, or null: it has none now. */
+export async function processSince(reader: Reader, attempt: string): Promise<number | null> {
+  const row = await reader.get<{ at: number }>('select started_at as at from process where attempt = :attempt', {
+    attempt,
+  })
+  return row?.at ?? null
+}
+
 export async function keepGateResult(tx: Tx, report: GateReport, at: number): Promise<void> {
   await tx.run(
     `insert into gate_result (tree, key, report, at) values (:tree, :key, :report, :at)

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
+import type { GateResult } from '../../src/core/gate.ts'
+import { keepGateResult } from '../../src/store/lease.ts'
 import { endsWell } from './ending.ts'
 import { approving, implementing, rig, survivorsIn, writing } from './rig.ts'
 
@@ -74,6 +76,9 @@ for (const [stage, rules, yaml] of [
 ] as const)
   test(`a task cancelled in ${stage} ends at once, and nothing of it is left`, async () => {
     await using shop = await rig({ rules, ...(yaml ? { yaml } : {}) })
+    const before = { ...yaml?.gates[0], state: 'green', exitCode: 0, ms: 120_000, tail: '' } as GateResult
+    const report = { tree: 'other', key: 'k', results: [before], baseline: [], reused: false }
+    if (yaml) await shop.ports.database.write((tx) => keepGateResult(tx, report, 1))
     await shop.up()
     const id = await shop.add('Sell coffee', { size: 'medium', ...(stage === 'plan' ? {} : { size: 'small' }) })
     await shop.until(`a process in ${stage}`, async (reader) => {
@@ -83,6 +88,10 @@ for (const [stage, rules, yaml] of [
       )
       return row!.n > 0
     })
+    if (yaml) {
+      assert.match((await shop.type('status')).stdout, /Sell coffee: verify, gate test, \d+ s of about 2 min$/m)
+      assert.match(await shop.show(id), /^running: verify, gate test, \d+ s of about 2 min$/m)
+    }
     assert.equal((await shop.type('cancel', id, '--why', 'no beans')).code, 0)
     await shop.until('every attempt to end', async (reader) => {
       const row = await reader.get<{ n: number }>(`select count(*) as n from lease`)
