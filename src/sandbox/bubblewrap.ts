@@ -13,12 +13,13 @@ export const inside = { work: '/work', home: '/home/agent', out: '/out', tmp: '/
 const own = '/run/tri-agent'
 export const insideNode = `${own}/node/bin/node`
 export const insideForwarder = `${own}/forwarder.mjs`
+export const insideStarter = `${own}/starter.pl`
 export const insideSocket = `${own}/gateway.sock`
 
 /** `prefix` is the folder a Node was installed as, or null where only its binary may be shown. */
 export type NodePlace = { binary: string; prefix: string | null }
 
-export type View = { node: NodePlace; forwarder: string; etc: string }
+export type View = { node: NodePlace; forwarder: string; starter: string; etc: string }
 
 /** Folders of the system that are shown read-only where they exist. */
 const systemFolders = [
@@ -51,7 +52,7 @@ export const etcFiles: Readonly<Record<string, string>> = {
 }
 
 /** All options of one box, without `--seccomp` and `--info-fd`, which name descriptors. */
-export function bubblewrapOptions({ node, forwarder, etc }: View, box: Box): string[] {
+export function bubblewrapOptions({ node, forwarder, starter, etc }: View, box: Box): string[] {
   const { area, gateway } = box
   const tools = (box.toolchain ?? []).map(placeOf)
   const bind = (mode: 'ro' | 'rw', from: string, to: string) => [mode === 'ro' ? '--ro-bind' : '--bind', from, to]
@@ -68,7 +69,11 @@ export function bubblewrapOptions({ node, forwarder, etc }: View, box: Box): str
     ...bind('ro', node.prefix ?? node.binary, node.prefix === null ? insideNode : `${own}/node`),
     ...(gateway === null
       ? []
-      : [...bind('ro', forwarder, insideForwarder), ...bind('ro', gateway.socket, insideSocket)]),
+      : [
+          ...bind('ro', forwarder, insideForwarder),
+          ...bind('ro', starter, insideStarter),
+          ...bind('ro', gateway.socket, insideSocket),
+        ]),
     ...bind('rw', area.home, inside.home),
     ...bind('rw', area.out, inside.out),
     ...bind(box.readOnlyWork === true ? 'ro' : 'rw', area.work, inside.work),

@@ -84,19 +84,22 @@ export async function climb(
   const missing = await missingTool(world, bwrap, bash)
   if (missing !== null || bwrap === null || bash === null) return { namespace: null, group, reasons: [missing ?? ''] }
   const filter = seccompFilter(arch())
+  const perl = find('perl', '/usr/bin') // which is shown inside
   const tools: NamespaceTools = {
     bwrap,
     bash,
     prlimit,
+    perl: null,
     filter,
     node: placeOfNode(process.execPath, homedir()),
     etc: await writeEtc(folder),
   }
-  const namespace = namespaceSandbox(world, tools)
-  const wrong =
-    (await tryOut(namespace, tools.node, quickCaller(bash))) && (await tryOut(namespace, tools.node, nodeCaller))
+  const quick = namespaceSandbox(world, { ...tools, perl })
+  const works = (await tryOut(quick, tools.node, quickCaller(bash))) === null
+  const plain = works ? quick : namespaceSandbox(world, tools)
+  const wrong = works ? null : await tryOut(plain, tools.node, nodeCaller)
   if (wrong !== null) return { namespace: null, group, reasons: [wrong, ...hindrances()] }
-  return { namespace, group, reasons: weaknesses(tools) }
+  return { namespace: plain, group, reasons: weaknesses(tools) }
 }
 
 /** The first version with --disable-userns, without which a contained program could make namespaces of its own. */

@@ -2,7 +2,7 @@
  * The namespace rung: bubblewrap around one process tree. Own user, pid, mount, network, ipc and uts namespace, no capabilities, a seccomp filter,
  * an environment we wrote, and only the attempt's own folders writable. Killing the outermost process ends everything: the kernel does it.
  *
- *     bash (closes descriptors) ▶ prlimit ▶ bwrap, the outermost ─┬─ namespaces ─ bwrap, pid 1 ─ [forwarder ─] the program
+ *     bash (closes descriptors) ▶ prlimit ▶ bwrap, the outermost ─┬─ namespaces ─ bwrap, pid 1 ─ [starter or forwarder ─] the program
  *
  * Options and filter go over pipes, so that no key and no host path is in any argv. Without a gateway there is no forwarder and no network.
  */
@@ -26,6 +26,7 @@ import {
   insideForwarder,
   insideNode,
   insideSocket,
+  insideStarter,
   type NodePlace,
 } from './bubblewrap.ts'
 import { finish } from './finish.ts'
@@ -37,6 +38,8 @@ export type NamespaceTools = {
   bwrap: string
   bash: string
   prlimit: string | null
+  /** A perl that is there inside too, or null: then the forwarder starts the program. */
+  perl: string | null
   node: NodePlace
   /** Folder with the files of /etc. */
   etc: string
@@ -45,6 +48,7 @@ export type NamespaceTools = {
 
 /** Beside this file in the source tree, beside the chunk in the bundle. */
 const forwarder = join(import.meta.dirname, 'forwarder.mjs')
+const starter = join(import.meta.dirname, 'starter.pl')
 
 /** A sandbox on this rung. */
 export function namespaceSandbox(world: World, tools: NamespaceTools): Sandbox {
@@ -67,10 +71,17 @@ async function start(world: World, tools: NamespaceTools, box: Box): Promise<Con
     () => 'pipe' as const,
   )
   const highest = optionsAt + extra.length - 1
-  const [file = '', ...args] = [...launcherArgv(tools, highest), bwrap, '--args', `${optionsAt}`, '--', ...words(box)]
+  const [file = '', ...args] = [
+    ...launcherArgv(tools, highest),
+    bwrap,
+    '--args',
+    `${optionsAt}`,
+    '--',
+    ...words(tools, box),
+  ]
   const child = await world.spawn({ file, args, cwd: '/', env: launcherEnv, stdin: box.stdin, extra })
   const tree = watch(world, child, child.pipes[saysAt]!)
-  const options = [...bubblewrapOptions({ ...tools, forwarder }, box), '--info-fd', `${saysAt}`]
+  const options = [...bubblewrapOptions({ ...tools, forwarder, starter }, box), '--info-fd', `${saysAt}`]
   if (filter !== null) {
     options.push('--seccomp', `${highest}`)
     child.pipes[highest]!.end(filter)
@@ -86,8 +97,13 @@ async function start(world: World, tools: NamespaceTools, box: Box): Promise<Con
   })
 }
 
-const words = ({ argv, gateway }: Box): readonly string[] =>
-  gateway === null ? argv : [insideNode, insideForwarder, String(gatewayPort), insideSocket, String(controlAt), ...argv]
+function words({ perl }: NamespaceTools, { argv, gateway }: Box): readonly string[] {
+  if (gateway === null) return argv
+  const [port, control] = [String(gatewayPort), String(controlAt)]
+  return perl === null
+    ? [insideNode, insideForwarder, insideSocket, control, 'port', port, ...argv]
+    : [perl, insideStarter, port, control, insideNode, insideForwarder, insideSocket, ...argv]
+}
 
 /** How long bwrap may take to say what it started before it is killed all the same. */
 const birthMs = 2000
