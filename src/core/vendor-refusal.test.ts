@@ -264,6 +264,11 @@ test('a provider that was not reached is explained by the code of the system', (
     'ERR_PROXY_TUNNEL',
   ].map((code) => explainReason('openai', 'unreachable', `the provider could not be reached: ${code}`)?.means)
   assert.deepEqual(told, ['no-such-host', 'certificate', 'unreachable', 'proxy', 'proxy'])
+  for (const code of ['ERR_PROXY_TUNNEL 407', 'the proxy p:1 answered 407 for q:443'])
+    assert.match(
+      explainReason('openai', 'unreachable', `the provider could not be reached: ${code}`)!.what,
+      /wants a login/,
+    )
 })
 
 test('an answer nothing is known about is not explained', () => {

@@ -128,6 +128,14 @@ const unreachable = {
     `check families.${family}.baseUrl (tri-agent config show), the network and HTTPS_PROXY, then: ${again}`,
 } as const
 
+/** A proxy without the login it wants. Its answer is a status where it was asked itself, and words where a tunnel was. */
+const login = {
+  means: 'proxy',
+  what: 'a proxy between here and the provider wants a login',
+  why: 'HTTPS_PROXY leads to it without a user and a password, or with wrong ones',
+  next: () => `export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, then: ${again}`,
+} as const
+
 /** The first row that fits counts, so what is said in words stands before what only a status says. */
 const rows: readonly Row[] = [
   // our own gateway, first: its words reach us through every client
@@ -154,13 +162,8 @@ const rows: readonly Row[] = [
     next: () => 'tri-agent output TASK   # what it was about',
   },
   // something between us and the provider
-  {
-    means: 'proxy',
-    status: [407],
-    what: 'a proxy between here and the provider wants a login',
-    why: 'HTTPS_PROXY leads to it without a user and a password, or with wrong ones',
-    next: () => `export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT, then: ${again}`,
-  },
+  { status: [407], ...login },
+  { text: /the proxy \S+ answered 407|ERR_PROXY_TUNNEL 407/, ...login },
   {
     means: 'proxy',
     text: /^\s*<(?:!doctype|html|head|body)\b|tunneling socket|the proxy \S+ answered|answered with a redirect|ERR_PROXY_/i,

@@ -97,7 +97,7 @@ async function attempt(
   })
   const asked = provider.requests.some(({ model }) => model === models.implementer)
   if (end.outcome !== 'passed')
-    return `it ended as ${end.outcome}: ${end.reason}${end.complaint === '' ? '' : `; its last words: ${end.complaint}`}`
+    return `it ended as ${end.outcome}: ${end.reason}${end.reason.includes(end.complaint) ? '' : `; its last words: ${end.complaint}`}`
   if (!asked) return 'it did not ask the model it was told to, by the way it was told'
   return end.text.includes(answer) ? null : 'what the model answered could not be read from its output'
 }

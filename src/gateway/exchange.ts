@@ -199,7 +199,8 @@ async function unanswered(state: State, error: Error, sent: boolean): Promise<vo
   const { live, route, client } = state
   await settle(state, sent ? 'known' : 'free')
   if (state.ended) return void client.destroy()
-  const code = (error as NodeJS.ErrnoException).code ?? error.message
+  const { code: named, statusCode } = error as NodeJS.ErrnoException & { statusCode?: number } // the status: of a proxy that opened no tunnel
+  const code = [named ?? error.message, statusCode].filter((each) => each !== undefined).join(' ')
   judge(live, 'unreachable', `the provider could not be reached: ${code}`)
   send(client, answerOf(route.dialect, 'unreachable', `the provider could not be reached: ${code}`))
 }

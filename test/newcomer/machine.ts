@@ -14,7 +14,7 @@ import { realWorld } from '../../src/host/world.ts'
 import type { Ecosystem } from './ecosystem.ts'
 
 export const root = join(import.meta.dirname, '../..')
-const world = realWorld()
+export const world = realWorld()
 
 export type Machine = AsyncDisposable & {
   home: string
@@ -54,11 +54,15 @@ export const pasted: Readonly<Record<string, string>> = {
   google: 'AIzaSyNobodyAcceptsThisKey0123456789abc',
 }
 
-/** A machine with the ecosystem's repository, committed. */
-export async function machine({ files }: Pick<Ecosystem, 'files'>, rules: readonly Rule[]): Promise<Machine> {
+/** A machine with the ecosystem's repository, committed. `keys`: what the provider lets in, all without it. */
+export async function machine(
+  { files }: Pick<Ecosystem, 'files'>,
+  rules: readonly Rule[],
+  keys?: readonly string[],
+): Promise<Machine> {
   const home = await realpath(await mkdtemp(join(tmpdir(), 'tri-new-')))
   const repository = join(home, 'durations')
-  const provider = await startProvider({ world, scenario: { rules } })
+  const provider = await startProvider({ world, scenario: { rules }, ...(keys === undefined ? {} : { keys }) })
   const env = { HOME: home, PATH: path, LANG: 'C.UTF-8', TZ: 'UTC' }
   for (const [path, text] of Object.entries(files)) {
     await mkdir(dirname(join(repository, path)), { recursive: true })
