@@ -17,12 +17,23 @@ export type AgentName = (typeof agentNames)[number]
  */
 export type KeySource = { env: string } | { file: string } | { stored: string } | { value: string }
 
+export type UpstreamSettings = {
+  /** The header the key goes in; absent: as the dialect has it. Azure wants `api-key`. */
+  keyHeader?: 'api-key'
+  /** Azure's `?api-version=`. */
+  apiVersion?: string
+  /** Plain http:// to an address of a private network: the key crosses it in the clear. */
+  privateNetwork?: boolean
+}
+
 export type FamilySettings = {
   agent: AgentName
   /** The agent's argv, or null: its program is found on PATH. */
   program: string[] | null
   /** Without trailing slash. */
   baseUrl: string
+  /** How this upstream wants to be asked where it is not like the vendor's. */
+  upstream?: UpstreamSettings
   keyFrom: KeySource
   models: { architect: string; implementer: string; reviewer: string }
 }

@@ -41,7 +41,7 @@ export async function findAgents(
   })
   for (const { family, held, located } of await Promise.all(looked)) {
     // some take seconds to tell their version
-    const { agent, baseUrl } = settings.families[family]!
+    const { agent, ...asked } = settings.families[family]!
     if (isRefusal(held)) {
       missing.push(sayMissing(family, held))
       continue
@@ -58,11 +58,24 @@ export async function findAgents(
     }
     found.set(family, { adapter: adapterNamed(agent), ...located })
     usable.push(family)
-    upstreams.push({ family, baseUrl, key: () => key })
+    upstreams.push(upstreamOf(family, asked, key))
     secrets.push(key)
   }
   return { agents: { get: (name) => found.get(name), size: found.size, usable, upstreams, secrets }, missing }
 }
+
+/** Where and how the gateway asks for a family's models. */
+export const upstreamOf = (
+  family: string,
+  { baseUrl, upstream: { keyHeader, apiVersion } = {} }: Pick<FamilySettings, 'baseUrl' | 'upstream'>,
+  key: string,
+): Upstream => ({
+  family,
+  baseUrl,
+  key: () => key,
+  ...(keyHeader === undefined ? {} : { keyHeader }),
+  ...(apiVersion === undefined ? {} : { apiVersion }),
+})
 
 const sayMissing = (family: string, { why, hint }: Refusal): string => `${family}: ${why}${hint ? ` (${hint})` : ''}`
 

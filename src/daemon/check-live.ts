@@ -13,6 +13,7 @@ import { tryModel, type TrialAnswer } from '../gateway/trial.ts'
 import { readKey } from '../host/key.ts'
 import type { Env } from '../host/path.ts'
 import type { World } from '../host/world.ts'
+import { upstreamOf } from './agents.ts'
 import { otherFamilies, pricesFor } from './prices.ts'
 
 export type LivePorts = { world: World; env: Env; keys: string; settings: OperatorSettings }
@@ -26,12 +27,12 @@ export async function examineLive(ports: LivePorts): Promise<Check[]> {
 async function examineFamily(
   ports: LivePorts,
   family: string,
-  { keyFrom, baseUrl, models }: FamilySettings,
+  { keyFrom, models, ...asked }: FamilySettings,
 ): Promise<Check[]> {
   const { world, env, keys, settings } = ports
   const read = await readKey(keyFrom, { world, env, folder: keys })
   if (isRefusal(read)) return []
-  const upstream = { family, baseUrl, key: () => read.key }
+  const upstream = upstreamOf(family, asked, read.key)
   const shared = {
     world,
     upstream,

@@ -30,6 +30,7 @@ export type Visit = { wiring: Wiring; live: Live; route: Route; key: string }
 type State = Visit & {
   client: ServerResponse
   realKey: string
+  keyHeader: 'api-key' | null
   admission: Admission | null
   raw: Buffer
   request: ClientRequest | null
@@ -52,6 +53,7 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
     ...visit,
     client,
     realKey: '',
+    keyHeader: null,
     admission: null,
     raw: Buffer.alloc(0),
     request: null,
@@ -116,7 +118,8 @@ function free(state: State): Leaving | null {
     return null
   }
   state.realKey = upstream.key()
-  return { url: upstreamUrl(upstream.baseUrl, state.route.path), body: Buffer.alloc(0) }
+  state.keyHeader = upstream.keyHeader ?? null
+  return { url: upstreamUrl(upstream.baseUrl, state.route.path, upstream.apiVersion), body: Buffer.alloc(0) }
 }
 
 async function admitted(state: State): Promise<Leaving | null> {
@@ -139,7 +142,8 @@ async function admitted(state: State): Promise<Leaving | null> {
     wiring.emit({ type: 'tools.stripped', attempt: live.grant.attempt, tools: asked.stripped })
   state.admission = admission
   state.realKey = upstream.key()
-  return { url: upstreamUrl(upstream.baseUrl, route.path), body }
+  state.keyHeader = upstream.keyHeader ?? null
+  return { url: upstreamUrl(upstream.baseUrl, route.path, upstream.apiVersion), body }
 }
 
 function deny(state: State, kind: AnswerKind, { refused, why }: Refusal, model: string | null): void {
@@ -174,11 +178,12 @@ async function forward(
   state: State,
   asked: Leaving & { method: string; headers: IncomingMessage['headers'] },
 ): Promise<void> {
-  const { wiring, route, key, realKey } = state
+  const { wiring, route, key, realKey, keyHeader } = state
   const headers = requestHeaders(asked.headers, {
     dialect: route.dialect,
     virtualKey: key,
     realKey,
+    keyHeader,
     bytes: asked.body.length,
     context: state.admission?.hold?.price.context ?? null,
   })

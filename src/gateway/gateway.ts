@@ -26,6 +26,10 @@ export type Upstream = {
   family: Family
   baseUrl: string
   key: () => string
+  /** The header the key goes in, where it is not the dialect's own. */
+  keyHeader?: 'api-key'
+  /** Goes into every request's query. */
+  apiVersion?: string
   /** Goes on generating and billing after we hang up. Default: all but anthropic and openai (facts/budget.md §2). */
   billsAfterAbort?: boolean
 }

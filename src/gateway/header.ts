@@ -51,7 +51,14 @@ export function presentedKey(request: IncomingMessage): string | null {
  */
 export function requestHeaders(
   headers: IncomingHttpHeaders,
-  options: { dialect: Dialect; virtualKey: string; realKey: string; bytes: number; context: number | null },
+  options: {
+    dialect: Dialect
+    virtualKey: string
+    realKey: string
+    keyHeader?: 'api-key' | null
+    bytes: number
+    context: number | null
+  },
 ): OutgoingHttpHeaders {
   const named = listed(headers.connection)
   const kept: OutgoingHttpHeaders = {}
@@ -67,7 +74,8 @@ export function requestHeaders(
   }
   kept['accept-encoding'] = 'identity' // a compressed answer cannot be metered
   if (options.bytes > 0) kept['content-length'] = options.bytes
-  return { ...kept, ...credentialFor(options.dialect, options.realKey) }
+  const { dialect, realKey, keyHeader = null } = options
+  return { ...kept, ...(keyHeader === null ? credentialFor(dialect, realKey) : { [keyHeader]: realKey }) }
 }
 
 /** The least window that this beta opens: what was held for a model with a smaller one would not pay for it. */

@@ -19,7 +19,7 @@ import { realWorld } from '../host/world.ts'
 import { openDatabase, type Database } from '../store/database.ts'
 import { grantKey } from '../store/ledger.ts'
 import { bodyOf, familyFor, models, streamOf, type Used } from './canned.ts'
-import { createGateway, type Gateway, type GatewayEvent, type Upstream } from './gateway.ts'
+import { createGateway, type Gateway, type GatewayEvent, type GatewayOptions, type Upstream } from './gateway.ts'
 import { loadPrices } from './prices.ts'
 import type { Dialect } from './route.ts'
 import type { Timeouts } from './wiring.ts'
@@ -131,6 +131,8 @@ export async function setStage(
     limits?: Partial<Limits>
     timeouts?: Partial<Timeouts>
     upstreams?: readonly Upstream[]
+    /** Laid over everything, once the provider's URL is known. */
+    over?: (url: string) => Partial<GatewayOptions>
     wrap?: (database: Database) => Database
   } = {},
 ): Promise<Stage> {
@@ -159,6 +161,7 @@ export async function setStage(
         events.push(event)
         for (const { count, resolve } of waiting) if (countSettled() >= count) resolve()
       },
+      ...options.over?.(provider.url),
     })
   let count = 0
   const stage: Stage = {

@@ -81,10 +81,12 @@ export const speaks = (family: Family, dialect: Dialect): boolean =>
         : dialect !== 'gemini'
 
 /** Joins a configured base URL and a path; a base that ends in the path's own version does not repeat it. */
-export function upstreamUrl(baseUrl: string, path: string): URL {
+export function upstreamUrl(baseUrl: string, path: string, apiVersion?: string): URL {
   const base = new URL(baseUrl)
   const root = base.pathname.replace(/\/+$/, '')
   const version = /^\/(v1beta|v1)\//.exec(path)?.[1]
   const rest = version && root.endsWith(`/${version}`) ? path.slice(version.length + 1) : path
-  return new URL(base.origin + root + rest)
+  const url = new URL(base.origin + root + rest)
+  if (apiVersion !== undefined) url.searchParams.set('api-version', apiVersion)
+  return url
 }

@@ -4,7 +4,13 @@
  */
 import { suggestion } from '../core/nearest.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
-import { type FamilySettings, type KeySource, type OperatorSettings, vendors } from '../core/setting.ts'
+import {
+  type FamilySettings,
+  type KeySource,
+  type OperatorSettings,
+  type UpstreamSettings,
+  vendors,
+} from '../core/setting.ts'
 import type { OperatorFile } from './config-schema.ts'
 import { isStored } from './key-store.ts'
 import { showKeySource } from './key.ts'
@@ -38,16 +44,18 @@ export function familiesOf(
     const agent = entry.agent ?? vendor?.agent
     const baseUrl = (entry.baseUrl ?? vendor?.baseUrl)?.replace(/\/+$/, '')
     const keyFrom = sourceOf(name, entry.keyFrom as KeySource | undefined, env, keys)
+    const upstream = entry.upstream as UpstreamSettings | undefined
+    const isPrivate = upstream?.privateNetwork === true
     const known = `is missing, and there is no default for this family; ${suggestion(name, Object.keys(vendors))}`
     if (!agent) say('agent', known)
     if (!baseUrl) say('baseUrl', known)
-    else if (urlMistake(baseUrl)) say('baseUrl', urlMistake(baseUrl)!)
+    else if (urlMistake(baseUrl, isPrivate)) say('baseUrl', urlMistake(baseUrl, isPrivate)!)
     else if (keyFrom && 'value' in keyFrom && !isLoopback(baseUrl))
       say('keyFrom', 'a key written into the file is only for a provider on this machine; use env or file')
     if (!keyFrom) say('keyFrom', known)
     if (!agent || !baseUrl || !keyFrom) continue
     const program = entry.program ?? null
-    settings[name] = { agent, program, baseUrl, keyFrom, models: entry.models }
+    settings[name] = { agent, program, baseUrl, keyFrom, models: entry.models, ...(upstream ? { upstream } : {}) }
     const isSaid = JSON.stringify(entry.keyFrom) === JSON.stringify(keyFrom)
     const ofKey = isSaid ? null : 'stored' in keyFrom ? 'keys set' : originOfVariable(keyFrom, env)
     origins.push(...originsOf(written, name, settings[name], ofKey))
@@ -72,13 +80,18 @@ const originOfVariable = (source: KeySource, env: Env): string | null =>
   'env' in source && env[source.env] ? `env ${source.env}` : null
 
 function originsOf(written: Written, name: string, settings: FamilySettings, ofKey: string | null): Origin[] {
-  const { agent, program, baseUrl, keyFrom, models } = settings
+  const { agent, program, baseUrl, upstream, keyFrom, models } = settings
   const entry: Record<string, unknown> = { ...written.values.families?.[name] }
   const origin = (key: string) => (entry[key] === undefined ? 'default' : originOf(written, ['families', name, key]))
   return [
     { key: `families.${name}.agent`, value: agent, origin: origin('agent') },
     { key: `families.${name}.program`, value: program?.join(' ') ?? 'found on PATH', origin: origin('program') },
     { key: `families.${name}.baseUrl`, value: baseUrl, origin: origin('baseUrl') },
+    ...Object.entries(upstream ?? {}).map(([key, value]) => ({
+      key: `families.${name}.upstream.${key}`,
+      value: String(value),
+      origin: originOf(written, ['families', name, 'upstream', key]),
+    })),
     { key: `families.${name}.keyFrom`, value: showKeySource(keyFrom), origin: ofKey ?? origin('keyFrom') },
     ...Object.entries(models).map(([role, value]) => ({
       key: `families.${name}.models.${role}`,
@@ -94,10 +107,15 @@ function isLoopback(url: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
 }
 
-function urlMistake(written: string): string | null {
+/** An address, never a name: a name may lead anywhere tomorrow. RFC 1918 and RFC 4193. */
+const privateAddress = /^(?:10\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.)[\d.]+$|^\[f[cd][0-9a-f]{2}:/
+
+function urlMistake(written: string, isPrivate: boolean): string | null {
   if (!URL.canParse(written)) return 'must be a URL such as https://api.example.com'
   const url = new URL(written)
   if (url.username || url.password || url.search || url.hash) return 'must have no user, query or fragment'
   if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback(written))) return null
-  return 'must begin with https:// (http:// only for a provider on this machine)'
+  if (isPrivate && url.protocol === 'http:')
+    return privateAddress.test(url.hostname) ? null : 'must be an address of a private network, such as http://10.0.0.7'
+  return 'must begin with https:// (http:// only for a provider on this machine, or with upstream.privateNetwork)'
 }

@@ -89,6 +89,11 @@ const family = z.strictObject({
   agent: z.enum(agentNames).optional(),
   program: words.nullable().optional(),
   baseUrl: z.string().optional(),
+  upstream: section({
+    keyHeader: z.literal('api-key', { error: 'must be api-key; without it the key goes where the dialect has it' }),
+    apiVersion: z.string().regex(/^[A-Za-z0-9._-]{1,40}$/, 'must be a version such as 2025-04-01-preview'),
+    privateNetwork: z.boolean(),
+  }),
   keyFrom: keyFrom.optional(),
   models,
 })

@@ -216,7 +216,7 @@ const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
   ],
   [
     'families:\n  openai: { models: x, baseUrl: "http://api.example.com" }',
-    'FILE:2: families.openai.baseUrl: must begin with https:// (http:// only for a provider on this machine)',
+    'FILE:2: families.openai.baseUrl: must begin with https:// (http:// only for a provider on this machine, or with upstream.privateNetwork)',
   ],
   [
     'families:\n  openai: { models: x, keyFrom: { env: A, file: /b } }',
