@@ -15,7 +15,14 @@ test('an editor is told every key, what may stand behind it, and that no other k
   const operator = jsonSchema('operator') as unknown as Schema
   const repository = jsonSchema('repository') as unknown as Schema
   assert.deepEqual([operator.additionalProperties, repository.additionalProperties], [false, false])
-  assert.deepEqual(Object.keys(repository.properties).slice(0, 5), ['base', 'setup', 'setupKey', 'toolchain', 'gates'])
+  assert.deepEqual(Object.keys(repository.properties).slice(0, 6), [
+    'base',
+    'path',
+    'setup',
+    'setupKey',
+    'toolchain',
+    'gates',
+  ])
   assert.deepEqual(operator.properties['rung']!.enum, ['namespace', 'group'])
   assert.deepEqual(operator.properties['money']!.properties['day'], { type: ['string', 'number'] })
 })
