@@ -50,7 +50,7 @@ export function asText(context: Context, found: Found): { text: string; next: st
     ...files.map(({ path, action }) => `  ${action.padEnd(9)}  ${path}`),
     'Found:',
     ...foundLines(detected, space),
-    ...families.map((each) => `  ${familyLine(each)}`),
+    ...families.map((each) => row(each.family, wrap(familyLine(each), context.columns, ' '.repeat(13)).trimStart())),
     wrap(`Review: ${reviewPromise(usable.length)}.`, context.columns),
     ...warnings(found).map((each) => wrap(`! ${each}`, context.columns)),
     'Type next:',
@@ -84,7 +84,7 @@ function familyLine({ family, agent, version, missing, key }: Surveyed): string 
   const client = version === null ? `! ${agent} is missing: ${missing?.hint ?? ''}` : `${agent} ${version}`
   const held = key === null ? `! no key: tri-agent keys set ${family}` : `key ${showKeySource(key)}`
   const model = key === null ? '' : `, ${pinnedModels[family] ?? ''}`
-  return `${family.padEnd(10)} ${client}; ${held}${model}`
+  return `${client}; ${held}${model}`
 }
 
 function warnings({ detected, space, isBare, usable }: Found): string[] {
