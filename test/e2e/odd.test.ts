@@ -1,4 +1,4 @@
-/** Odd repositories on the way to a landing: names and modes nobody expects stay as they are, byte for byte. */
+/** Odd repositories on the way to a landing: odd names and modes stay as they are, byte for byte; a base that is gone is named and nothing is lost. */
 import assert from 'node:assert/strict'
 import { chmod, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -25,5 +25,19 @@ test('names of 255 bytes, in other encodings and with newlines, links, executabl
     await tree('main'),
   )
   assert.equal(landed.length, (await tree('main')).length + 1)
+  await endsWell(shop)
+})
+
+test('a base that is renamed under a live daemon is named, costs nothing, and under its new name the same task lands', async () => {
+  await using shop = await rig({ rules: [writing('Sell tea'), approving] })
+  await shop.up()
+  await shop.git('branch', '--move', 'main', 'trunk')
+  const id = await shop.add('Sell tea')
+  const stopped = await shop.state(id, 'escalated', 'done')
+  assert.deepEqual([stopped.phase, stopped.evidence, stopped.costNanoUsd], ['escalated', 'there is no branch main', 0])
+  assert.equal((await shop.type('init')).code, 0)
+  assert.equal((await shop.type('retry', id)).code, 0)
+  assert.equal((await shop.state(id, 'done', 'escalated')).phase, 'done')
+  assert.equal(await shop.git('rev-parse', 'tri-agent/landing~1'), await shop.git('rev-parse', 'trunk'))
   await endsWell(shop)
 })
