@@ -12,7 +12,6 @@ import { storyOf } from '../store/log.ts'
 import { attemptsOf, findTask, loadTask, repoById, type AttemptRow } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { briefTask, nextSteps, situation } from './describe.ts'
-import { readGates } from './gate-progress.ts'
 import { age, clean, clip, money, table, wrap } from './format.ts'
 import { clockTime } from './log.ts'
 import { findDaemon } from './presence.ts'
@@ -66,12 +65,7 @@ export const show: Act = (context, said) =>
         waitsFor,
         parts,
         repository,
-        gate:
-          at === null
-            ? ((
-                await readGates(reader, [task], { now: context.world.clock.now(), folder: context.paths.transcripts })
-              ).get(task.id) ?? null)
-            : null,
+        gate: at === null && task.running.length > 0 ? await gateOf(reader, task, context) : null,
         waits:
           at === null && stateOf(task) === 'ready' ? await whyWaiting(reader, task, context.world.clock.now()) : null,
         next:
@@ -86,6 +80,12 @@ export const show: Act = (context, said) =>
       return answer(context, asJson(shown), asText(context, shown))
     }),
   )
+
+/** Loaded where something is under way: most tasks that are shown are not. */
+async function gateOf(reader: Reader, task: Task, { world, paths }: Context): Promise<GateProgress | null> {
+  const { readGates } = await import('./gate-progress.ts')
+  return (await readGates(reader, [task], { now: world.clock.now(), folder: paths.transcripts })).get(task.id) ?? null
+}
 
 /** Attempts as they were at a time. */
 const attemptsAt = (rows: readonly AttemptRow[], at: number): AttemptRow[] =>
