@@ -12,7 +12,9 @@ import { realWorld } from '../src/host/world.ts'
 import { openDatabase } from '../src/store/database.ts'
 
 const root = join(import.meta.dirname, '..')
-const folder = mkdtempSync(join(tmpdir(), 'tri-agent-coldstart-'))
+const folder = mkdtempSync(join(tmpdir(), 'tri-cold-'))
+/** A state folder short enough for a socket in it: a longer one is named by a hash, which the usual way must not wait for. */
+const usual = { HOME: folder, XDG_STATE_HOME: folder }
 let outputs: Metafile['outputs'] = {}
 
 /** facts of a cold start: each of these alone costs more than the program may. `zod` +65 ms, the price table its parse. */
@@ -132,14 +134,14 @@ async function loadedBy(line: readonly string[]): Promise<string[]> {
     file: process.execPath,
     args,
     cwd: folder,
-    env: { HOME: folder },
+    env: usual,
   })
   const loaded = JSON.parse(stderr.slice(stderr.lastIndexOf('\n'))) as string[]
   return loaded.flatMap((each) => (each.startsWith('NativeModule ') ? [each.slice('NativeModule '.length)] : []))
 }
 
 test('programs that ask for the version or the status wait for nothing slow of Node', async () => {
-  openDatabase(findPaths({ HOME: folder }).database).close()
+  openDatabase(findPaths(usual).database).close()
   const [bare, ...loaded] = await Promise.all(
     [['--help'], ['--version'], ['status'], ['status', '--json']].map(loadedBy),
   )
