@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { dirname } from 'node:path'
+import { youngSpace } from '../src/cli/detach.ts' // as `up --detach` starts it
 import type { Child } from '../src/host/process.ts'
 import { world, type Person } from '../test/cli-rig.ts'
 
@@ -42,7 +43,12 @@ export type Up = AsyncDisposable & { pid: number; readyMs: number }
 export async function startUp(program: string, ada: Person, port: number): Promise<Up> {
   const env = { HOME: ada.home, PATH: ada.path }
   const began = world.clock.mono()
-  const child = await world.spawn({ file: process.execPath, args: [program, 'up', '--trust'], cwd: ada.home, env })
+  const child = await world.spawn({
+    file: process.execPath,
+    args: [youngSpace, program, 'up', '--trust'],
+    cwd: ada.home,
+    env,
+  })
   const said: string[] = []
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => said.push(text))
   let ended = false

@@ -18,6 +18,9 @@ const quietMs = 1500
 /** So much of what a daemon said before it died is shown. */
 const tailLines = 20
 
+/** Node lets its young space grow while it starts and keeps it: an idle daemon holds 88 MB with this and 93 without. */
+export const youngSpace = '--max-semi-space-size=2' // MB
+
 export async function detach(context: Context, said: Said): Promise<number | Refusal> {
   const { env, paths, world } = context
   await makeFolders(paths)
@@ -31,6 +34,7 @@ export async function detach(context: Context, said: Said): Promise<number | Ref
     file: process.execPath,
     args: [
       ...process.execArgv,
+      youngSpace,
       process.argv[1]!,
       'up',
       ...(said.flag('unattended') ? ['--unattended'] : []),
