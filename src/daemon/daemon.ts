@@ -35,7 +35,7 @@ import type { StagePorts } from '../stage/stage.ts'
 import { openDatabase, type Database, type Reader, type Tx } from '../store/database.ts'
 import { append } from '../store/log.ts'
 import { daemonRow, takeEpoch, type ProcessRow } from '../store/lease.ts'
-import { grantKey, setLimit } from '../store/ledger.ts'
+import { grantKey } from '../store/ledger.ts'
 import { listRepos, loadTask, repoById } from '../store/task.ts'
 import { watchAbsence, type Absence } from './absence.ts'
 import { pathOf } from './ahead.ts'
@@ -266,7 +266,6 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
       grants.delete(attempt)
       const { grant, isUsual } = granted
       const most = isUsual ? Math.min(grant.limitNanoUsd, money?.taskNanoUsd ?? Infinity) : grant.limitNanoUsd
-      if (most < grant.limitNanoUsd) await database.write((tx) => setLimit(tx, grant.scope, most))
       return gateway.open(key, { ...grant, limitNanoUsd: most })
     },
     async repository(id) {

@@ -43,6 +43,13 @@ const quirks: Readonly<Record<Dialect, Readonly<Record<AnswerKind, Shape>>>> = {
   },
 }
 
+/**
+ * What a client is told where the provider does not know our key (401), which no second request can mend: Claude Code would ask again for minutes,
+ * Codex six times.
+ */
+export const wrongKeyStatus = (dialect: Dialect): number =>
+  dialect === 'anthropic-messages' ? 403 : dialect === 'openai-responses' ? 400 : 401
+
 /** Marker at the start of the message, so that a log or a CLI's last words can be told from the provider's. */
 const markers: Readonly<Record<AnswerKind, string>> = {
   denied: 'DENIED',

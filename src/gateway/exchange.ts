@@ -13,7 +13,7 @@ import { totalInput } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { reasonOf } from '../core/vendor-refusal.ts'
 import { admit, type Admission } from './admit.ts'
-import { answerOf, send, type AnswerKind } from './answer.ts'
+import { answerOf, send, wrongKeyStatus, type AnswerKind } from './answer.ts'
 import { readBody } from './body.ts'
 import { endingOf } from './ending.ts'
 import { maskStream, requestHeaders, responseHeaders } from './header.ts'
@@ -210,7 +210,10 @@ async function unanswered(state: State, error: Error, sent: boolean): Promise<vo
   send(client, answerOf(route.dialect, 'unreachable', `the provider could not be reached: ${code}`))
 }
 
-/** A provider's no goes through as it is: clients match its wording. A gateway time-out may hide work that was done and is billed. */
+/**
+ * A provider's no goes through as it is, because clients match its wording; only a key it does not know gets the status that makes the client stop.
+ * A gateway time-out may hide work that was done and is billed.
+ */
 async function passRefusal(state: State, response: IncomingMessage, status: number): Promise<void> {
   const { live, client, realKey } = state
   const verdict = status === 429 ? 'rate-limited' : status >= 500 ? 'unreachable' : 'refused'
@@ -221,7 +224,7 @@ async function passRefusal(state: State, response: IncomingMessage, status: numb
   await settle(state, status === 504 || status === 524 ? 'known' : 'free')
   if (!body || state.ended) return void client.destroy()
   const { 'content-length': _, ...headers } = responseHeaders(response.headers, realKey)
-  client.writeHead(status, headers)
+  client.writeHead(status === 401 ? wrongKeyStatus(state.route.dialect) : status, headers)
   client.end(Buffer.concat([masker.push(body), masker.flush()]))
 }
 

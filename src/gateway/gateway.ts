@@ -13,7 +13,7 @@ import type { PriceTable } from '../core/price.ts'
 import { Fault } from '../host/fault.ts'
 import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
-import { hashKey, keyOwner, recoverHolds, revokeAllKeys, revokeKeys } from '../store/ledger.ts'
+import { hashKey, keyOwner, recoverHolds, revokeAllKeys, revokeKeys, setLimit } from '../store/ledger.ts'
 import { enter, reportOf, type Live } from './live.ts'
 import { connectionsThrough, type ProxyEnv } from './proxy.ts'
 import { listenSocket, listenTcp, stopServer } from './server.ts'
@@ -138,6 +138,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           hint: 'use a shorter state folder',
         })
       const live = enter(grant, keyHash)
+      await database.write((tx) => setLimit(tx, grant.scope, grant.limitNanoUsd)) // before anything can be asked with this key
       lives.set(grant.attempt, live)
       byKey.set(keyHash, live)
       live.server = await listenSocket(wiring, path, live)

@@ -228,7 +228,7 @@ const upstreamSays: [number, Record<string, string>, 'rate-limited' | 'unreachab
   [429, { 'retry-after': '7', 'x-should-retry': 'true' }, 'rate-limited'],
   [529, {}, 'unreachable'],
   [500, {}, 'unreachable'],
-  [401, {}, 'refused'],
+  [403, {}, 'refused'],
 ]
 
 for (const [status, extra, verdict] of upstreamSays)
@@ -245,6 +245,22 @@ for (const [status, extra, verdict] of upstreamSays)
     stage.provider.script = answering('anthropic-messages', used)
     await tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })
     assert.equal(stage.gateway.report(attempt).verdict, null)
+  })
+
+for (const [dialect, status] of [
+  ['anthropic-messages', 403],
+  ['openai-responses', 400],
+  ['openai-chat', 401],
+  ['gemini', 401],
+] as const)
+  test(`a ${dialect} client stops asking where the provider does not know our key`, async () => {
+    const said = '{"error":{"message":"invalid key"}}'
+    await using stage = await setStage((_, response) => void response.writeHead(401).end(said))
+    const { key, attempt } = await stage.enter(dialect)
+    const { path, body } = askIn(dialect, true)
+    const heard = await tell(stage.gateway, { path, headers: { authorization: `Bearer ${key}` }, body })
+    assert.deepEqual([heard.status, heard.body.toString()], [status, said])
+    assert.equal(stage.gateway.report(attempt).verdict, 'refused')
   })
 
 test('an error inside a stream that began well is seen', async () => {

@@ -67,6 +67,17 @@ for (const dialect of dialects)
     assert.equal(found.body(77).toString(), body.replace('500', '77'))
   })
 
+test('the Responses API is told to store nothing, also where the client leaves that out', () => {
+  for (const store of [undefined, null]) {
+    const { found } = asked('openai-responses', { store })
+    assert.ok('body' in found)
+    const sent = JSON.parse(found.body(70).toString()) as Record<string, unknown>
+    assert.deepEqual([sent['store'], sent['max_output_tokens']], [false, 70])
+  }
+  const { found, body } = asked('openai-responses', { store: false })
+  assert.ok('body' in found && found.body(null).toString() === body)
+})
+
 test('what could hide a second meaning or a dearer price is refused', () => {
   const cases: [Dialect, object][] = [
     ['gemini', { generation_config: { max_output_tokens: 9 } }],

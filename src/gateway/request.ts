@@ -48,6 +48,7 @@ export function readRequest(route: Route, raw: Buffer): Asked | Refusal {
   const includeUsage = object(json['stream_options'])?.['include_usage'] === true
   const stream = route.stream ?? json['stream'] === true
   const edits = [...tools.edits]
+  if (route.dialect === 'openai-responses' && json['store'] !== false) edits.push(setMember(raw, 'store', 'false')) // its default is to keep everything
   if (route.dialect === 'openai-chat' && stream && !includeUsage) edits.push(usageEdit(raw, members))
   return {
     ...content,

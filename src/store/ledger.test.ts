@@ -55,7 +55,10 @@ const askFor = (input: number, output: number, other: Partial<HoldAsk> = {}): Ho
 
 async function ledger(): Promise<Database> {
   const database = openDatabase(':memory:')
-  await database.write((tx) => grantKey(tx, 'key-1', grant))
+  await database.write(async (tx) => {
+    await grantKey(tx, 'key-1', grant)
+    await setLimit(tx, grant.scope, grant.limitNanoUsd)
+  })
   return database
 }
 
@@ -82,6 +85,13 @@ test('a hold stands on every account of its path, or on none of them', async () 
       ['attempt/attempt_1', null, 0, 600],
     ],
   )
+})
+
+test('a new key of a task leaves what the task may spend as it is', async () => {
+  const database = await ledger()
+  await database.write((tx) => setLimit(tx, grant.scope, 400))
+  await database.write((tx) => grantKey(tx, 'key-2', { ...grant, attempt: 'attempt_2' }))
+  assert.equal((await database.read((reader) => accountOf(reader, grant.scope)))?.limit, 400)
 })
 
 test('a hold that may be smaller takes what fits', async () => {

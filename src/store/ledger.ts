@@ -45,7 +45,7 @@ type HoldRow = {
 /** How a virtual key is stored and looked up. */
 export const hashKey = (key: string): string => createHash('sha256').update(key).digest('hex')
 
-/** Writes a virtual key (as its hash) and the limit of the scope it draws on. For the transaction that admits the attempt. */
+/** Writes a virtual key, as its hash. For the transaction that admits the attempt; what its scope may spend is set when the gateway opens for it. */
 export async function grantKey(tx: Tx, key: string, grant: Grant): Promise<void> {
   const { attempt, task, repo, stage, family, models, scope, grantedAt } = grant
   await tx.run(
@@ -53,7 +53,6 @@ export async function grantKey(tx: Tx, key: string, grant: Grant): Promise<void>
      values (:hash, :attempt, :task, :repo, :stage, :family, :models, :scope, :grantedAt)`,
     { hash: hashKey(key), attempt, task, repo, stage, family, models: JSON.stringify(models), scope, grantedAt },
   )
-  await setLimit(tx, scope, grant.limitNanoUsd)
 }
 
 /** The attempt a live key belongs to, or undefined: unknown and revoked keys look the same. */
