@@ -14,40 +14,35 @@ import type { FlowPolicy } from '../core/flow.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Role, Task } from '../core/task.ts'
-import { embeddedEngine } from '../engine/embedded.ts'
 import type { Engine } from '../engine/engine.ts'
-import { createGateway, type Gateway, type GatewayEvent, type Grant } from '../gateway/gateway.ts'
+import type { Gateway, GatewayEvent, Grant } from '../gateway/gateway.ts'
 import { proxyEnvOf } from '../gateway/proxy.ts'
-import { createGit } from '../git/subprocess.ts'
 import type { Git } from '../git/git.ts'
 import type { ReadCredential } from '../host/credential.ts'
 import type { Paths } from '../host/path.ts'
-import { bootId, isAlive, killProcess, startTimeOf } from '../host/proc.ts'
-import { listenForNudges } from '../host/nudge.ts'
-import { signalGroup } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import { removeTree } from '../sandbox/area.ts'
-import { createSandbox, type Climbed } from '../sandbox/create.ts'
+import type { Climbed } from '../sandbox/create.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { objectsInside } from '../stage/ask.ts'
 import { layersIn } from '../stage/setup.ts'
 import type { StagePorts } from '../stage/stage.ts'
-import { openDatabase, type Database, type Reader, type Tx } from '../store/database.ts'
+import type { Database, Reader, Tx } from '../store/database.ts'
 import { append } from '../store/log.ts'
 import { daemonRow, takeEpoch, type ProcessRow } from '../store/lease.ts'
 import { grantKey } from '../store/ledger.ts'
 import { listRepos, loadTask, repoById } from '../store/task.ts'
 import { watchAbsence, type Absence } from './absence.ts'
 import { pathOf } from './ahead.ts'
-import { findAgents, type FoundAgents } from './agents.ts'
+import type { FoundAgents } from './agents.ts'
 import { dispatcher } from './dispatcher.ts'
-import { describeHealth, flowPolicy, machineClosed, takeSnapshot } from './health.ts'
-import { serveHealth } from './http.ts'
+import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
 import { intentHappened } from './lander.ts'
 import { startLoop } from './loop.ts'
 import { otherFamilies, pricesFor } from './prices.ts'
 import { clonePool, type Pool } from './pool.ts'
-import { readCredentials, registriesFor } from './registries.ts'
+import { machinePorts, type DaemonPorts } from './ports.ts'
+import { readCredentials } from './registries.ts'
 import { repositoryReader, type RepoContext } from './repository.ts'
 import { rescuer } from './rescuer.ts'
 import { carryAttempt } from './worker.ts'
@@ -98,19 +93,21 @@ export type DaemonOptions = {
   trusted?: true
   /** What `climbAhead` found. */
   climbed?: Promise<Climbed>
+  /** What it stands on instead of this machine. */
+  ports?: DaemonPorts
 }
 
 export type RunningDaemon = AsyncDisposable & { daemon: Daemon; port: number; rung: string; nudge(): void }
 
 /** Starts everything. Refuses `already-up`, `rung-too-low`, `no-agent`, `credential-missing`; faults where the machine is broken. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon | Refusal> {
-  const { world, paths, settings } = options
+  const { world, paths, settings, ports = machinePorts } = options
   const asked = { lowest: settings.rung, path: pathOf(options.env), folder: paths.stateFolder }
-  const standing = createSandbox(world, asked, options.climbed)
+  const standing = ports.createSandbox(world, asked, options.climbed)
   const trial = trialWith(options, standing)
   const [sandbox, { agents, missing }] = await Promise.all([
     standing,
-    findAgents(world, settings, options.env, paths.keys, trial),
+    ports.findAgents(world, settings, options.env, paths.keys, trial),
   ])
   if (isRefusal(sandbox)) return sandbox
   if (agents.size === 0)
@@ -122,15 +119,15 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const credentials = readCredentials(settings, options.env, paths.configFile)
   if (isRefusal(credentials)) return credentials
   const stack = new AsyncDisposableStack()
-  const database = openDatabase(paths.database)
+  const database = ports.openDatabase(paths.database)
   stack.defer(() => database.close())
-  const epoch = await takeOver(database, options, sandbox.rung)
+  const epoch = await takeOver(database, { ...options, ports }, sandbox.rung)
   if (isRefusal(epoch)) {
     await stack.disposeAsync()
     return epoch
   }
   try {
-    return await wire({ ...options, sandbox, agents, credentials, database, epoch, stack })
+    return await wire({ ...options, ports, sandbox, agents, credentials, database, epoch, stack })
   } catch (error) {
     await stack.disposeAsync()
     throw error
@@ -139,12 +136,15 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
 
 /** Tries an agent that nobody tested; loaded only where there is one. */
 const trialWith =
-  ({ world, paths, settings }: DaemonOptions, standing: Promise<Sandbox | Refusal>): Parameters<typeof findAgents>[4] =>
+  (
+    { world, paths, settings, ports = machinePorts }: DaemonOptions,
+    standing: Promise<Sandbox | Refusal>,
+  ): Parameters<DaemonPorts['findAgents']>[4] =>
   async (family, named, located) => {
     const sandbox = await standing
     if (isRefusal(sandbox)) return { failed: sandbox.why }
     const { trialTurn } = await import('./trial-turn.ts')
-    const database = openDatabase(paths.database)
+    const database = ports.openDatabase(paths.database)
     try {
       return await trialTurn({ world, sandbox, settings, database }, family, named, located)
     } finally {
@@ -155,15 +155,21 @@ const trialWith =
 /** Makes this process the daemon of the database, in one transaction with looking whether another one lives. */
 async function takeOver(
   database: Database,
-  { world, pid, version }: DaemonOptions,
+  { world, pid, version, ports: { processes } }: DaemonOptions & { ports: DaemonPorts },
   rung: string,
 ): Promise<number | Refusal> {
   return database.write(async (tx) => {
     const other = await daemonRow(tx)
-    if (other && other.pid !== pid && isAlive({ bootId: other.boot_id, pid: other.pid, startTime: other.start_time }))
-      return refuse('already-up', `a daemon is up already (pid ${other.pid})`, 'tri-agent status, or tri-agent down')
+    const identity = other && { bootId: other.boot_id, pid: other.pid, startTime: other.start_time }
+    if (identity && identity.pid !== pid && processes.isAlive(identity))
+      return refuse('already-up', `a daemon is up already (pid ${identity.pid})`, 'tri-agent status, or tri-agent down')
     const at = world.clock.now()
-    const epoch = await takeEpoch(tx, { pid, boot_id: bootId(), start_time: startTimeOf(pid), started_at: at })
+    const epoch = await takeEpoch(tx, {
+      pid,
+      boot_id: processes.bootId(),
+      start_time: processes.startTimeOf(pid),
+      started_at: at,
+    })
     await tell(tx, at, { type: 'daemon.started', epoch, pid, rung, version })
     return epoch
   })
@@ -173,6 +179,7 @@ const tell = (tx: Tx, at: number, event: Event) =>
   append(tx, { at, actor: 'daemon', stream: 'daemon/main', events: [event] })
 
 type Parts = DaemonOptions & {
+  ports: DaemonPorts
   sandbox: Sandbox
   agents: FoundAgents
   credentials: readonly ReadCredential[]
@@ -182,15 +189,15 @@ type Parts = DaemonOptions & {
 }
 
 async function wire(parts: Parts): Promise<RunningDaemon> {
-  const { world, paths, settings, sandbox, agents, credentials, database, epoch, stack, env, pid } = parts
+  const { world, paths, settings, sandbox, agents, credentials, database, epoch, stack, env, pid, ports } = parts
   const failed = (loop: string, error: unknown) =>
     database.write((tx) => tell(tx, world.clock.now(), { type: 'loop.failed', loop, error: sayError(error) }))
-  const git = createGit(world, {
+  const git = ports.createGit(world, {
     path: pathOf(env),
     limits: { bundleBytes: settings.sizes.bundleBytes },
   })
   const gateway = stack.use(await openTheGateway(parts, failed))
-  const engine = embeddedEngine({
+  const engine = ports.createEngine({
     world,
     database,
     epoch,
@@ -220,9 +227,9 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     pool,
     agent: (name) => agents.get(name) ?? null,
     layers: layersIn(paths.layers),
-    registries: registriesFor({ world, folder: paths.sockets, env, settings, credentials }),
+    registries: ports.registriesFor({ world, folder: paths.sockets, env, settings, credentials }),
   }
-  const closed = { why: await machineClosed(paths.stateFolder) }
+  const closed = { why: await ports.machineClosed(paths.stateFolder) }
   let wake = () => {}
   const daemon: Daemon = {
     world,
@@ -230,7 +237,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     settings,
     database,
     epoch,
-    epochBoot: bootId(),
+    epochBoot: ports.processes.bootId(),
     git,
     gateway,
     engine,
@@ -274,7 +281,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     },
     flowPolicy: (context) => flowPolicy(settings, agents, context),
     intentHappened: (task, context) => intentHappened(daemon, task, context),
-    bury: (row) => bury(world, row),
+    bury: (row) => bury(world, ports.processes, row),
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
     secrets: () => [...agents.secrets, ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],
     wantClone: (id, context) => pool.want(id, context.repo.stores, context.repo.tip),
@@ -288,13 +295,13 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     world,
     'machine',
     10_000,
-    async () => void (closed.why = await machineClosed(paths.stateFolder)),
+    async () => void (closed.why = await ports.machineClosed(paths.stateFolder)),
     failed,
   )
   const dispatching = startLoop(world, 'dispatcher', 1000, dispatcher(daemon, new Map<Role, number>()), failed)
   wake = () => dispatching.wake()
-  const health = await serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung))
-  const nudges = await listenForNudges(paths.socket, wake)
+  const health = await ports.serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung))
+  const nudges = await ports.listenForNudges(paths.socket, wake)
   stack.defer(async () => {
     const event: Event = { type: 'daemon.stopped', epoch, why: `stopped, pid ${pid}` }
     await database.write((tx) => tell(tx, world.clock.now(), event))
@@ -317,14 +324,14 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
 }
 
 async function openTheGateway(
-  { world, database, settings, agents, paths, env }: Parts,
+  { ports, world, database, settings, agents, paths, env }: Parts,
   failed: (loop: string, error: unknown) => Promise<void>,
 ): Promise<Gateway> {
   const onEvent = (event: GatewayEvent) => {
     if (event.type === 'gateway.failed') void failed('gateway', event.error)
   }
   const limits = { ...defaultLimits, dayNanoUsd: settings.money.dayNanoUsd }
-  return createGateway({
+  return ports.createGateway({
     world,
     database,
     upstreams: agents.upstreams,
@@ -354,13 +361,12 @@ async function makeClonesAhead(daemon: Daemon): Promise<void> {
 /** numbers.md has no figure; a killed tree is gone within milliseconds, and a pass of the rescuer comes again. */
 const buryMs = 3000
 
-async function bury(world: World, row: ProcessRow): Promise<boolean> {
+async function bury(world: World, { isAlive, end }: DaemonPorts['processes'], row: ProcessRow): Promise<boolean> {
   const identity = { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
   const began = world.clock.mono()
   while (isAlive(identity)) {
     if (world.clock.mono() - began > buryMs) return false
-    signalGroup(row.pid, 'SIGKILL')
-    killProcess(row.pid)
+    end(row.pid)
     await world.timer.sleep(5)
   }
   return true

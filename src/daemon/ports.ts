@@ -1,0 +1,59 @@
+/**
+ * What a daemon stands on: database, git, sandbox, agents, gateway, engine, the ways in, the machine. `machinePorts` are this machine's own and what
+ * everybody gets who says nothing; the simulation (test/sim) hands in models of them. Wires nothing: that is the assembly's (daemon.ts).
+ */
+import { embeddedEngine } from '../engine/embedded.ts'
+import { createGateway } from '../gateway/gateway.ts'
+import { createGit } from '../git/subprocess.ts'
+import { listenForNudges } from '../host/nudge.ts'
+import { bootId, isAlive, killProcess, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
+import { signalGroup } from '../host/process.ts'
+import { createSandbox } from '../sandbox/create.ts'
+import { openDatabase } from '../store/database.ts'
+import { findAgents } from './agents.ts'
+import { machineClosed } from './health.ts'
+import { serveHealth } from './http.ts'
+import { registriesFor } from './registries.ts'
+
+export type DaemonPorts = {
+  openDatabase: typeof openDatabase
+  createGit: typeof createGit
+  createSandbox: typeof createSandbox
+  findAgents: typeof findAgents
+  createGateway: typeof createGateway
+  createEngine: typeof embeddedEngine
+  registriesFor: typeof registriesFor
+  serveHealth: typeof serveHealth
+  listenForNudges: typeof listenForNudges
+  /** Why nothing new may start on this machine, or null. */
+  machineClosed: typeof machineClosed
+  processes: {
+    bootId(): string
+    startTimeOf(pid: number): number | null
+    isAlive(identity: ProcessIdentity): boolean
+    /** SIGKILL to a process and its group. */
+    end(pid: number): void
+  }
+}
+
+export const machinePorts: DaemonPorts = {
+  openDatabase,
+  createGit,
+  createSandbox,
+  findAgents,
+  createGateway,
+  createEngine: embeddedEngine,
+  registriesFor,
+  serveHealth,
+  listenForNudges,
+  machineClosed,
+  processes: {
+    bootId,
+    startTimeOf,
+    isAlive,
+    end(pid) {
+      signalGroup(pid, 'SIGKILL')
+      killProcess(pid)
+    },
+  },
+}
