@@ -1,10 +1,12 @@
 /** The log as a person uses it: since when, at what time, how it came to be, and whether it is still what was written. */
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { added } from '../src/core/fixture.ts'
 import type { Event } from '../src/core/event.ts'
+import { openTranscript } from '../src/host/transcript.ts'
 import { append } from '../src/store/log.ts'
-import { bundle, person, type Person } from './cli-rig.ts'
+import { bundle, person, world, type Person } from './cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())
@@ -184,4 +186,44 @@ test('log verify asks the landing commits too: an older copy of the whole state 
     stdout,
     /^8 events in 8 sealed commits, 3 anchors; the first bad batch is events 9 to 12\.\n {2}rolled-back {2}events 9 to 12: landing [0-9a-f]{9} in shop knows of event 12, the log ends at 8\n$/,
   )
+})
+
+test('a followed log ends when nobody reads it any more, also where nothing happens', async () => {
+  await using ada = await person(built.program)
+  await told(ada)
+  await ada.withDatabase(async (database) => {
+    const attempt = 'att_00000002'
+    const started: Event[] = [
+      added('task_00000002', { title: 'Sell coffee' }),
+      {
+        type: 'attempt.admitted',
+        attempt,
+        token: 1,
+        step: 'verify',
+        role: 'gate',
+        family: null,
+        agent: null,
+        model: null,
+        finding: null,
+        because: null,
+      },
+    ]
+    const to = { at: noon, actor: 'daemon', stream: 'task/task_00000002' }
+    await database.write((tx) => append(tx, { ...to, events: started }))
+  })
+  const transcript = await openTranscript(join(ada.paths.transcripts, 'att_00000002.jsonl'), [])
+  transcript.write('stdout', 'one line, and then silence')
+  await transcript.close()
+  for (const line of ['log --follow --limit 1 | head -1', 'output task_00000002 --follow | head -1']) {
+    const child = await world.spawn({
+      file: '/bin/sh',
+      args: ['-c', `"$NODE" "$PROGRAM" ${line}`],
+      cwd: ada.repository,
+      env: { HOME: ada.home, PATH: ada.path, NODE: process.execPath, PROGRAM: built.program },
+    })
+    const giveUp = world.timer.after(20_000, () => child.signal('SIGKILL'))
+    child.stdout.resume()
+    assert.deepEqual(await child.exit, { code: 0, signal: null }, line)
+    giveUp()
+  }
 })

@@ -1,13 +1,19 @@
 /** When things go wrong: a daemon that will not end, and a bug of ours. */
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { bootId, isAlive, startTimeOf } from '../src/host/proc.ts'
 import type { Child } from '../src/host/process.ts'
 import { takeEpoch } from '../src/store/lease.ts'
 import { bundle, person, world, type Person } from './cli-rig.ts'
+import { capture } from '../src/host/process.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())
+
+const script = ['/usr/bin/script', '/bin/script'].find(existsSync)
 
 /** Resolves once the process has printed this. */
 async function printed(child: Child, stream: 'stdout' | 'stderr', text: string): Promise<void> {
@@ -82,4 +88,31 @@ test('a file without an end is given up and not waited for', async () => {
   const { code, stderr } = await ada.type(['add', '-f', '/dev/zero'])
   assert.equal(code, 1)
   assert.match(stderr, /far too large for a task/)
+})
+
+test('init marks a client that is too old, says what to type, and counts it among what is missing', async () => {
+  await using ada = await person(built.program)
+  const root = join(ada.home, `lib/node_modules/@openai/codex-${process.platform}-${process.arch}`)
+  const program = join(root, 'vendor/x/bin/codex')
+  await mkdir(dirname(program), { recursive: true })
+  await writeFile(join(root, 'package.json'), '{ "version": "0.1.0-x" }')
+  await writeFile(program, 'no program', { mode: 0o755 })
+  const env = { PATH: `${dirname(program)}:${ada.path}`, OPENAI_API_KEY: 'sk-no-key-of-anybody-0123456789abcdef' }
+  const { stdout } = await ada.type(['init'], { env })
+  assert.match(
+    stdout.replaceAll(/\s+/g, ' '),
+    / openai ! codex 0\.1\.0 is too old, 0\.163\.0 is the oldest that works: npm install --global @openai\/codex@0\.169\.0; key/,
+  )
+  assert.match(stdout, /^ {2}npm install --global @openai\/codex@0\.169\.0$/m, 'and it is among what comes next')
+  assert.match(stdout, /no family is usable yet/)
+})
+
+test('a refusal at a terminal is broken between words', { skip: script === undefined }, async () => {
+  await using ada = await person(built.program)
+  const env = { HOME: ada.home, PATH: '/usr/bin:/bin', TERM: 'xterm', SHELL: '/bin/sh', LANG: 'C.UTF-8' }
+  const line = `stty cols 60 rows 24; exec ${process.execPath} ${built.program} show nothing`
+  const typed = await capture(world.spawn, { file: script!, args: ['-qec', line, '/dev/null'], cwd: ada.home, env })
+  const lines = typed.stdout.replaceAll('\r', '').split('\n')
+  assert.match(lines.join(' '), /^tri-agent: .*\s+→ /)
+  for (const each of lines) assert.ok(each.length <= 60 || !each.trim().includes(' '), `wider than 60: ${each}`)
 })

@@ -5,6 +5,7 @@ import { isFault, type Fault } from '../host/fault.ts'
 import { findPaths } from '../host/path.ts'
 import { programVersion } from '../host/version.ts'
 import { exitCode } from './exit-code.ts'
+import { wrap } from './format.ts'
 import { err, out, say, terminalOf } from './say.ts'
 
 type Said = { refused: string; why: string; hint?: string | undefined; code: number }
@@ -19,8 +20,15 @@ export function catchBugs(json: boolean): void {
 export function complain(wrong: unknown, json: boolean, refusedCode: number = exitCode.refused): number {
   const { code, ...said } = describe(wrong, refusedCode)
   if (json) say(out, `${JSON.stringify({ ok: false, ...said, exitCode: code }, null, 2)}\n`)
-  else say(err, `tri-agent: ${said.why}\n${said.hint ? `  → ${said.hint}\n` : ''}`)
+  else say(err, asText(said))
   return code
+}
+
+/** Broken between words where a terminal would break it anywhere. */
+function asText({ why, hint }: Pick<Said, 'why' | 'hint'>): string {
+  const columns = terminalOf(err)?.columns || Number.POSITIVE_INFINITY
+  const next = hint ? `${wrap(`→ ${hint}`, columns, '  ')}\n` : ''
+  return `${wrap(`tri-agent: ${why}`, columns)}\n${next}`
 }
 
 /** What may pass by itself: another try is worth it. */

@@ -81,7 +81,7 @@ const sizeText = (bytes: number): string => {
 }
 
 function familyLine({ family, agent, version, missing, key }: Surveyed): string {
-  const client = version === null ? `! ${agent} is missing: ${missing?.hint ?? ''}` : `${agent} ${version}`
+  const client = missing === null ? `${agent} ${version}` : `! ${missing.why}: ${missing.hint}`
   const held = key === null ? `! no key: tri-agent keys set ${family}` : `key ${showKeySource(key)}`
   const model = key === null ? '' : `, ${pinnedModels[family] ?? ''}`
   return `${client}; ${held}${model}`
@@ -103,7 +103,7 @@ function warnings({ detected, space, isBare, usable }: Found): string[] {
 
 function nextSteps({ files, isCommitted, isBare, families, usable, repository }: Found): string[] {
   const lacking = families.find(({ key }) => key === null)
-  const noClient = families.find(({ key, version }) => key !== null && version === null)
+  const noClient = families.find(({ key, missing }) => key !== null && missing !== null)
   return [
     ...(files.some(({ action }) => action === 'kept')
       ? ['tri-agent init --yes   # makes the changes shown above']

@@ -105,7 +105,7 @@ async function writeFiles(
 ): Promise<Written[] | Refusal> {
   const { configFile } = context.paths
   const families = familiesWithKey(surveyed)
-  const usable = surveyed.filter(({ key, version }) => key !== null && version !== null).length
+  const usable = surveyed.filter(({ key, missing }) => key !== null && missing === null).length
   const how = { yes: said.flag('yes') === true, asks: asks(context, said) }
   await makeFolders(context.paths)
   await mkdir(dirname(configFile), { recursive: true, mode: 0o700 })

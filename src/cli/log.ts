@@ -2,11 +2,13 @@
 import type { LoggedEvent } from '../core/event.ts'
 import { isRefusal, refuse } from '../core/refusal.ts'
 import { readMoment } from '../host/moment.ts'
+import { watchReader } from '../host/reader.ts'
 import type { Database } from '../store/database.ts'
 import { lastSeq, readLastLog, readLog } from '../store/log.ts'
 import { findTask } from '../store/task.ts'
 import { withDatabase, type Act, type Context } from './context.ts'
 import { exitCode } from './exit-code.ts'
+import { out as stdout } from './say.ts'
 import { tell } from './tell.ts'
 
 /** How often a followed log is looked at, in milliseconds. */
@@ -36,8 +38,10 @@ const showLog: Act = (context, said) =>
       async (reader) =>
         [limit === 0 ? [] : await readLastLog(reader, { ...filter, since, limit }), await lastSeq(reader)] as const,
     )
+    const follow = said.flag('follow') === true
+    const isRead = follow ? watchReader(stdout) : () => false // from before the first line: whoever wants no more than that is seen
     for (const each of before) context.out(lineOf(context, each))
-    if (said.flag('follow')) await followLog(context, database, filter, before.at(-1)?.seq ?? from, () => false)
+    if (follow) await followLog(context, database, filter, before.at(-1)?.seq ?? from, () => !isRead())
     return exitCode.done
   })
 

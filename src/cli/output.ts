@@ -2,11 +2,13 @@
 import { join } from 'node:path'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { isOver } from '../core/task.ts'
+import { watchReader } from '../host/reader.ts'
 import { readTranscript, type Stream } from '../host/transcript.ts'
 import type { Database } from '../store/database.ts'
 import { attemptsOf, findTask, loadTask, type AttemptRow } from '../store/task.ts'
 import { withDatabase, type Act, type Context, type Said } from './context.ts'
 import { exitCode } from './exit-code.ts'
+import { out as stdout } from './say.ts'
 
 /** How often is looked whether a first attempt has begun, in milliseconds. */
 const lookMs = 200
@@ -14,11 +16,13 @@ const lookMs = 200
 export const output: Act = (context, said) =>
   withDatabase(context, async (database) => {
     const follow = said.flag('follow') === true
-    const attempt = await chooseAttempt(context, database, said, follow)
+    const isRead = follow ? watchReader(stdout) : () => true
+    const attempt = await chooseAttempt(context, database, said, () => follow && isRead())
     if (isRefusal(attempt)) return attempt
     const { id, token, step, family, model } = attempt
     if (!context.json) context.note(`Attempt ${token}: ${step}${family ? ` by ${family} (${model})` : ''}\n`)
     const ended = async () => {
+      if (!isRead()) return true
       const rows = await database.read((reader) => attemptsOf(reader, attempt.task))
       return rows.find((each) => each.id === id)?.state === 'ended'
     }
@@ -72,7 +76,7 @@ async function chooseAttempt(
   { world }: Context,
   database: Database,
   said: Said,
-  follow: boolean,
+  waits: () => boolean,
 ): Promise<AttemptRow | Refusal> {
   const task = await database.read((reader) => findTask(reader, said.args[0]!))
   if (isRefusal(task)) return task
@@ -82,7 +86,7 @@ async function chooseAttempt(
     const found = number === undefined ? likeliest(rows) : rows.find(({ token }) => String(token) === number)
     if (found) return found
     const over = await database.read((reader) => loadTask(reader, task.id))
-    if (number !== undefined || !follow || !over || isOver(over)) {
+    if (number !== undefined || !over || isOver(over) || !waits()) {
       const there = rows.map(({ token }) => token).join(', ')
       if (rows.length === 0)
         return refuse('no-attempt', `${task.id} has had no attempt yet`, `tri-agent show ${task.id}`)

@@ -1,5 +1,6 @@
 /** watch: the overview and the last events, redrawn in place; where there is no terminal, the log as it happens. Only looks. */
 import { refuse, type Refusal } from '../core/refusal.ts'
+import { watchReader } from '../host/reader.ts'
 import type { Database } from '../store/database.ts'
 import { lastSeq, readLastLog } from '../store/log.ts'
 import { anythingMoves } from '../store/task.ts'
@@ -9,6 +10,7 @@ import { clean, clip } from './format.ts'
 import { listenForLeaving } from './key.ts'
 import { clockTime, followLog, sentence } from './log.ts'
 import { findDaemon } from './presence.ts'
+import { out as stdout } from './say.ts'
 import { overviewText, readOverview } from './status.ts'
 
 const redrawMs = 500
@@ -36,9 +38,10 @@ async function follow(
   untilIdle: boolean,
 ): Promise<number | Refusal> {
   const from = await database.read(lastSeq)
+  const isRead = watchReader(stdout)
   let refusal: Refusal | null = null
   await followLog(context, database, {}, from, async () => {
-    if (await idle()) return true
+    if (!isRead() || (await idle())) return true
     refusal = untilIdle ? await nobodyWorks(database) : null
     return refusal !== null
   })

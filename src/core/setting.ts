@@ -44,7 +44,7 @@ export type Surveyed = {
   agent: AgentName
   /** The client's version, or null: it is not there, or does not tell. */
   version: string | null
-  /** Why there is no client, and what to type. */
+  /** Why there is no client that works, and what to type. */
   missing: { why: string; hint: string } | null
   key: KeySource | null
 }

@@ -40,7 +40,7 @@ export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<vo
   let context: RepoContext | null = null
   try {
     const found = await daemon.repository(task.repo)
-    if (isRefusal(found)) result = without('refused', found.why)
+    if (isRefusal(found)) result = without('refused', found.hint ? `${found.why}: ${found.hint}` : found.why)
     else if (!found.isTrusted && !daemon.trusted) result = without('killed', untrusted)
     else {
       context = found

@@ -34,7 +34,10 @@ test('a base that is renamed under a live daemon is named, costs nothing, and un
   await shop.git('branch', '--move', 'main', 'trunk')
   const id = await shop.add('Sell tea')
   const stopped = await shop.state(id, 'escalated', 'done')
-  assert.deepEqual([stopped.phase, stopped.evidence, stopped.costNanoUsd], ['escalated', 'there is no branch main', 0])
+  assert.deepEqual(
+    [stopped.phase, stopped.evidence, stopped.costNanoUsd],
+    ['escalated', 'there is no branch main: set base to one of: trunk', 0],
+  )
   assert.equal((await shop.type('init')).code, 0)
   assert.equal((await shop.type('retry', id)).code, 0)
   assert.equal((await shop.state(id, 'done', 'escalated')).phase, 'done')
