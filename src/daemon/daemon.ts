@@ -119,7 +119,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const credentials = readCredentials(settings, options.env, paths.configFile)
   if (isRefusal(credentials)) return credentials
   const stack = new AsyncDisposableStack()
-  const database = ports.openDatabase(paths.database)
+  const database = ports.openDatabase(paths.database, { mono: world.clock.mono })
   stack.defer(() => database.close())
   const epoch = await takeOver(database, { ...options, ports }, sandbox.rung)
   if (isRefusal(epoch)) {

@@ -5,11 +5,12 @@
  * A caller that throws or asks for `rollback` undoes only its own part (savepoint). Nothing foreign may be awaited inside: a body settles
  * within the microtask queue, and `write` fails loudly when a timer tick passes.
  *
- * Everything special to SQLite is in this file.
+ * A commit is synchronous: no turn of the event loop passes in it. So one takes no more callers in once it has taken 5 ms, and between two of a
+ * busy time everybody else gets a turn. Everything special to SQLite is in this file and statement.ts.
  */
 import { mkdirSync, chmodSync, existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import type { LogAnchor } from '../core/trailer.ts'
 import { Fault } from '../host/fault.ts'
 import { fileSystemType, networkNameOf } from '../host/file-system.ts'
@@ -17,9 +18,7 @@ import { ownSecret, readSecret } from '../host/secret.ts'
 import { crossesAnchor, writeAnchor } from './anchor.ts'
 import { migrate, type Migrated } from './migrate.ts'
 import { lastSeal, sealAppended, type LogRow, type Seal } from './seal.ts'
-
-export type SqlValue = SQLInputValue
-type Params = Record<string, SqlValue>
+import { execute, type Params } from './statement.ts'
 
 /** What a query needs. Async, so that another database can stand behind it; on SQLite every promise is already settled. */
 export type Reader = {
@@ -28,7 +27,8 @@ export type Reader = {
 }
 
 export type Tx = Reader & {
-  run(sql: string, params?: Params): Promise<{ changes: number }>
+  /** `rowId`: that of the last row inserted into a table with row ids. */
+  run(sql: string, params?: Params): Promise<{ changes: number; rowId: number }>
   /** Told of every event appended, for the seal of this commit. */
   appended(row: LogRow): void
   /** Called after this transaction is durable, in order; never when it was rolled back. */
@@ -63,9 +63,16 @@ const memory = ':memory:'
 const oldestSqlite = [3, 51, 3] as const
 /** More callers than this in one commit gain nothing and make the first of them wait. */
 const batchSize = 256
+/** Nor does one that has taken so long take more of them in; and after so long without, the event loop gets a turn. */
+const batchMs = 5
 
-/** `fileSystemType`: what statfs says of a folder. */
-type OpenOptions = { busyMs?: number; readOnly?: boolean; fileSystemType?: (folder: string) => number }
+/** `fileSystemType`: what statfs says of a folder. `mono`: monotonic milliseconds, for whoever has more to do than to write. */
+export type OpenOptions = {
+  busyMs?: number
+  readOnly?: boolean
+  fileSystemType?: (folder: string) => number
+  mono?: () => number
+}
 
 /** Opens (and makes, and migrates) the database at `path`. Faults: `sqlite-too-old`, `database-unusable`, `schema-newer`, `network-file-system`. */
 export function openDatabase(path: string, options: OpenOptions = {}): Database {
@@ -80,8 +87,19 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
     if (path === memory || !(owed || crossesAnchor(before, seal.last_seq))) return
     owed = !tryAnchor(path, anchorOf(seal))
   }
+  const mono = options.mono ?? (() => 0)
   const drain = async () => {
-    while (queue.length > 0) await commitBatch(writer, queue.splice(0, batchSize), sealKey!, sealed)
+    let turnedAt = mono()
+    while (queue.length > 0) {
+      const until = mono() + batchMs
+      const batch = queue.splice(0, batchSize)
+      const done = await commitBatch(writer, batch, () => mono() <= until, sealKey!, sealed)
+      queue.unshift(...batch.slice(done))
+      await everybody() // whom this commit answered writes again by then, and shares the next one
+      if (mono() - turnedAt < batchMs) continue
+      await turn()
+      turnedAt = mono()
+    }
     draining = false
   }
   const query = statements(reader)
@@ -99,7 +117,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
         queue.push({ body, resolve: resolve as (value: unknown) => void, reject })
         if (draining) return
         draining = true
-        queueMicrotask(() => void drain()) // so that everyone who calls in this turn shares the first commit
+        void everybody().then(drain) // everyone who calls in this turn shares the first commit
       }),
     read,
     sealKey,
@@ -147,23 +165,33 @@ function tryAnchor(path: string, anchor: LogAnchor): boolean {
   }
 }
 
+/** Resolves when everything has settled that can without a turn of the event loop. */
+const everybody = (): Promise<void> => new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)))
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** One commit of those that come first, at least one of them, while there is `time`. Answers how many these were. */
 async function commitBatch(
   db: DatabaseSync,
-  batch: Waiting[],
+  batch: readonly Waiting[],
+  time: () => boolean,
   sealKey: Buffer,
   sealed: (before: number, seal: Seal) => void,
-): Promise<void> {
+): Promise<number> {
+  let taken = 0
   const answers: Answer[] = []
   const rows: LogRow[] = []
   const listeners: (() => void)[] = []
   let tick = nextTick()
   try {
-    db.exec('begin immediate')
+    control(db, 'begin immediate')
     for (const { body, resolve, reject } of batch) {
+      if (taken > 0 && !time()) break
+      taken += 1
       const heard: (() => void)[] = []
       const mine: LogRow[] = []
       let over = false
-      db.exec('savepoint caller')
+      control(db, 'savepoint caller')
       try {
         const tx = {
           ...statements(db, () => over),
@@ -171,7 +199,7 @@ async function commitBatch(
           afterCommit: (listener: () => void) => void heard.push(listener),
         }
         const value = await Promise.race([body(tx), tick.passed])
-        db.exec('release caller')
+        control(db, 'release caller')
         listeners.push(...heard)
         rows.push(...mine)
         answers.push(() => resolve(value))
@@ -188,16 +216,18 @@ async function commitBatch(
       const seal = await sealAppended(statements(db), sealKey, rows)
       listeners.unshift(() => sealed(rows[0]!.seq - 1, seal))
     }
-    db.exec('commit')
+    control(db, 'commit')
   } catch (error) {
-    if (db.isTransaction) db.exec('rollback')
-    for (const { reject } of batch) reject(explain(error))
-    return
+    if (db.isOpen && db.isTransaction) db.exec('rollback')
+    if (taken === 0) taken = batch.length // it did not even begin
+    for (const { reject } of batch.slice(0, taken)) reject(explain(error))
+    return taken
   } finally {
     tick.cancel()
   }
   for (const answer of answers) answer()
   for (const listener of listeners) listener()
+  return taken
 }
 
 /** Rejects as soon as the event loop has turned. */
@@ -210,24 +240,30 @@ function nextTick(): { passed: Promise<never>; cancel: () => void } {
   return { passed, cancel: () => clearImmediate(tick) }
 }
 
-const prepared = new WeakMap<DatabaseSync, Map<string, StatementSync>>()
-
 /** Queries of one caller, until `isOver`: after that they would write into the transaction of another. */
 function statements(db: DatabaseSync, isOver = () => false): Reader & Pick<Tx, 'run'> {
-  const cache = prepared.get(db) ?? new Map<string, StatementSync>()
-  prepared.set(db, cache)
-  const statement = (sql: string) => {
+  const check = () => {
     if (isOver()) throw new Error('the transaction is over: a statement came after its end')
-    let found = cache.get(sql)
-    if (!found) cache.set(sql, (found = db.prepare(sql)))
-    return found
   }
   return {
-    all: async <T>(sql: string, params: Params = {}) => statement(sql).all(params) as T[],
-    get: async <T>(sql: string, params: Params = {}) => statement(sql).get(params) as T | undefined,
-    run: async (sql, params = {}) => ({ changes: Number(statement(sql).run(params).changes) }),
+    async all<T>(sql: string, params: Params = {}) {
+      check()
+      return execute(db, sql, params, (statement, values) => statement.all(...values) as T[])
+    },
+    async get<T>(sql: string, params: Params = {}) {
+      check()
+      return execute(db, sql, params, (statement, values) => statement.get(...values) as T | undefined)
+    },
+    async run(sql, params = {}) {
+      check()
+      const { changes, lastInsertRowid } = execute(db, sql, params, (statement, values) => statement.run(...values))
+      return { changes: Number(changes), rowId: Number(lastInsertRowid) }
+    },
   }
 }
+
+/** What stands around transactions and their parts, compiled once like any other. */
+const control = (db: DatabaseSync, sql: string): unknown => execute(db, sql, {}, (statement) => statement.run())
 
 function connect(path: string, options: OpenOptions): DatabaseSync {
   if (path !== memory) refuseNetwork(path, options.fileSystemType ?? fileSystemType)
@@ -241,7 +277,7 @@ function connect(path: string, options: OpenOptions): DatabaseSync {
     checkVersion(db)
     if (!options.readOnly)
       db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
-    db.exec('pragma foreign_keys = on; pragma trusted_schema = off')
+    db.exec('pragma foreign_keys = on; pragma trusted_schema = off; pragma temp_store = memory')
     return db
   } catch (error) {
     throw explain(error, path)

@@ -1,7 +1,7 @@
 /** The log: append and read events. Appending projects in the same transaction, so that the log and the tables cannot disagree. */
 import type { Event, EventType, LoggedEvent } from '../core/event.ts'
 import type { Reader, Tx } from './database.ts'
-import { project } from './projection.ts'
+import { project, standing } from './projection.ts'
 
 export type Entry = { at: number; actor: string; stream: string; events: readonly Event[] }
 
@@ -9,25 +9,23 @@ type Row = { seq: number; at: number; stream: string; version: number; type: str
 
 /** Appends events to one stream, in order. `at` is epoch milliseconds, `actor` who decided: `daemon`, `person:NAME`, `gateway`. */
 export async function append(tx: Tx, { at, actor, stream, events }: Entry): Promise<void> {
-  const last = await tx.get<{ version: number }>(
-    'select coalesce(max(version), 0) as version from event where stream = :stream',
-    { stream },
-  )
-  let version = last!.version
+  if (events.length === 0) return
+  const before = await standing(tx, stream)
+  let { version } = before
   const logged: LoggedEvent[] = []
   for (const event of events) {
     version += 1
     const { type, ...rest } = event
     const body = JSON.stringify(rest)
-    const { seq } = (await tx.get<{ seq: number }>(
+    const { rowId: seq } = await tx.run(
       `insert into event (at, stream, version, type, actor, body)
-       values (:at, :stream, :version, :type, :actor, :body) returning seq`,
+       values (:at, :stream, :version, :type, :actor, :body)`,
       { at, stream, version, type, actor, body },
-    ))!
+    )
     tx.appended({ seq, at, stream, version, type, actor, body })
     logged.push({ seq, at, stream, version, actor, event })
   }
-  if (logged.length > 0) await project(tx, stream, logged)
+  await project(tx, stream, logged, before)
 }
 
 export type LogFilter = { after?: number; stream?: string; since?: number; types?: readonly string[]; limit: number }

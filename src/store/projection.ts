@@ -18,9 +18,30 @@ export const projections = [
   { table: 'queue', order: 'task' },
 ] as const
 
+/** How many events a stream has, and, of a task's, what they made of it. */
+type Standing = { version: number; task: Task | null }
+
+/** What a stream's next events follow on. A task's row knows how many there were, so that the log need not be asked. */
+export async function standing(tx: Tx, stream: string): Promise<Standing> {
+  if (stream.startsWith(ofTask)) {
+    const row = await tx.get<{ doc: string }>('select doc from task where id = :id', {
+      id: stream.slice(ofTask.length),
+    })
+    const task = row ? (JSON.parse(row.doc) as Task) : null
+    return { version: task?.version ?? 0, task }
+  }
+  const last = await tx.get<{ version: number }>(
+    'select coalesce(max(version), 0) as version from event where stream = :stream',
+    { stream },
+  )
+  return { version: last!.version, task: null }
+}
+
+const ofTask = 'task/'
+
 /** Applies events of one stream, in order, to the tables. However many they are, the task's own row is written once. */
-export async function project(tx: Tx, stream: string, logged: readonly LoggedEvent[]): Promise<void> {
-  if (stream.startsWith('task/')) return projectTask(tx, stream.slice('task/'.length), logged)
+export async function project(tx: Tx, stream: string, logged: readonly LoggedEvent[], before: Standing): Promise<void> {
+  if (stream.startsWith(ofTask)) return projectTask(tx, stream.slice(ofTask.length), logged, before.task)
   if (stream.startsWith('repo/')) for (const { event } of logged) await projectRepo(tx, event as RepoEvent)
   // the daemon's own story is read from the log
 }
@@ -39,9 +60,7 @@ async function projectRepo(tx: Tx, event: RepoEvent): Promise<void> {
   )
 }
 
-async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[]): Promise<void> {
-  const row = await tx.get<{ doc: string }>('select doc from task where id = :id', { id })
-  const before = row ? (JSON.parse(row.doc) as Task) : null
+async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[], before: Task | null): Promise<void> {
   let now = before
   for (const { at, event } of logged) {
     now = evolve(now, event as TaskEvent, at)
@@ -54,12 +73,13 @@ async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[]): 
     state: stateOf(task),
     step: task.step,
     version: task.version,
+    held: task.held,
     doc: JSON.stringify(task),
   }
   if (before === null) await insertTask(tx, task, changing)
   else
     await tx.run(
-      'update task set lane = :lane, state = :state, step = :step, version = :version, doc = :doc where id = :id',
+      'update task set lane = :lane, state = :state, step = :step, version = :version, held = :held, doc = :doc where id = :id',
       changing,
     )
   if (before === null) await keepDependencies(tx, task)
@@ -68,11 +88,11 @@ async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[]): 
 }
 
 /** Apart from the update: an upsert checks every constraint twice, and that is most of what writing a task costs. */
-async function insertTask(tx: Tx, task: Task, changing: Record<string, string | number>): Promise<void> {
+async function insertTask(tx: Tx, task: Task, changing: Record<string, string | number | null>): Promise<void> {
   const { repo, title, kind, size, parent, addedAt } = task
   await tx.run(
-    `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, doc)
-     values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :addedAt, :version, :doc)`,
+    `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
+     values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :addedAt, :version, :held, :doc)`,
     { ...changing, repo, title, kind, size, parent, addedAt },
   )
 }

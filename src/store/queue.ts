@@ -53,6 +53,7 @@ export const waitingFor = async (reader: Reader, id: string): Promise<Task[]> =>
 
 /** Whoever waited for a task that is done now may find its place. */
 export async function placeWaiting(tx: Tx, { id }: Task): Promise<void> {
+  if (!(await tx.get('select 1 from dependency where needs = :id limit 1', { id }))) return // as with most, and cheaper to ask
   for (const waiting of await waitingFor(tx, id)) await placeInQueue(tx, waiting, waiting)
 }
 
@@ -83,11 +84,12 @@ async function headOfLine(reader: Reader, line: string, longest: number, look: L
   for (let since: number | null = longest; since !== null;) {
     const steps = Math.floor(Math.max(0, at - since) / laneStepMs)
     const until = steps === 0 ? Number.MAX_SAFE_INTEGER : at - steps * laneStepMs
+    // + 0: SQLite plans a statement anew at each call when its limit is a parameter and nothing else
     const rows: { task: string }[] = await reader.all(
       `select task from queue
        where line = :line and added_at <= :until and ready_at between :since and :until
          and (not_before is null or not_before <= :at)
-       order by added_at, task limit :rest`,
+       order by added_at, task limit :rest + 0`,
       { line, since, until, at, rest: most - ids.length },
     )
     ids.push(...rows.map(({ task }) => task))

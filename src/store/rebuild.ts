@@ -2,7 +2,7 @@
 import type { Database, Reader, Tx } from './database.ts'
 import { openDatabase } from './database.ts'
 import { readLog } from './log.ts'
-import { project, projections } from './projection.ts'
+import { project, projections, standing } from './projection.ts'
 
 export type Difference = { table: string; row: string; stored: string | null; folded: string | null }
 export type Rebuilt = { events: number; rows: number; differences: Difference[] }
@@ -42,7 +42,8 @@ async function fold(log: Reader, tx: Tx): Promise<number> {
     const page = await readLog(log, { after, limit: pageSize })
     if (page.length === 0) return events
     // stream by stream: what a row becomes depends on its own stream, and a task in the queue is placed anew when what it waits for is done
-    for (const [stream, logged] of Map.groupBy(page, ({ stream }) => stream)) await project(tx, stream, logged)
+    for (const [stream, logged] of Map.groupBy(page, ({ stream }) => stream))
+      await project(tx, stream, logged, await standing(tx, stream))
     after = page.at(-1)!.seq
     events += page.length
   }

@@ -92,7 +92,7 @@ export const heldTasks = async (reader: Reader, limit: number): Promise<Task[]> 
   (
     await reader.all<Doc>(
       `select doc from task
-       where state not in ('done', 'cancelled') and doc ->> '$.held' is not null order by added_at, id limit :limit`,
+       where held is not null and state not in ('done', 'cancelled') order by added_at, id limit :limit`,
       { limit },
     )
   ).map(decode)

@@ -1,0 +1,89 @@
+/** Laws of the group commit: who shares one, when it ends, and who gets a turn between two. And of what a statement is handed. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { setImmediate as turn } from 'node:timers/promises'
+import { test, type TestContext } from 'node:test'
+import { openDatabase, type Tx } from './database.ts'
+
+/** A database, and how many rows of it another process can see. */
+async function opened(t: TestContext, mono?: () => number) {
+  const folder = await mkdtemp(join(tmpdir(), 'store-'))
+  const database = openDatabase(join(folder, 'tasks.db'), mono ? { mono } : {})
+  const other = new DatabaseSync(database.path, { readOnly: true })
+  t.after(async () => {
+    for (const each of [database, other]) each.close()
+    await rm(folder, { recursive: true, force: true })
+  })
+  const there = () => (other.prepare('select count(*) as n from gate_result').get() as { n: number }).n
+  return { database, there }
+}
+
+const put = (tx: Tx, tree: string) => tx.run(`insert into gate_result values (:tree, 'k', '{}', 0)`, { tree })
+
+test('a commit that takes long leaves the rest to the next one, and the event loop turns between them', async (t) => {
+  let clock = 0
+  const { database, there } = await opened(t, () => clock)
+  let turns = 0
+  let writing = true
+  const turning = (async () => {
+    for (; writing; turns++) await turn()
+  })()
+  const seen = await Promise.all(
+    Array.from({ length: 6 }, (_, n) =>
+      database
+        .write(async (tx) => {
+          clock += 2
+          await put(tx, String(n))
+          return turns
+        })
+        .then((turnsBefore) => ({ there: there(), turnsBefore })),
+    ),
+  )
+  writing = false
+  await turning
+  assert.deepEqual(
+    seen.map((each) => each.there),
+    [3, 3, 3, 6, 6, 6],
+  )
+  assert.ok(seen[3]!.turnsBefore > seen[2]!.turnsBefore, 'whoever else waited was served between the commits')
+})
+
+test('who writes again as soon as it is answered shares the next commit with all others who do', async (t) => {
+  const { database, there } = await opened(t)
+  const seen: number[] = []
+  const writer = async (name: number) => {
+    for (let n = 0; n < 3; n++) {
+      for (let turn = 0; turn < name; turn++) await Promise.resolve() // some are quicker at it than others
+      await database.write((tx) => put(tx, `${name} ${n}`))
+      seen.push(there())
+    }
+  }
+  await Promise.all([0, 3, 6, 9].map(writer))
+  assert.deepEqual(seen, [4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12])
+})
+
+test('a name without a value and a value without a name are bugs, and a name in a quoted text is none', async (t) => {
+  const { database } = await opened(t)
+  const ask = (sql: string, params: Record<string, number>) =>
+    database
+      .read((reader) => reader.get(sql, params))
+      .then(
+        (row) => ({ ...(row as object) }),
+        (error: unknown) => String(error),
+      )
+  assert.deepEqual(
+    [
+      await ask("select :a + :b + :a as sum, ':c' as text -- :d", { a: 1, b: 2 }),
+      await ask('select :a + :b as sum', { a: 1 }),
+      await ask('select :a as sum', { a: 1, b: 2 }),
+    ],
+    [
+      { sum: 4, text: ':c' },
+      'Error: :b has no value in: select :a + :b as sum',
+      'Error: of a, b not all are asked for in: select :a as sum',
+    ],
+  )
+})
