@@ -17,12 +17,14 @@ import type { RepoContext } from './repository.ts'
 /** At most this many per pass, so that a pass stays short. */
 const sweep = 64
 
-/** One pass over dead leases. */
+/** One pass over dead leases; each pass goes on where the last one stopped, and from the beginning after the last of them. */
 export function rescuer(daemon: Daemon) {
+  let after = ''
   return async (): Promise<void> => {
     const { database, world, engine, epoch } = daemon
     await daemon.absence.look()
-    const dead = await database.read((reader) => deadLeases(reader, epoch, world.clock.mono(), sweep))
+    const dead = await database.read((reader) => deadLeases(reader, epoch, world.clock.mono(), sweep, after))
+    after = dead.length < sweep ? '' : dead.at(-1)!.attempt
     for (const lease of dead) {
       engine.revoke(lease.attempt, 'lost')
       if (engine.carrying().includes(lease.attempt)) continue // its own worker ends it and finds itself fenced or not

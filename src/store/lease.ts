@@ -109,12 +109,21 @@ export async function releaseLease(tx: Tx, { attempt, token, epoch }: Lease): Pr
   return changes === 1
 }
 
-/** Leases of an earlier epoch, and those of this one that ran out; at most `limit`. */
-export const deadLeases = (reader: Reader, epoch: number, monoMs: number, limit: number): Promise<LeaseRow[]> =>
+/**
+ * Leases of an earlier epoch, and those of this one that ran out; at most `limit`, of attempts that come `after` one. Who sweeps goes on from where
+ * it came to, or the first ones that cannot be given back would keep all others from it.
+ */
+export const deadLeases = (
+  reader: Reader,
+  epoch: number,
+  monoMs: number,
+  limit: number,
+  after = '',
+): Promise<LeaseRow[]> =>
   reader.all<LeaseRow>(
     `select attempt, task, token, epoch, state, expires_at from lease
-     where epoch <> :epoch or expires_at < :mono order by attempt limit :limit`,
-    { epoch, mono: monoMs, limit },
+     where attempt > :after and (epoch <> :epoch or expires_at < :mono) order by attempt limit :limit`,
+    { epoch, mono: monoMs, after, limit },
   )
 
 export type ProcessRow = {
