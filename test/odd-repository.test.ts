@@ -1,6 +1,7 @@
 /** Odd repositories, typed at as a person does: each is worked with or refused with the sentence that helps, and nothing of it is changed. */
 import assert from 'node:assert/strict'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { createGit } from '../src/git/subprocess.ts'
@@ -86,15 +87,48 @@ test('a base that is renamed while tasks are open is named with what there is; u
   assert.deepEqual([repositories, counts], [[{ name: 'shop', path: ada.repository, base: 'trunk' }], { ready: 1 }])
 })
 
-test('submodules and files in Git LFS are named at init with what becomes of them', async () => {
+test('submodules and contents in Git LFS that are here are found by init and doctor, and those that are not are named with what to type', async () => {
   await using ada = await person(built.program)
+  const content = 'painted\n'
+  const oid = createHash('sha256').update(content).digest('hex')
   await ada.write('.gitattributes', '*.bin filter=lfs diff=lfs merge=lfs -text\n')
+  await ada.write('art.bin', `version https://git-lfs.github.com/spec/v1\noid sha256:${oid}\nsize ${content.length}\n`)
+  await ada.git('init', '--quiet', 'lib')
+  await ada.git('-C', 'lib', 'commit', '--quiet', '--allow-empty', '--message', 'Begin')
   await ada.write('.gitmodules', '[submodule "lib"]\n\tpath = lib\n\turl = ../lib\n')
   await ada.git('add', '--all')
   await ada.git('commit', '--quiet', '--message', 'Odd things')
+  const store = join('.git/lfs/objects', oid.slice(0, 2), oid.slice(2, 4), oid)
+  await ada.write(store, content)
+  const whole = await ada.type(['init'])
+  assert.match(whole.stdout, /^ {2}submodules 1 submodule, read-only: no task can change them$/m)
+  assert.match(whole.stdout, /^ {2}Git LFS {4}1 file: gates and reviewers have the contents, authors pointers$/m)
+  const checks = async () => {
+    const said = (await ada.json(['doctor']))['checks'] as { name: string; state: string; mend: string | null }[]
+    return said.flatMap(({ name, state, mend }) => (/^(submodules|Git LFS)$/.test(name) ? [[name, state, mend]] : []))
+  }
+  await ada.write('tri-agent.yaml', 'gates: [{ name: test, command: "true" }]\n')
+  await ada.git('add', 'tri-agent.yaml')
+  await ada.git('commit', '--quiet', '--message', 'Gates')
+  assert.deepEqual(await checks(), [
+    ['submodules', 'ok', null],
+    ['Git LFS', 'ok', null],
+  ])
+  await rm(join(ada.repository, store))
+  await rm(join(ada.repository, 'lib/.git'), { recursive: true })
   const { stdout } = await ada.type(['init'])
-  assert.match(stdout, /^! submodules are not checked out: .* no task may change them$/m)
-  assert.match(stdout, /^! files in Git LFS are seen as their pointers/m)
+  assert.match(
+    stdout,
+    /^! submodules: not in this clone: lib; their folders stay empty \(git submodule update --init --recursive\)$/m,
+  )
+  assert.match(
+    stdout,
+    /^! Git LFS: not in this clone: the contents of art\.bin; gates see the pointers \(git lfs fetch\)$/m,
+  )
+  assert.deepEqual(await checks(), [
+    ['submodules', 'warning', 'git submodule update --init --recursive'],
+    ['Git LFS', 'warning', 'git lfs fetch'],
+  ])
 })
 
 test('names with spaces, newlines, other encodings and 255 bytes reach the base that is worked on, each as it is', async () => {

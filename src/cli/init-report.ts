@@ -1,6 +1,7 @@
 /** What init says: what it found, what is missing with the command that mends it, what review can be kept, and what to type next. Writes nothing. */
 import { statfs } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
+import { checkOutside, lackingIn, type Outside } from '../core/outside.ts'
 import { showSize } from '../core/quantity.ts'
 import { defaultSettings, type Surveyed } from '../core/setting.ts'
 import type { Detected } from '../host/detect.ts'
@@ -16,6 +17,8 @@ export type Space = { cloneBytes: number; historyBytes: number; slots: number; n
 export type Found = {
   repository: RepoRow
   isBare: boolean
+  /** What the base names and does not hold. */
+  outside: Outside
   isCommitted: boolean
   files: Written[]
   families: Surveyed[]
@@ -50,6 +53,7 @@ export function asText(context: Context, found: Found): { text: string; next: st
     ...files.map(({ path, action }) => `  ${action.padEnd(9)}  ${path}`),
     'Found:',
     ...foundLines(detected, space),
+    ...checkOutside(found.outside).flatMap(({ name, state, found: what }) => (state === 'ok' ? [row(name, what)] : [])),
     ...families.map((each) => row(each.family, wrap(familyLine(each), context.columns, ' '.repeat(13)).trimStart())),
     wrap(`Review: ${reviewPromise(usable.length)}.`, context.columns),
     ...warnings(found).map((each) => wrap(`! ${each}`, context.columns)),
@@ -87,10 +91,11 @@ function familyLine({ family, agent, version, missing, key }: Surveyed): string 
   return `${client}; ${held}${model}`
 }
 
-function warnings({ detected, space, isBare, usable }: Found): string[] {
+function warnings({ detected, space, isBare, outside, usable }: Found): string[] {
   const { neededBytes, freeBytes } = space
   return [
     ...detected.missing,
+    ...lackingIn(outside),
     ...(isBare ? ['this repository has no work tree: work can land here, and nothing is written into it'] : []),
     ...(usable.length === 0 ? ['no family has both a client and a key: nothing can start'] : []),
     ...(freeBytes - neededBytes < leastFreeBytes

@@ -7,6 +7,7 @@
 import { mkdir } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { registerRepository } from '../command/register.ts'
+import type { Outside } from '../core/outside.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import { loadConfig, parseRepositoryConfig } from '../host/config.ts'
 import { detectRepository, examineToolchain, type Detected } from '../host/detect.ts'
@@ -23,6 +24,7 @@ type Inspected = {
   top: string
   isBare: boolean
   base: string
+  outside: Outside
   bytes: { tree: number; history: number }
   list(): readonly string[]
   read(path: string): string | null
@@ -54,6 +56,7 @@ export const init: Act = async (given, said) => {
   const found: Found = {
     repository: { ...row },
     isBare: repository.isBare,
+    outside: repository.outside,
     isCommitted: committed !== null && committed === (repository.isBare ? committed : await readText(repositoryFile)),
     files,
     families: surveyed,

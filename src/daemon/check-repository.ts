@@ -1,5 +1,6 @@
 /** Whether the repository one stands in is ready: known here, its tri-agent.yaml on the base, its gates, the programs those need. Executes nothing of it. */
 import { lack, ok, warn, type Check } from '../core/check.ts'
+import { checkOutside } from '../core/outside.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { OperatorSettings, RepositorySettings } from '../core/setting.ts'
 import { inspectRepository } from '../git/inspect.ts'
@@ -56,7 +57,13 @@ export async function examineRepository(
   return {
     row,
     repository: held,
-    checks: [found, ok(repositoryFile, `on ${row.base}`), gates(held), toolchain(held, env)],
+    checks: [
+      found,
+      ok(repositoryFile, `on ${row.base}`),
+      gates(held),
+      toolchain(held, env),
+      ...checkOutside(based.outside),
+    ],
   }
 }
 

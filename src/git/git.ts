@@ -7,6 +7,7 @@
  *
  * Broken git or disk is a Fault (code `git-…`); an expected "no" (conflict, unclean bundle, moved branch) is returned.
  */
+import type { Outside } from '../core/outside.ts'
 import type { Refusal } from '../core/refusal.ts'
 
 export type Sha = string
@@ -34,8 +35,10 @@ export type Git = {
   refresh(stores: RepoStores, base: string, target: string): Promise<{ base: Sha; target: Sha | null } | Refusal>
   /** A file of a commit as text, or null when no regular file is there (a link is not followed). */
   readFile(stores: RepoStores, commit: Sha, path: string): Promise<string | null>
-  /** All paths of a tree. Here and everywhere a path that is not UTF-8 is quoted as git quotes it. */
+  /** All paths of a tree, with those of submodules that are there. Here and everywhere a path that is not UTF-8 is quoted as git quotes it. */
   listFiles(stores: RepoStores, treeish: Sha): Promise<string[]>
+  /** What a tree names and does not hold, and whether the user's clone has it; what it has is in `clone` (submodules) and `checkout` (all of it). */
+  outside(stores: RepoStores, treeish: Sha): Promise<Outside>
   treeOf(stores: RepoStores, commit: Sha): Promise<Sha>
   isAncestor(stores: RepoStores, ancestor: Sha, descendant: Sha): Promise<boolean>
   /**

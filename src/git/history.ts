@@ -4,6 +4,8 @@ import { Fault } from '../host/fault.ts'
 import { showPath } from './change.ts'
 import type { Command } from './command.ts'
 import type { RepoStores, Sha } from './git.ts'
+import { listModuleFiles } from './module.ts'
+import type { Ports } from './outside.ts'
 import { openSource, readBranch } from './source.ts'
 import { quarantinePlace } from './store.ts'
 
@@ -21,11 +23,12 @@ export async function readFileAt(
   return (await command.answer({ ...place, args: ['cat-file', 'blob', id] })).stdout.toString('utf8')
 }
 
-/** All paths of a tree: files, links and submodules. */
-export async function listPaths(command: Command, stores: RepoStores, treeish: Sha): Promise<string[]> {
+/** All paths of a tree: files, links and submodules, and the files of those that are there. */
+export async function listPaths(ports: Ports, stores: RepoStores, treeish: Sha): Promise<string[]> {
   const args = ['ls-tree', '-r', '-z', '--name-only', '--full-tree', treeish]
-  const { stdout } = await command.answer({ ...quarantinePlace(stores), args })
-  return stdout.toString('latin1').split('\0').slice(0, -1).map(showPath)
+  const { stdout } = await ports.command.answer({ ...quarantinePlace(stores), args })
+  const own = stdout.toString('latin1').split('\0').slice(0, -1)
+  return [...own, ...(await listModuleFiles(ports, stores, treeish))].map(showPath)
 }
 
 /** The tree of a commit. */

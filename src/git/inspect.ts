@@ -2,10 +2,15 @@
  * A first look at a folder somebody wants to have worked on: is it a repository, where is its top, which branch, which commit, and what lies in
  * that commit. Reads only, executes nothing of the repository's, and sees what is committed, never the work tree.
  */
+import type { Outside } from '../core/outside.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { World } from '../host/world.ts'
+import { showPath } from './change.ts'
 import { createCommand, type Command } from './command.ts'
 import type { Sha } from './git.ts'
+import { describeLarge, findLarge } from './large-file.ts'
+import { findModules, homeOf } from './module.ts'
+import { marksReader } from './outside.ts'
 import { openSource, readBranch } from './source.ts'
 
 export type Inspected = {
@@ -16,6 +21,8 @@ export type Inspected = {
   /** The branch work would start from. */
   base: string
   commit: Sha
+  /** What that commit names and does not hold, and whether it is here. */
+  outside: Outside
   /** What a checkout of that commit takes, and the whole repository's objects. */
   bytes: { tree: number; history: number }
   /** Every path of that commit. */
@@ -51,16 +58,31 @@ export async function inspectRepository(
       : refuse('no-such-branch', `${top} has no branch ${branch}`, 'git branch --list')
   const files = await listFiles(command, gitDir, commit)
   const texts = await readTop(command, gitDir, commit)
-  const bytes = { tree: files.bytes, history: await sizeOf(command, gitDir) }
+  const outside = await lookOutside(world, command, gitDir, isBare ? null : top, commit)
+  const bytes = { tree: files.bytes + outside.large.bytes, history: await sizeOf(command, gitDir) }
   return {
     top,
     isBare,
     base: branch,
     commit,
+    outside,
     bytes,
     list: () => files.paths,
     read: (name) => texts.get(name) ?? null,
   }
+}
+
+async function lookOutside(
+  world: World,
+  command: Command,
+  gitDir: string,
+  top: string | null,
+  commit: Sha,
+): Promise<Outside> {
+  const ports = { world, command, marks: marksReader(command) }
+  const modules = await findModules(ports, { gitDir }, await homeOf(gitDir, top), commit, null)
+  const large = describeLarge(await findLarge(ports, { gitDir }, gitDir, commit))
+  return { modules: modules.map(({ path, objects }) => ({ path: showPath(path), there: objects !== null })), large }
 }
 
 /** Not git's own short form: that says `heads/main` where a tag is called main too. */

@@ -10,12 +10,13 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isRefusal, type Refusal, refuse } from '../core/refusal.ts'
 import { Fault } from '../host/fault.ts'
-import type { World } from '../host/world.ts'
 import { type Bundle, readBundle } from './bundle.ts'
-import { countLines, describeEntry, type Entry, listEntries } from './change.ts'
+import { countLines, describeEntry, type Entry, listEntries, showPath } from './change.ts'
 import type { Command } from './command.ts'
 import type { Candidate, RepoStores, Sha } from './git.ts'
+import { findLarge } from './large-file.ts'
 import { readLinks } from './link.ts'
+import type { Ports } from './outside.ts'
 import { judgeEntries, judgeLinks, linkMode } from './policy.ts'
 import { filterKnown } from './source.ts'
 import { objectFolders, type Place } from './store.ts'
@@ -31,21 +32,21 @@ export type IntakeLimits = {
 
 /** See the port. Refuses `no-bundle`, `too-large`, `unclean`, `policy`, `no-change`; throws Fault `git-…` when disk or git is broken. */
 export async function takeIn(
-  world: World,
-  command: Command,
+  ports: Ports,
   limits: IntakeLimits,
   stores: RepoStores,
   path: string,
   base: Sha,
   name: string,
 ): Promise<Candidate | Refusal> {
+  const { world, command } = ports
   const bundle = await readBundle(path, limits.bundleBytes, base.length === 64 ? 'sha256' : 'sha1')
   if (isRefusal(bundle)) return bundle
   const incoming = join(stores.quarantine, `incoming-${world.secret(8)}`)
   await mkdir(join(incoming, 'pack'), { recursive: true })
   try {
     const place = { gitDir: stores.quarantine, borrow: objectFolders(stores), env: { GIT_OBJECT_DIRECTORY: incoming } }
-    const candidate = await examine(command, limits, place, bundle, base)
+    const candidate = await examine(ports, limits, place, bundle, base)
     if (isRefusal(candidate)) return candidate
     await keep(incoming, stores)
     await command.answer({
@@ -59,12 +60,13 @@ export async function takeIn(
 }
 
 async function examine(
-  command: Command,
+  ports: Ports,
   limits: IntakeLimits,
   place: Place,
   bundle: Bundle,
   base: Sha,
 ): Promise<Candidate | Refusal> {
+  const { command } = ports
   const known = await filterKnown(command, place, bundle.prerequisites)
   if (known.length < bundle.prerequisites.length)
     return refuse('unclean', 'the bundle builds on commits we do not have')
@@ -74,7 +76,7 @@ async function examine(
   if (descends !== null) return descends
   const candidate = await describeCandidate(command, place, base, bundle.tip)
   if (isRefusal(candidate)) return candidate
-  return (await applyPolicy(command, limits, place, candidate.entries, base, bundle.tip)) ?? candidate.candidate
+  return (await applyPolicy(ports, limits, place, candidate.entries, base, bundle.tip)) ?? candidate.candidate
 }
 
 /** What broken packs look like: git's complaint about its own disk or memory is a Fault instead. */
@@ -113,13 +115,14 @@ export async function describeCandidate(
 }
 
 async function applyPolicy(
-  command: Command,
+  ports: Ports,
   limits: IntakeLimits,
   place: Place,
   entries: Entry[],
   base: Sha,
   tip: Sha,
 ): Promise<Refusal | null> {
+  const { command } = ports
   if (entries.length > limits.changes) {
     return refuse('policy', `${entries.length} files differ, more than ${limits.changes}`)
   }
@@ -130,9 +133,20 @@ async function applyPolicy(
   if (entries.some((entry) => entry.oldMode === linkMode || entry.newMode === linkMode)) {
     reasons.push(...judgeLinks(entries, await readLinks(command, place, base), await readLinks(command, place, tip)))
   }
+  reasons.push(...(await judgePointers(ports, place, entries, base, tip)))
   if (reasons.length === 0) return null
   const more = reasons.length > 10 ? ` and ${reasons.length - 10} more` : ''
   return refuse('policy', `${reasons.slice(0, 10).join('; ')}${more}`)
+}
+
+/** A content in the place of its pointer would be in the history for ever, which is what Git LFS is there to prevent. */
+async function judgePointers(ports: Ports, place: Place, entries: Entry[], base: Sha, tip: Sha): Promise<string[]> {
+  const before = new Set((await findLarge(ports, place, null, base)).map(({ path }) => path))
+  if (before.size === 0) return []
+  const after = new Set((await findLarge(ports, place, null, tip)).map(({ path }) => path))
+  return entries
+    .filter(({ letter, path }) => letter !== 'D' && before.has(path) && !after.has(path))
+    .map(({ path }) => `${showPath(path)}: is in Git LFS, where no task can put a content`)
 }
 
 async function countContent(command: Command, place: Place, entries: Entry[]): Promise<number> {

@@ -7,9 +7,10 @@
  * start under the repository's own configuration, and refuse a repository of another owner.
  */
 import { isRefusal, type Refusal, refuse } from '../core/refusal.ts'
-import type { World } from '../host/world.ts'
 import type { Command } from './command.ts'
 import type { RepoStores, Sha } from './git.ts'
+import { bringModules } from './module.ts'
+import type { Ports } from './outside.ts'
 import { filterKnown, openSource, readRefs, type Source } from './source.ts'
 import { ensureStore, isStore, type Place, quarantinePlace, tidyStore } from './store.ts'
 
@@ -26,13 +27,13 @@ export type Seen = Map<string, Tips & { gitDir: string }>
  * The target's tip is answered as it is, also when the base has moved past it.
  */
 export async function refreshMirror(
-  world: World,
-  command: Command,
+  ports: Ports,
   seen: Seen,
   stores: RepoStores,
   base: string,
   target: string,
 ): Promise<Tips | Refusal> {
+  const { world, command } = ports
   const wanted = [`refs/heads/${base}`, `refs/heads/${target}`]
   const key = JSON.stringify([stores, wanted])
   const last = seen.get(key)
@@ -48,6 +49,7 @@ export async function refreshMirror(
   if (!(stands && (await isStore(stores.mirror)) && (await isStore(stores.quarantine)))) {
     const refused = await follow(command, stores, source, { base: baseTip, target: targetTip })
     if (refused !== null) return refused
+    for (const tip of present([baseTip, targetTip])) await bringModules(ports, stores, tip)
     seen.set(key, { gitDir: source.gitDir, base: baseTip, target: targetTip })
   }
   await tidyStore(world, command, { gitDir: stores.mirror })

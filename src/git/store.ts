@@ -1,5 +1,6 @@
 /**
- * Our own two bare stores of a repository: the mirror (base and target history) and the quarantine (what attempts handed in, and landings in the making).
+ * Our own bare stores of a repository: the mirror (base and target history), the quarantine (what attempts handed in, and landings in the making), and
+ * where there are any, the files of submodules.
  *
  *     quarantine ──reads also──▶ mirror
  *
@@ -29,6 +30,9 @@ export const quarantinePlace = (stores: RepoStores): Place => ({
   gitDir: stores.quarantine,
   borrow: [join(stores.mirror, 'objects')],
 })
+
+/** Our store of submodules' files. Nothing borrows from it but checkouts: what lies there can be part of no bundle and no landing. */
+export const modulesOf = ({ quarantine }: RepoStores): string => join(dirname(quarantine), 'modules.git')
 
 /** Makes a bare store unless it is there. It appears whole, because others may be making it at the same time: the first one counts. */
 export async function ensureStore(command: Command, gitDir: string, format: string): Promise<void> {

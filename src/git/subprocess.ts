@@ -1,14 +1,19 @@
 /** The real implementation of the port of git: git as a subprocess. Composition only; each verb lives in its own file. */
+import type { Outside } from '../core/outside.ts'
 import type { World } from '../host/world.ts'
+import { showPath } from './change.ts'
 import { checkoutFiles, cloneForAgent } from './clone.ts'
 import { type CommandOptions, createCommand } from './command.ts'
 import { diffTrees, listChanged } from './diff.ts'
-import type { Git } from './git.ts'
+import type { Git, RepoStores, Sha } from './git.ts'
 import { isInHistory, listPaths, readFileAt, readHistory, readTree } from './history.ts'
 import { type IntakeLimits, takeIn } from './intake.ts'
+import { describeLarge, largeIn } from './large-file.ts'
 import { landCommit, writeCommit } from './landing.ts'
 import { mergeTrees } from './merge.ts'
 import { refreshMirror, type Seen } from './mirror.ts'
+import { bringModules } from './module.ts'
+import { marksReader, type Ports } from './outside.ts'
 import { bringReference } from './reference.ts'
 import { objectFolders } from './store.ts'
 
@@ -24,17 +29,19 @@ const defaultLimits: IntakeLimits = {
 export function createGit(world: World, options: GitOptions): Git {
   const command = createCommand(world, options)
   const seen: Seen = new Map()
+  const ports = { world, command, marks: marksReader(command) }
   const limits = { ...defaultLimits, ...options.limits }
   return {
-    refresh: (stores, base, target) => refreshMirror(world, command, seen, stores, base, target),
+    refresh: (stores, base, target) => refreshMirror(ports, seen, stores, base, target),
     readFile: (stores, commit, path) => readFileAt(command, stores, commit, path),
-    listFiles: (stores, treeish) => listPaths(command, stores, treeish),
+    listFiles: (stores, treeish) => listPaths(ports, stores, treeish),
+    outside: (stores, treeish) => lookOutside(ports, stores, treeish),
     treeOf: (stores, commit) => readTree(command, stores, commit),
     isAncestor: (stores, ancestor, descendant) => isInHistory(command, stores, ancestor, descendant),
-    clone: (stores, commit, dir, objectsInside) => cloneForAgent(command, stores, commit, dir, objectsInside),
+    clone: (stores, commit, dir, objectsInside) => cloneForAgent(ports, stores, commit, dir, objectsInside),
     objectFolders,
-    checkout: (stores, treeish, dir) => checkoutFiles(world, command, stores, treeish, dir),
-    intake: (stores, bundle, base, name) => takeIn(world, command, limits, stores, bundle, base, name),
+    checkout: (stores, treeish, dir) => checkoutFiles(ports, stores, treeish, dir),
+    intake: (stores, bundle, base, name) => takeIn(ports, limits, stores, bundle, base, name),
     fetchRef: (stores, ref, base) => bringReference(command, stores, ref, base),
     mergeTree: (stores, ours, theirs) => mergeTrees(command, stores, ours, theirs),
     changedPaths: (stores, from, to) => listChanged(command, stores, from, to),
@@ -43,4 +50,10 @@ export function createGit(world: World, options: GitOptions): Git {
     land: (stores, target, expected, commit) => landCommit(command, stores, target, expected, commit),
     history: (stores, target, since) => readHistory(command, stores, target, since),
   }
+}
+
+async function lookOutside(ports: Ports, stores: RepoStores, treeish: Sha): Promise<Outside> {
+  const modules = await bringModules(ports, stores, treeish)
+  const large = describeLarge(await largeIn(ports, stores, treeish))
+  return { modules: modules.map(({ path, objects }) => ({ path: showPath(path), there: objects !== null })), large }
 }

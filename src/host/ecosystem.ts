@@ -257,18 +257,10 @@ export function unknownTo(look: Look): string[] {
       path,
     ),
   )
-  const kept = [
-    ...(has(look, '.gitmodules')
-      ? ['submodules are not checked out: their folders are empty for agents and gates, and no task may change them']
-      : []),
-    ...(/\bfilter=lfs\b/.test(look.read('.gitattributes') ?? '')
-      ? ['files in Git LFS are seen as their pointers, not as what they point to: gates that need them will be red']
-      : []),
-  ]
   const workspaces = nested.slice(0, 3).join(', ')
   return nested.length === 0
-    ? [...seen, ...kept]
-    : [...seen, ...kept, `only the root was looked at; there is also ${workspaces}${nested.length > 3 ? ' …' : ''}`]
+    ? seen
+    : [...seen, `only the root was looked at; there is also ${workspaces}${nested.length > 3 ? ' …' : ''}`]
 }
 
 export const ecosystems: readonly Ecosystem[] = [javascript, python, go, rust, maven, gradle, bundler, make]

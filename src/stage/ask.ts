@@ -51,7 +51,7 @@ export async function askAgent(
     const tree = await layTree(ports, work, area, question)
     if ('failed' in tree)
       return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', tree.failed, { promptSha256 })
-    const { killed, ...end } = await start(ports, work, area, question, tree.mounts)
+    const { killed, ...end } = await start(ports, work, area, question, [...tree.mounts, ...tree.modules])
     await work.ended()
     const facts = { promptSha256, killed }
     if (work.signal.aborted) return without(stoppedAs(work.signal), end.reason, facts)
@@ -67,7 +67,7 @@ async function layTree(
   work: Work,
   area: Area,
   { tree }: Question,
-): Promise<{ mounts: Mount[] } | { failed: string }> {
+): Promise<{ mounts: Mount[]; modules: Mount[] } | { failed: string }> {
   const { git, sandbox, pool } = ports
   const { stores } = work.repo
   const contained = sandbox.rung === 'namespace'
@@ -87,8 +87,22 @@ async function layTree(
     )
   }
   const borrowed = 'edit' in tree && contained ? git.objectFolders(stores) : []
-  return { mounts: borrowed.map((from, index) => ({ from, to: `${objectsInside}/${index}`, mode: 'ro' })) }
+  const { modules } = await git.outside(stores, commit)
+  return {
+    mounts: borrowed.map((from, index) => ({ from, to: `${objectsInside}/${index}`, mode: 'ro' })),
+    modules: contained ? modules.filter(({ there }) => there).map(({ path }) => readOnlyAt(ports, area, path)) : [],
+  }
 }
+
+/**
+ * What a task does in a submodule is no work of its own, so it is told at once that it cannot. Only for the agent's own start: once it was at work in the
+ * tree, a path below it may lead anywhere, and is mounted no more.
+ */
+const readOnlyAt = ({ sandbox }: StagePorts, area: Area, path: string): Mount => ({
+  from: join(area.work, path),
+  to: join(sandbox.view(area, null).work, path),
+  mode: 'ro',
+})
 
 async function start(ports: StagePorts, work: Work, area: Area, question: Question, mounts: Mount[]) {
   const { world, sandbox, settings } = ports

@@ -1,5 +1,7 @@
 /** Gates on real trees: real git, real commands on the group rung. */
 import assert from 'node:assert/strict'
+import { mkdir, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { blockers, type Gate, type GateReport } from '../core/gate.ts'
 import { isRefusal } from '../core/refusal.ts'
@@ -142,4 +144,27 @@ test('gates by path: what a change does not touch is left out and said; the same
   assert.deepEqual(await judge(fourth, third), { blocking: ['web'], baseline: [], executed: 4, notConcerned: ['old'] })
   // Nothing differs: the base itself is looked at, with every gate; it was, above.
   assert.deepEqual(await judge(first, first), { blocking: [], baseline: ['old'], executed: 0 })
+})
+
+test('a gate that is red without a submodule is not remembered once the submodule is there', async () => {
+  await using scratch = await makeScratch()
+  const { stores, type, commit } = scratch
+  const lib = join(stores.source, 'lib')
+  await mkdir(lib)
+  await type(lib, ['init', '-q', '-b', 'main'])
+  await commit(lib, { 'goods.txt': 'tea\n' })
+  await writeFile(join(stores.source, '.gitmodules'), '[submodule "lib"]\n\tpath = lib\n\turl = ../lib\n')
+  const base = await commit(stores.source, {})
+  await rename(join(lib, '.git'), join(scratch.root, 'away'))
+  const executeOn = await gatekeeper(scratch, [
+    { name: 'test', command: 'grep -q tea lib/goods.txt', timeoutMs: 10_000, baseline: 'block' },
+  ])
+  assert.deepEqual((await executeOn(base, base)).blocking, ['test'])
+  assert.equal(
+    (await executeOn(base, base)).executed,
+    1,
+    'only the note on what is not there: the result is remembered',
+  )
+  await rename(join(scratch.root, 'away'), join(lib, '.git'))
+  assert.deepEqual((await executeOn(base, base)).blocking, [])
 })

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { concerned, type Gate, type GateReport, type GateResult } from '../core/gate.ts'
+import { lackingIn } from '../core/outside.ts'
 import type { Sha } from '../git/git.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
 import { contain } from './contain.ts'
@@ -36,11 +37,17 @@ export async function executeGates(ports: StagePorts, work: GateWork, tree: Sha,
   return { report, made: [report, there].filter(({ reused }) => !reused) }
 }
 
-/** The key of a result: which commands, in which order, with which dependencies, on which rung. */
-async function gateKey(ports: StagePorts, work: GateWork, tree: Sha, gates: readonly Gate[]): Promise<string> {
+/** The key of a result: which commands, in which order, with which dependencies, on which rung, and what was not to be had. */
+async function gateKey(
+  ports: StagePorts,
+  work: GateWork,
+  tree: Sha,
+  gates: readonly Gate[],
+  lacking: readonly string[],
+): Promise<string> {
   const dependencies = work.repository.setup.length === 0 ? '' : (await originOf(ports, work, tree)).name
   return createHash('sha256')
-    .update(JSON.stringify([gates, dependencies, work.toolchain, ports.sandbox.rung]))
+    .update(JSON.stringify([gates, dependencies, work.toolchain, ports.sandbox.rung, lacking]))
     .digest('hex')
     .slice(0, 32)
 }
@@ -51,7 +58,9 @@ async function gatesOn(
   tree: Sha,
   gates: readonly Gate[],
 ): Promise<GateReport | { failed: string }> {
-  const key = await gateKey(ports, work, tree, gates)
+  const lacking = lackingIn(await ports.git.outside(work.repo.stores, tree))
+  for (const each of lacking) work.onOutput('note', each)
+  const key = await gateKey(ports, work, tree, gates, lacking)
   const known = await work.cachedGates(tree, key)
   if (known) return known
   const area = await makeArea(join(work.folder, `gates-${tree.slice(0, 12)}`))
@@ -63,7 +72,7 @@ async function gatesOn(
     for (const gate of gates) {
       const result = await executeGate(ports, work, area, gate)
       if (work.signal.aborted) return { failed: 'stopped' }
-      results.push(result)
+      results.push(result.state === 'green' ? result : { ...result, tail: [result.tail, ...lacking].join('\n') })
     }
     return { tree, key, results, baseline: [], reused: false }
   } finally {

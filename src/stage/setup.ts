@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { lackingIn } from '../core/outside.ts'
 import type { Sha } from '../git/git.ts'
 import { prepareSecrets, scrubText } from '../host/scrub.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
@@ -36,10 +37,14 @@ type Origin = { from: Sha; isReviewed: boolean; name: string }
 export async function originOf(ports: StagePorts, work: GateWork, treeish: Sha): Promise<Origin> {
   const { repo, repository, toolchain } = work
   const files = await keyFiles(ports, work, treeish)
+  const lacking = lackingIn(await ports.git.outside(repo.stores, treeish))
   const nameOf = (of: Sha | null): string =>
     createHash('sha256')
       .update(
-        JSON.stringify([repo.id, repository.setup, repository.setupKey, files, toolchain, ports.sandbox.rung, of]),
+        // What was made without a submodule is made anew once that is there.
+        JSON.stringify(
+          [repo.id, repository.setup, repository.setupKey, files, toolchain, ports.sandbox.rung, of].concat(lacking),
+        ),
       )
       .digest('hex')
       .slice(0, 32)
