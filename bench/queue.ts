@@ -95,7 +95,7 @@ async function enqueue({ database, nextId }: Made, tasks: number, callers: numbe
 const leaseMs = 90_000
 
 async function claim({ epoch, nextId }: Made, tx: Tx): Promise<Lease | null> {
-  const [task] = await headOfQueue(tx, { at: at(), laneStepMs: 900_000, most: 1 })
+  const [task] = await headOfQueue(tx, { at: at(), laneStepMs: 900_000, most: 1, pauses: [] })
   if (task === undefined) return null
   const attempt = `att_${nextId()}`
   const stream = `task/${task}`

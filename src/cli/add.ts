@@ -12,6 +12,7 @@ import type { Reader } from '../store/database.ts'
 import { listRepos, repoByPath, type RepoRow } from '../store/task.ts'
 import { answer, commandPorts, withDatabase, type Act, type Context, type Said } from './context.ts'
 import { briefTask } from './describe.ts'
+import { pausedReader } from './paused.ts'
 
 export const add: Act = async (context, said) => {
   const file = await readTaskFile(context, said)
@@ -31,11 +32,15 @@ export const add: Act = async (context, said) => {
     const uncommitted = await looking
     if (isRefusal(task)) return task
     const { id, lane, size, kind, step, after } = task
-    const next = !heard
-      ? 'The daemon is down, the task waits for it: tri-agent up --detach'
-      : after.length > 0
-        ? `It starts once ${after.join(', ')} is done: tri-agent watch`
-        : `Next is ${step}, as soon as a slot is free: tri-agent watch`
+    const paused = (await database.read(pausedReader))(task)
+    const next =
+      paused !== null
+        ? `Nothing of it starts: ${paused}. See: tri-agent status`
+        : !heard
+          ? 'The daemon is down, the task waits for it: tri-agent up --detach'
+          : after.length > 0
+            ? `It starts once ${after.join(', ')} is done: tri-agent watch`
+            : `Next is ${step}, as soon as a slot is free: tri-agent watch`
     const from =
       uncommitted === false
         ? ''

@@ -68,9 +68,9 @@ export const prioritize = deciding(
 )
 
 export const hold = deciding(
-  (ports, task, said) => holdTask(ports, task, said.text('why') ?? 'no reason given'),
-  ({ id, running }) =>
-    `${id}: held; nothing new starts for it.${running.length > 0 ? ' What is under way goes on to its end.' : ''}`,
+  (ports, task, said) => holdTask(ports, task, said.text('why') ?? 'no reason given', said.flag('now') === true),
+  ({ id, running, heldNow }) =>
+    `${id}: held; nothing new starts for it.${running.length === 0 ? '' : ` What is under way ${heldNow ? 'is ended and starts over later' : 'goes on to its end'}.`}`,
 )
 
 export const release = deciding(

@@ -9,6 +9,7 @@ import { findRepository } from './add.ts'
 import { briefTask, situation } from './describe.ts'
 import { plural } from '../core/quantity.ts'
 import { age, money, table } from './format.ts'
+import { pausedReader } from './paused.ts'
 
 const over = ['done', 'cancelled']
 const notOver = ['ready', 'running', 'awaiting-approval', 'escalated', 'split']
@@ -33,7 +34,9 @@ export const list: Act = (context, said) =>
           : await present(reader, only, limit)
       const counts = await countTasks(reader)
       const names = new Map((await listRepos(reader)).map(({ id, name }) => [id, name]))
-      return answer(context, { tasks: tasks.map(briefTask), counts }, asText(context, tasks, counts, names))
+      const why = await pausedReader(reader)
+      const asJson = { tasks: tasks.map((task) => ({ ...briefTask(task), waits: why(task) })), counts }
+      return answer(context, asJson, asText(context, { tasks, counts, names, why }))
     }),
   )
 
@@ -44,12 +47,14 @@ async function present(reader: Reader, only: { repo?: string }, limit: number): 
   return room > 0 ? [...open, ...(await listTasks(reader, { ...only, states: over, limit: room }))] : open
 }
 
-function asText(
-  context: Context,
-  tasks: readonly Task[],
-  counts: Record<string, number>,
-  names: Map<string, string>,
-): string {
+type Listed = {
+  tasks: readonly Task[]
+  counts: Record<string, number>
+  names: Map<string, string>
+  why(task: Task): string | null
+}
+
+function asText(context: Context, { tasks, counts, names, why }: Listed): string {
   if (tasks.length === 0)
     return Object.keys(counts).length === 0
       ? 'No tasks yet: tri-agent add "what you want"'
@@ -59,7 +64,7 @@ function asText(
   const states = new Map(tasks.map((task) => [task.id, task]))
   const rows = tasks.map((task) => {
     const waits = task.after.filter((id) => states.has(id) && states.get(id)?.phase !== 'done')
-    const what = isOver(task) ? '' : ` (${situation(task, stateOf(task) === 'ready' ? waits : [])})`
+    const what = isOver(task) ? '' : ` (${situation(task, stateOf(task) === 'ready' ? waits : [], why(task))})`
     const last = roomy ? `${task.title}${what}` : task.title
     const more = roomy ? [task.kind, names.get(task.repo) ?? '?', money(task.costNanoUsd)] : []
     return [task.id, stateOf(task), `${task.lane}${task.override ? '!' : ''}`, ...more, age(now - task.addedAt), last]

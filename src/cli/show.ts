@@ -5,7 +5,7 @@ import { tellGate, type GateProgress } from '../core/gate-progress.ts'
 import { isRefusal, refuse } from '../core/refusal.ts'
 import type { JudgedFinding } from '../core/review.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
-import { explainReason } from '../core/vendor-refusal.ts'
+import type { Explanation } from '../core/vendor-refusal.ts'
 import { readMoment } from '../host/moment.ts'
 import type { Reader } from '../store/database.ts'
 import { storyOf } from '../store/log.ts'
@@ -21,6 +21,8 @@ type Shown = {
   at: number | null
   task: Task
   attempts: AttemptRow[]
+  /** What it means that an attempt was refused, by its id. */
+  explained: ReadonlyMap<string, Explanation>
   waitsFor: { id: string; title: string; state: string }[]
   parts: { id: string; title: string; state: string }[]
   repository: string
@@ -62,6 +64,7 @@ export const show: Act = (context, said) =>
         at,
         task,
         attempts,
+        explained: await explainAll(attempts),
         waitsFor,
         parts,
         repository,
@@ -99,7 +102,7 @@ const attemptsAt = (rows: readonly AttemptRow[], at: number): AttemptRow[] =>
       return { ...begun, ...open, state: started ? 'started' : 'admitted' }
     })
 
-function asJson({ at, task, attempts, waitsFor, waits, gate, repository, next }: Shown) {
+function asJson({ at, task, attempts, explained, waitsFor, waits, gate, repository, next }: Shown) {
   const { text, acceptance, budgetNanoUsd, ref, plan, candidate, gates, round, feedback, evidence, approval, report } =
     task
   return {
@@ -123,7 +126,7 @@ function asJson({ at, task, attempts, waitsFor, waits, gate, repository, next }:
       report,
     },
     attempts: attempts.map((row) => ({
-      explained: explain(row),
+      explained: explained.get(row.id) ?? null,
       id: row.id,
       number: row.token,
       step: row.step,
@@ -182,7 +185,8 @@ function asText(context: Context, shown: Shown): string {
     ['Report', task.report ?? ''],
     ['Evidence', task.evidence ?? ''],
   ]
-  const refused = isOver(task) ? null : explain(shown.attempts.findLast((row) => row.state === 'ended'))
+  const last = shown.attempts.findLast((row) => row.state === 'ended')
+  const refused = isOver(task) || !last ? undefined : shown.explained.get(last.id)
   if (refused)
     sections.push(['Refused', `${refused.what}: ${refused.why}\n→ ${refused.next.replaceAll('TASK', task.id)}`])
   const attempts = attemptsText(shown.attempts, now, columns)
@@ -194,10 +198,17 @@ function asText(context: Context, shown: Shown): string {
   ].join('\n')
 }
 
-/** What it means that a provider, or the gateway, said no to an attempt; null for any other end. */
-function explain(row: AttemptRow | undefined) {
-  if (!row?.family || row.outcome === null) return null
-  return explainReason(row.family, row.outcome as Outcome, row.reason ?? '', row.model ?? '')
+/** What it means that a provider, or the gateway, said no to an attempt. Loaded only where one ended other than well. */
+async function explainAll(rows: readonly AttemptRow[]): Promise<Map<string, Explanation>> {
+  const ends = rows.filter(({ family, outcome }) => family !== null && outcome !== null && outcome !== 'passed')
+  if (ends.length === 0) return new Map()
+  const { explainReason } = await import('../core/vendor-refusal.ts')
+  return new Map(
+    ends.flatMap(({ id, family, outcome, reason, model }) => {
+      const found = explainReason(family!, outcome as Outcome, reason ?? '', model ?? '')
+      return found ? [[id, found]] : []
+    }),
+  )
 }
 
 function planText({ plan }: Task): string {

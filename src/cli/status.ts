@@ -10,6 +10,7 @@ import { briefTask, situation } from './describe.ts'
 import { plural } from '../core/quantity.ts'
 import { readGates } from './gate-progress.ts'
 import { age, clean, clip, money } from './format.ts'
+import { readPaused, type Paused } from './paused.ts'
 import { findDaemon, type Presence } from './presence.ts'
 import { readStuck } from './waiting.ts'
 
@@ -22,6 +23,7 @@ export type Overview = {
   awaiting: Task[]
   escalated: Task[]
   held: Task[]
+  paused: Paused[]
   stuck: { task: Task; why: string }[]
   repositories: { name: string; path: string; base: string }[]
   today: { spentNanoUsd: number; heldNanoUsd: number; limitNanoUsd: number | null }
@@ -57,6 +59,7 @@ export async function readOverview(reader: Reader, { world, paths }: Context): P
     awaiting: inState('awaiting-approval'),
     escalated: inState('escalated'),
     held: await heldTasks(reader, 1000),
+    paused: await readPaused(reader),
     stuck: await readStuck(reader, now),
     repositories: (await listRepos(reader)).map(({ name, path, base }) => ({ name, path, base })),
     today: { spentNanoUsd: today?.spent ?? 0, heldNanoUsd: today?.held ?? 0, limitNanoUsd: today?.limit ?? null },
@@ -78,6 +81,7 @@ export function overviewText(context: Context, overview: Overview, most: number)
     `Tasks     ${states.join(', ') || 'none yet: tri-agent add "what you want"'}`,
     `Today     ${money(spentNanoUsd)} spent${heldNanoUsd > 0 ? `, ${money(heldNanoUsd)} held` : ''}${limitNanoUsd === null ? '' : ` of ${money(limitNanoUsd)}`}`,
     `Where     ${repositories.map(({ name, base }) => `${name} (${base})`).join(', ') || 'no repository: tri-agent init'}`,
+    ...overview.paused.map(({ told, at, undo }) => `Paused    ${told}, for ${age(now - at)}: ${undo}`),
     ...group('Under way', overview.running, most, (task) => {
       const since = Math.min(...task.running.map(({ admittedAt }) => admittedAt))
       const gate = overview.gates.get(task.id)

@@ -16,6 +16,10 @@ export function tell(event: Event): string {
       return `daemon ended: ${event.why}`
     case 'daemon.resumed':
       return `away for ${age(event.awayMs)}: the machine slept, the daemon was stopped, or the clock was set; nothing was given up for it`
+    case 'work.paused':
+      return `paused ${thing(event)}${event.now ? ' at once' : ''}${event.why ? `: ${event.why}` : ''}`
+    case 'work.resumed':
+      return `resumed ${thing(event)}`
     case 'loop.failed':
       return `the ${event.loop} loop failed and goes on: ${firstLine(event.error)}`
     default:
@@ -36,7 +40,7 @@ function tellTask(event: TaskEvent): string {
     case 'task.prioritized':
       return `put ${[event.lane && `into lane ${event.lane}`, event.override === null ? null : event.override ? 'before everything else' : 'back into its lane'].filter(Boolean).join(', ')}`
     case 'task.held':
-      return `held: ${event.why}`
+      return `held${event.now ? ' at once' : ''}: ${event.why}`
     case 'task.released':
       return 'released'
     case 'task.delayed':
@@ -93,6 +97,9 @@ function tellWork(event: Exclude<TaskEvent, { type: `task.${string}` | `verdict.
       return `could not land: ${event.why}`
   }
 }
+
+const thing = ({ what, name }: { what: string; name: string }): string =>
+  what === 'all' ? 'everything' : `${what === 'repo' ? 'repository' : what} ${name}`
 
 const short = (sha: string): string => sha.slice(0, 9)
 

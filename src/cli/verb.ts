@@ -4,16 +4,14 @@
  */
 import { lanes } from '../core/lane.ts'
 import { kinds, phases, sizes } from '../core/task.ts'
+import { decisions, task } from './verb-decide.ts'
 import type { Choice, Verb } from './verb-shape.ts'
 
 const states = ['ready', 'running', ...phases.filter((phase) => phase !== 'open')]
-const task = { name: '<task>', about: 'its id, or the beginning of it' }
 const envFile: Choice = {
   flags: '--env-file <path>',
   about: 'read keys and other variables from this file (0600), under those that are set',
 }
-const why: Choice = { flags: '--why <reason>', about: 'the reason, for the log' }
-
 export const verbs: readonly Verb[] = [
   {
     name: 'demo',
@@ -219,73 +217,7 @@ export const verbs: readonly Verb[] = [
     examples: ['tri-agent watch', 'tri-agent watch --until-idle'],
     load: async () => (await import('./watch.ts')).watch,
   },
-  {
-    name: 'approve',
-    group: 'Decide',
-    args: [task],
-    about: 'Let a reviewed commit land',
-    options: [{ flags: '--commit <sha>', about: 'only if this is what was reviewed' }],
-    examples: ['tri-agent approve 7k2m', 'tri-agent approve 7k2m --commit 3f9c2ab'],
-    load: async () => (await import('./decide.ts')).approve,
-  },
-  {
-    name: 'reject',
-    group: 'Decide',
-    args: [task],
-    about: 'Send a reviewed commit back to its implementer',
-    options: [{ flags: '--why <reason>', about: 'what is wrong; the implementer reads it' }],
-    examples: ['tri-agent reject 7k2m --why "it must not touch the parser"'],
-    load: async () => (await import('./decide.ts')).reject,
-  },
-  {
-    name: 'retry',
-    group: 'Decide',
-    args: [task],
-    about: 'Open an escalated task again where it stopped',
-    options: [],
-    examples: ['tri-agent retry 7k2m'],
-    load: async () => (await import('./decide.ts')).retry,
-  },
-  {
-    name: 'cancel',
-    group: 'Ask',
-    args: [task],
-    about: 'Give a task up; what runs for it is ended',
-    options: [why],
-    examples: ['tri-agent cancel 7k2m --why "no longer wanted"'],
-    load: async () => (await import('./decide.ts')).cancel,
-  },
-  {
-    name: 'prioritize',
-    group: 'Ask',
-    args: [task],
-    about: 'Change the order',
-    options: [
-      { flags: '--lane <lane>', about: 'put it into this lane', words: lanes },
-      { flags: '--first', about: 'before everything else' },
-      { flags: '--no-first', about: 'no longer before everything else' },
-    ],
-    examples: ['tri-agent prioritize 7k2m --lane critical', 'tri-agent prioritize 7k2m --first'],
-    load: async () => (await import('./decide.ts')).prioritize,
-  },
-  {
-    name: 'hold',
-    group: 'Ask',
-    args: [task],
-    about: 'Start nothing new for a task until it is released',
-    options: [why],
-    examples: ['tri-agent hold 7k2m --why "wait for the release"'],
-    load: async () => (await import('./decide.ts')).hold,
-  },
-  {
-    name: 'release',
-    group: 'Ask',
-    args: [task],
-    about: 'Let a held task go on',
-    options: [],
-    examples: ['tri-agent release 7k2m'],
-    load: async () => (await import('./decide.ts')).release,
-  },
+  ...decisions,
   {
     name: 'route',
     group: 'Check',

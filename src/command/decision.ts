@@ -63,13 +63,13 @@ export const prioritizeTask = (
     return [{ type: 'task.prioritized', lane, override: change.override ?? null }]
   })
 
-/** Keeps a task from starting anything new. What runs for it goes on. Refuses `already-over`, `already-held`. */
-export const holdTask = (ports: CommandPorts, said: string, why: string): Answer =>
+/** Keeps a task from starting anything new. What runs for it goes on, or with `now` is ended. Refuses `already-over`, `already-held`. */
+export const holdTask = (ports: CommandPorts, said: string, why: string, now = false): Answer =>
   decideOn(ports, said, (task) => {
     if (isOver(task)) return refuse('already-over', `${task.id} is ${task.phase}`)
-    if (task.held !== null)
+    if (task.held !== null && (task.heldNow || !now))
       return refuse('already-held', `${task.id} is held already: ${task.held}`, `tri-agent release ${task.id}`)
-    return [{ type: 'task.held', why }]
+    return [{ type: 'task.held', why, ...(now ? { now } : {}) }]
   })
 
 /** Lets a held task start again. Refuses `already-over`, `not-held`. */

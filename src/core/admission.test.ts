@@ -7,6 +7,7 @@ import { admit, whyWaiting, type Snapshot } from './admission.ts'
 import type { TaskAdded, TaskEvent } from './event.ts'
 import { added, foldTask, move, snapshot, startLife } from './fixture.ts'
 import { wantedSteps } from './flow.ts'
+import type { Pausable, Pause } from './pause.ts'
 import { evolve, roles, type Role, type Step, type Task } from './task.ts'
 
 const minute = 60_000
@@ -16,6 +17,24 @@ const task = (id: string, more: Partial<Task> & Partial<TaskAdded> = {}): Task =
   ...foldTask([added(id)]),
   ...more,
 })
+const pauseOf = (what: Pausable, name: string, until: number | null = null): Pause => ({
+  what,
+  name,
+  why: 'the release',
+  by: 'person:ada',
+  at: 0,
+  now: false,
+  until,
+})
+const somePauses = [
+  pauseOf('all', 'all'),
+  pauseOf('lane', 'normal'),
+  pauseOf('repo', 'repo_1'),
+  pauseOf('family', 'openai'),
+  pauseOf('family', 'google'),
+  pauseOf('lane', 'critical'),
+  pauseOf('repo', 'repo_1', 0),
+]
 const names = (world: Snapshot): string[] => admit(world).map(({ task: id }) => id)
 
 /** A task under review by the two other families. */
@@ -272,18 +291,25 @@ test('what is ready and does not start though all slots are free has a reason, a
       fc.subarray(families),
       fc.constantFrom(null, 'less than 2 GB of disk left'),
       fc.constantFrom(0, 5),
-      (one, usable, closed, spentNanoUsd) => {
-        const world = { ...snapshot([one]), families: usable, closed, leftNanoUsd: 5 - spentNanoUsd }
-        const now = { closed, families: usable.map(({ family }) => family), dayNanoUsd: 5, spentNanoUsd }
+      fc.subarray(somePauses),
+      (one, usable, closed, spentNanoUsd, pauses) => {
+        const world = { ...snapshot([one]), families: usable, closed, leftNanoUsd: 5 - spentNanoUsd, pauses }
+        const now = { closed, families: usable.map(({ family }) => family), dayNanoUsd: 5, spentNanoUsd, pauses }
         assert.equal(whyWaiting(one, now) === null, admit(world).length > 0)
       },
     ),
   )
-  const now = { closed: null, families: ['openai'], dayNanoUsd: 5, spentNanoUsd: 0 }
+  const now = { closed: null, families: ['openai'], dayNanoUsd: 5, spentNanoUsd: 0, pauses: [] }
   assert.equal(whyWaiting(tasks[1]!, now), "the task's tag asks for google, which is not usable")
   assert.equal(whyWaiting(tasks[4]!, now), 'review by anthropic, which is not usable')
   assert.equal(whyWaiting(tasks[4]!, { ...now, families: ['google'] }), null, 'one of its reviewers can start')
   assert.equal(whyWaiting(tasks[0]!, { ...now, spentNanoUsd: 5 }), "today's budget is spent")
   assert.equal(whyWaiting(tasks[0]!, { ...now, closed: 'no disk' }), 'nothing new starts: no disk')
   assert.equal(whyWaiting({ ...tasks[1]!, held: 'by Ada' }, now), null)
+  const paused = (what: Pausable, name: string) => ({ ...now, pauses: [pauseOf(what, name)] })
+  assert.equal(whyWaiting(tasks[0]!, paused('all', 'all')), 'everything is paused by ada: the release')
+  assert.equal(whyWaiting(tasks[0]!, paused('lane', 'normal')), 'lane normal is paused by ada: the release')
+  assert.equal(whyWaiting(tasks[0]!, paused('repo', 'repo_1')), 'its repository is paused by ada: the release')
+  assert.equal(whyWaiting(tasks[1]!, paused('family', 'google')), 'family google is paused by ada: the release')
+  assert.equal(whyWaiting(tasks[0]!, paused('lane', 'critical')), null)
 })

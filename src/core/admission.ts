@@ -5,6 +5,7 @@
 import type { Family } from './family.ts'
 import { wantedSteps, type WantedStep } from './flow.ts'
 import { effectiveRank } from './lane.ts'
+import { pauseOfFamily, pauseOver, tellPause, waitsSince, type Pause } from './pause.ts'
 import { forcedFamily, route } from './routing.ts'
 import { isOver, roles, type Role, type Task } from './task.ts'
 
@@ -26,8 +27,9 @@ export type Snapshot = {
   idleMs: Readonly<Record<Role, number>>
   lendAfterMs: number
   laneStepMs: number
-  /** Why nothing may start: draining, no disk, paused; null when all is well. */
+  /** Why nothing may start: draining, no disk; null when all is well. */
   closed: string | null
+  pauses: readonly Pause[]
   /** Nano-dollars left today; nothing that asks a model starts without any. */
   leftNanoUsd: number
 }
@@ -71,26 +73,44 @@ export function demandOf(task: Task): string | null {
   const wanted = wantedSteps(task)
   if (wanted.length === 0 || task.running.length > 0 || task.held !== null) return null
   const words = wanted.map(({ step, role, family }) => {
-    if (step === 'land') return `${role} ${task.repo}` // one landing of a repository at a time
+    if (step === 'land') return `${role} land` // one landing of a repository at a time
     const asked = role === 'gate' ? undefined : (family ?? forcedFamily(task))
     return asked === undefined ? role : `${role} ${family === null ? 'family:' : ''}${asked}`
   })
-  return words.join(', ')
+  return `${task.repo} ${words.join(', ')}`
 }
 
 /** What keeps tasks from starting, slots aside: the daemon writes it down, so that whoever wonders need not ask it. */
 export type Circumstances = { closed: string | null; families: readonly Family[]; dayNanoUsd: number }
 
+/** What a person paused and a ready task therefore waits for, or null: nothing of it is. */
+export function whyPaused(task: Task, pauses: readonly Pause[]): string | null {
+  const asked = wantedSteps(task)
+  if (asked.length === 0 || task.running.length > 0 || task.held !== null) return null
+  const over = pauseOver(pauses, task)
+  if (over) return tellPause(over)
+  const whys = asked.map(({ role, family }) => {
+    const wanted = role === 'gate' ? undefined : (family ?? forcedFamily(task))
+    return wanted === undefined ? null : pauseOfFamily(pauses, wanted)
+  })
+  return whys.includes(null) ? null : tellPause(whys[0]!)
+}
+
+type Now = Circumstances & { spentNanoUsd: number; pauses: readonly Pause[] }
+
 /** Why a task that is ready does not start, slots aside; null where nothing is in its way. `spentNanoUsd`: spent and held today. */
-export function whyWaiting(task: Task, now: Circumstances & { spentNanoUsd: number }): string | null {
+export function whyWaiting(task: Task, now: Now): string | null {
+  const paused = whyPaused(task, now.pauses)
+  if (paused !== null) return paused
   const asked = wantedSteps(task)
   if (asked.length === 0 || task.running.length > 0 || task.held !== null) return null
   if (now.closed !== null) return `nothing new starts: ${now.closed}`
   const whys = asked.map(({ step, role, family }) => {
     if (role === 'gate') return null
     if (now.spentNanoUsd >= now.dayNanoUsd) return "today's budget is spent"
-    if (family !== null) return now.families.includes(family) ? null : `${step} by ${family}, which is not usable`
-    const routed = route(task, role, now.families)
+    const families = now.families.filter((each) => pauseOfFamily(now.pauses, each) === null)
+    if (family !== null) return families.includes(family) ? null : `${step} by ${family}, which is not usable`
+    const routed = route(task, role, families)
     return routed.family === null ? routed.why : null
   })
   return whys.includes(null) ? null : whys[0]!
@@ -99,6 +119,7 @@ export function whyWaiting(task: Task, now: Circumstances & { spentNanoUsd: numb
 const mayStart = (task: Task, snapshot: Snapshot): boolean =>
   !isOver(task) &&
   task.held === null &&
+  pauseOver(snapshot.pauses, task) === null &&
   (task.notBefore === null || task.notBefore <= snapshot.at) &&
   unmet(task, snapshot).length === 0
 
@@ -106,7 +127,12 @@ const unmet = (task: Task, { tasks }: Snapshot): string[] =>
   task.after.filter((id) => tasks.find((each) => each.id === id)?.phase !== 'done')
 
 function inOrder(snapshot: Snapshot): Task[] {
-  const rank = (task: Task) => effectiveRank(task.lane, snapshot.at - task.readyAt, snapshot.laneStepMs)
+  const rank = (task: Task) =>
+    effectiveRank(
+      task.lane,
+      snapshot.at - Math.max(task.readyAt, waitsSince(snapshot.pauses, task)),
+      snapshot.laneStepMs,
+    )
   return snapshot.tasks
     .filter((task) => mayStart(task, snapshot))
     .toSorted(
@@ -122,7 +148,10 @@ function choose(
 ): { family: Family | null; agent: string | null; model: string | null; because: string | null } | null {
   if (wanted.role === 'gate') return { family: null, agent: null, model: null, because: null }
   if (snapshot.leftNanoUsd <= 0) return null
-  const open = snapshot.families.filter(({ closedUntil }) => closedUntil === null || closedUntil <= snapshot.at)
+  const open = snapshot.families.filter(
+    ({ family, closedUntil }) =>
+      (closedUntil === null || closedUntil <= snapshot.at) && pauseOfFamily(snapshot.pauses, family) === null,
+  )
   const routed =
     wanted.family === null
       ? route(

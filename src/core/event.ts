@@ -7,6 +7,7 @@
 import type { Family } from './family.ts'
 import type { GateReport } from './gate.ts'
 import type { Outcome } from './outcome.ts'
+import type { Pausable } from './pause.ts'
 import type { Finding, ReviewPolicy } from './review.ts'
 import type { Lane } from './lane.ts'
 import type { Kind, Plan, Role, Size, Step } from './task.ts'
@@ -74,7 +75,8 @@ export type TaskEvent =
   | { type: 'task.split'; children: string[] }
   | { type: 'task.joined'; children: string[] }
   | { type: 'task.prioritized'; lane: Lane | null; override: boolean | null }
-  | { type: 'task.held'; why: string }
+  /** `now`: what is under way for it is ended. */
+  | { type: 'task.held'; why: string; now?: true }
   | { type: 'task.released' }
   | { type: 'task.delayed'; until: number; why: string }
   | { type: 'task.escalated'; why: string; evidence: string }
@@ -135,6 +137,8 @@ export type DaemonEvent =
   | { type: 'daemon.stopped'; epoch: number; why: string }
   | { type: 'daemon.resumed'; awayMs: number }
   | { type: 'loop.failed'; loop: string; error: string }
+  | { type: 'work.paused'; what: Pausable; name: string; why: string; now: boolean }
+  | { type: 'work.resumed'; what: Pausable; name: string }
 
 export type Event = TaskEvent | RepoEvent | DaemonEvent
 export type EventType = Event['type']

@@ -80,6 +80,7 @@ export const snapshot = (tasks: readonly Task[], more: Partial<Snapshot> = {}): 
   lendAfterMs: minute,
   laneStepMs: 15 * minute,
   closed: null,
+  pauses: [],
   leftNanoUsd: 1,
   ...more,
 })

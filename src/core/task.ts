@@ -58,6 +58,8 @@ export type Task = Omit<TaskAdded, 'type' | 'task'> & {
   readyAt: number
   notBefore: number | null
   held: string | null
+  /** While it is held: what is under way for it is to end. */
+  heldNow?: boolean
   override: boolean
   /** Why it waits, was escalated or cancelled; for people. */
   why: string | null
@@ -164,7 +166,7 @@ function change(task: Task, event: Exclude<TaskEvent, TaskAdded>, at: number): P
     case 'task.prioritized':
       return { lane: event.lane ?? task.lane, override: event.override ?? task.override }
     case 'task.held':
-      return { held: event.why }
+      return { held: event.why, ...(event.now || task.heldNow ? { heldNow: event.now === true } : {}) }
     case 'task.released':
       return { held: null, readyAt: at }
     case 'task.delayed':

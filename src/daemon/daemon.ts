@@ -65,7 +65,7 @@ export type Daemon = {
   trusted: boolean
   /** Virtual keys of attempts not yet claimed, in memory only. */
   keys: Map<string, string>
-  snapshot(reader: Reader, tasks: readonly Task[], idleMs: Snapshot['idleMs']): Promise<Snapshot>
+  snapshot(reader: Reader, seen: Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'>): Promise<Snapshot>
   mint(tx: Tx, grant: { attempt: string; task: Task; step: string; family: string; model: string }): Promise<string>
   openGateway(attempt: string, key: string, context: RepoContext): Promise<{ socket: string }>
   repository(id: string): Promise<RepoContext | Refusal>
@@ -246,8 +246,8 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     stagePorts,
     trusted: parts.trusted === true,
     keys: new Map(),
-    snapshot: (reader, tasks, idleMs) =>
-      takeSnapshot(reader, { tasks, idleMs, settings, agents, at: world.clock.now(), closed: closed.why }),
+    snapshot: (reader, seen) =>
+      takeSnapshot(reader, { ...seen, settings, agents, at: world.clock.now(), closed: closed.why }),
     async mint(tx, { attempt, task, step, family, model }) {
       const key = `vk-${attempt}-${world.secret(24)}`
       const root = task.root === task.id ? task : ((await loadTask(tx, task.root)) ?? task)

@@ -8,19 +8,22 @@ import { roles, type Role, type Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'
 import { keepCircumstances } from '../store/lease.ts'
 import { append } from '../store/log.ts'
+import { attemptsToEnd, readPauses } from '../store/pause.ts'
 import { headOfQueue } from '../store/queue.ts'
-import { attemptsOfOver, childrenOf, finishedSplits, tasksAround } from '../store/task.ts'
+import { childrenOf, finishedSplits, tasksAround } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 
-/** One pass: joins finished splits, ends what was cancelled, admits what may start. */
+/** One pass: joins finished splits, ends what was cancelled or stopped at once, admits what may start. */
 export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
   const { world, database } = daemon
   let told = ''
   return async (): Promise<void> => {
     await database.write(async (tx) => {
       const joined = await joinSplits(daemon, tx)
-      const tasks = await tasksAround(tx, await headOfQueue(tx, look(daemon)))
-      const snapshot = await daemon.snapshot(tx, tasks, idleMs(world.clock.mono(), tasks, idleSince))
+      const pauses = await readPauses(tx)
+      const tasks = await tasksAround(tx, await headOfQueue(tx, { ...look(daemon), pauses }))
+      const idle = idleMs(world.clock.mono(), tasks, idleSince)
+      const snapshot = await daemon.snapshot(tx, { tasks, pauses, idleMs: idle })
       const circumstances = circumstancesOf(daemon, snapshot)
       const said = JSON.stringify(circumstances)
       if (said !== told) {
@@ -30,7 +33,7 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
       for (const admission of admit(snapshot)) await admitOne(daemon, tx, admission, snapshot)
       if (joined > 0) tx.afterCommit(() => daemon.wake())
     })
-    await endCancelled(daemon)
+    await endUnwanted(daemon)
   }
 }
 
@@ -88,10 +91,10 @@ async function joinSplits({ world }: Daemon, tx: Tx): Promise<number> {
   return finished.length
 }
 
-/** Attempts carried here whose task is over: a person cancelled it. */
-async function endCancelled({ database, engine }: Daemon): Promise<void> {
+/** Attempts carried here that nobody wants any more: a person cancelled their task, or paused with `--now`. */
+async function endUnwanted({ database, engine }: Daemon): Promise<void> {
   const carrying = engine.carrying()
   if (carrying.length === 0) return
-  const over = await database.read((reader) => attemptsOfOver(reader, carrying))
-  for (const attempt of over) engine.revoke(attempt, 'killed')
+  const unwanted = await database.read((reader) => attemptsToEnd(reader, carrying))
+  for (const attempt of unwanted) engine.revoke(attempt, 'killed')
 }

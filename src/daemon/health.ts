@@ -5,7 +5,6 @@ import type { FamilyState, Snapshot } from '../core/admission.ts'
 import { dayOf } from '../core/budget.ts'
 import type { FlowPolicy } from '../core/flow.ts'
 import type { OperatorSettings } from '../core/setting.ts'
-import type { Task } from '../core/task.ts'
 import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/ledger.ts'
 import { lastAt, lastSeq } from '../store/log.ts'
@@ -17,9 +16,7 @@ import { record } from './record.ts'
 import type { Health } from './http.ts'
 import type { RepoContext } from './repository.ts'
 
-type Seen = {
-  tasks: readonly Task[]
-  idleMs: Snapshot['idleMs']
+type Seen = Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'> & {
   settings: OperatorSettings
   agents: FoundAgents
   at: number
@@ -29,7 +26,7 @@ type Seen = {
 /** The state of the world as admission sees it. */
 export async function takeSnapshot(
   reader: Reader,
-  { tasks, idleMs, settings, agents, at, closed }: Seen,
+  { tasks, pauses, idleMs, settings, agents, at, closed }: Seen,
 ): Promise<Snapshot> {
   const families = agents.usable.map((family): FamilyState => {
     const { agent, models } = settings.families[family]!
@@ -46,6 +43,7 @@ export async function takeSnapshot(
     lendAfterMs: settings.lending.idleMs,
     laneStepMs: settings.lane.stepMs,
     closed,
+    pauses,
     leftNanoUsd,
   }
 }

@@ -2,9 +2,10 @@
  * What the tables become when an event happens. The only writer of the projection tables; a rebuild calls it with every event of the log.
  * Nothing here reads a clock or decides: a projection that decides would decide differently on replay.
  */
-import type { LoggedEvent, RepoEvent, TaskEvent } from '../core/event.ts'
+import type { DaemonEvent, LoggedEvent, RepoEvent, TaskEvent } from '../core/event.ts'
 import { evolve, stateOf, type Task } from '../core/task.ts'
 import type { Tx } from './database.ts'
+import { endPause, keepPause } from './pause.ts'
 import { keepDependencies, placeInQueue, placeWaiting } from './queue.ts'
 
 /** Tables that `project` owns, each with the order in which a dump lists its rows. */
@@ -16,6 +17,7 @@ export const projections = [
   { table: 'landing', order: 'task' },
   { table: 'dependency', order: 'needs, task' },
   { table: 'queue', order: 'task' },
+  { table: 'pause', order: 'what, name' },
 ] as const
 
 /** How many events a stream has, and, of a task's, what they made of it. */
@@ -43,7 +45,17 @@ const ofTask = 'task/'
 export async function project(tx: Tx, stream: string, logged: readonly LoggedEvent[], before: Standing): Promise<void> {
   if (stream.startsWith(ofTask)) return projectTask(tx, stream.slice(ofTask.length), logged, before.task)
   if (stream.startsWith('repo/')) for (const { event } of logged) await projectRepo(tx, event as RepoEvent)
-  // the daemon's own story is read from the log
+  if (stream === 'daemon/main')
+    for (const { at, actor, event } of logged) await projectPause(tx, event as DaemonEvent, actor, at)
+}
+
+/** Of the daemon's own story the rest is read from the log. */
+async function projectPause(tx: Tx, event: DaemonEvent, by: string, at: number): Promise<void> {
+  if (event.type === 'work.paused') {
+    const { what, name, why, now } = event
+    return keepPause(tx, { what, name, why, by, at, now })
+  }
+  if (event.type === 'work.resumed') return endPause(tx, event.what, event.name, at)
 }
 
 async function projectRepo(tx: Tx, event: RepoEvent): Promise<void> {

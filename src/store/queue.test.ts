@@ -7,11 +7,13 @@ import { admit, demandOf, type Snapshot } from '../core/admission.ts'
 import type { TaskAdded, TaskEvent } from '../core/event.ts'
 import { added, foldTask, move, snapshot, startLife, type Life } from '../core/fixture.ts'
 import { effectiveRank, lanes } from '../core/lane.ts'
+import { waitsSince, type Pause } from '../core/pause.ts'
 import { roles, type Task } from '../core/task.ts'
 import { openDatabase, type Database } from './database.ts'
 import { append } from './log.ts'
+import { anythingMoves } from './pause.ts'
 import { headOfQueue } from './queue.ts'
-import { anythingMoves, tasksAround } from './task.ts'
+import { tasksAround } from './task.ts'
 
 const minute = 60_000
 const laneStepMs = 15 * minute
@@ -48,7 +50,23 @@ async function store(log: readonly { task: string; at: number; events: readonly 
   return database
 }
 
-/** The world as a dispatcher might meet it: any number of slots, families cooling down, money gone, roles idle. */
+/** A few things paused, or paused once. */
+function anyPauses(life: Life): Pause[] {
+  const things = [
+    ...lanes.map((name) => ({ what: 'lane' as const, name })),
+    ...['repo_1', 'repo_2'].map((name) => ({ what: 'repo' as const, name })),
+    { what: 'family' as const, name: 'openai' },
+    { what: 'all' as const, name: 'all' },
+  ]
+  return things
+    .filter(() => life.dice(5) === 0)
+    .map((thing) => {
+      const until = thing.what !== 'all' && life.dice(2) === 0 ? null : life.at - life.dice(60) * minute
+      return { ...thing, why: '', by: 'person:ada', at: 0, now: false, until }
+    })
+}
+
+/** The world as a dispatcher might meet it: any number of slots, families cooling down, money gone, roles idle, things paused. */
 function anyWorld(life: Life): Omit<Snapshot, 'tasks'> {
   const each = (value: () => number) =>
     Object.fromEntries(roles.map((role) => [role, value()])) as Record<(typeof roles)[number], number>
@@ -58,20 +76,22 @@ function anyWorld(life: Life): Omit<Snapshot, 'tasks'> {
     idleMs: each(() => life.dice(2) * 2 * minute),
     leftNanoUsd: life.dice(5) === 0 ? 0 : 1,
     laneStepMs,
+    pauses: anyPauses(life),
   })
   const closed = world.families.map((family) => (life.dice(5) === 0 ? { ...family, closedUntil: Infinity } : family))
   return { ...world, families: closed }
 }
 
 /** The first of each demand, override and lane, found by sorting all there are. */
-function expectedHead(life: Life, at: number, most: number): string[] {
+function expectedHead(life: Life, at: number, most: number, pauses: readonly Pause[]): string[] {
   const waiting = [...life.tasks.values()].filter(
     (task) =>
       demandOf(task) !== null &&
       (task.notBefore === null || task.notBefore <= at) &&
       task.after.every((id) => life.tasks.get(id)!.phase === 'done'),
   )
-  const rank = (task: Task) => effectiveRank(task.lane, at - task.readyAt, laneStepMs)
+  const since = (task: Task) => Math.max(task.readyAt, waitsSince(pauses, task))
+  const rank = (task: Task) => effectiveRank(task.lane, at - since(task), laneStepMs)
   const groups = Object.groupBy(waiting, (task) => `${demandOf(task)} ${task.override} ${task.lane}`)
   return Object.values(groups).flatMap((group) =>
     group!
@@ -94,13 +114,18 @@ test('admission lets in from the head of the queue what it lets in from all task
       for (let look = 0; look < 5; look++) {
         const world = anyWorld(life)
         const near = await database.read(async (reader) =>
-          tasksAround(reader, await headOfQueue(reader, { at: world.at, laneStepMs, most: slotsOf(world) })),
+          tasksAround(
+            reader,
+            await headOfQueue(reader, { at: world.at, laneStepMs, most: slotsOf(world), pauses: world.pauses }),
+          ),
         )
         const all = admit({ ...world, tasks: [...life.tasks.values()] })
         assert.deepEqual(admit({ ...world, tasks: near }), all)
         const most = 1 + life.dice(2)
-        const head = await database.read((reader) => headOfQueue(reader, { at: world.at, laneStepMs, most }))
-        assert.deepEqual(head.toSorted(), expectedHead(life, world.at, most).toSorted())
+        const head = await database.read((reader) =>
+          headOfQueue(reader, { at: world.at, laneStepMs, most, pauses: world.pauses }),
+        )
+        assert.deepEqual(head.toSorted(), expectedHead(life, world.at, most, world.pauses).toSorted())
         started += all.length
         left += life.tasks.size - near.length
       }
@@ -120,7 +145,7 @@ test('of three thousand tasks no more are read than there are slots, of every de
     return entry(id, n, { ...anything, task: id, root: id, lane: n % 2 === 0 ? 'normal' : 'background' })
   })
   const database = await store(many)
-  const look = { at: 5000, laneStepMs, most: 3 }
+  const look = { at: 5000, laneStepMs, most: 3, pauses: [] }
   const head = () => database.read((reader) => headOfQueue(reader, look))
   const background = ['task_00001', 'task_00003', 'task_00005']
   const normal = ['task_00000', 'task_00002', 'task_00004']
@@ -145,7 +170,7 @@ test('a task comes into the queue when the last it needs is done, and leaves it 
   ])
   const happen = (task: string, at: number, ...events: TaskEvent[]) =>
     database.write((tx) => append(tx, { at, actor: 'x', stream: `task/${task}`, events }))
-  const look = { at: 100, laneStepMs, most: 9 }
+  const look = { at: 100, laneStepMs, most: 9, pauses: [] }
   const head = () => database.read((reader) => headOfQueue(reader, look))
   const moves = () => database.read(anythingMoves)
   assert.deepEqual(await head(), ['task_1', 'task_2'])
@@ -174,7 +199,7 @@ test('a clock that was set back hides no task', async () => {
     entry('task_1', 2 * hour, released),
     entry('task_2', 3 * hour, { ...anything, task: 'task_2' }),
   ])
-  const head = await database.read((reader) => headOfQueue(reader, { at: 4 * hour, laneStepMs, most: 1 }))
+  const head = await database.read((reader) => headOfQueue(reader, { at: 4 * hour, laneStepMs, most: 1, pauses: [] }))
   assert.deepEqual(head, ['task_1'], 'it has waited longest')
   database.close()
 })
@@ -191,6 +216,14 @@ test('tasks of one demand want the same, and what no slot would help wants nothi
       demandOf(task({}, { type: 'task.held', why: 'wait' })),
       demandOf(task({}, { type: 'task.cancelled', why: 'no' })),
     ],
-    ['implementer', 'architect', 'implementer family:openai', 'gate', 'gate repo_9', null, null],
+    [
+      'repo_1 implementer',
+      'repo_1 architect',
+      'repo_1 implementer family:openai',
+      'repo_1 gate',
+      'repo_9 gate land',
+      null,
+      null,
+    ],
   )
 })

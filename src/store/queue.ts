@@ -6,6 +6,8 @@
  * A projection like any other: it decides nothing and can be made anew from the log. What it saves is reading every task at every pass.
  */
 import { demandOf } from '../core/admission.ts'
+import type { Lane } from '../core/lane.ts'
+import { waitsSince, type Pause } from '../core/pause.ts'
 import type { Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
 
@@ -57,7 +59,13 @@ export async function placeWaiting(tx: Tx, { id }: Task): Promise<void> {
   for (const waiting of await waitingFor(tx, id)) await placeInQueue(tx, waiting, waiting)
 }
 
-type Look = { at: number; laneStepMs: number; most: number }
+/** The repository and the lane of a line: `repo_7k2m implementer | normal first`. */
+const placeOf = (line: string): { repo: string; lane: Lane } => ({
+  repo: line.slice(0, line.indexOf(' ')),
+  lane: line.slice(line.lastIndexOf('|') + 2).split(' ')[0] as Lane,
+})
+
+type Look = { at: number; laneStepMs: number; most: number; pauses: readonly Pause[] }
 
 /**
  * Of every line (a demand, a lane, overridden or not) the `most` that come first, by the effective rank at `at`. With `most` at least the number of
@@ -79,10 +87,11 @@ export async function headOfQueue(reader: Reader, look: Look): Promise<string[]>
 
 /** Those that have waited longest are a lane step or more ahead of the rest; among equals the one added first goes first. */
 async function headOfLine(reader: Reader, line: string, longest: number, look: Look): Promise<string[]> {
-  const { at, laneStepMs, most } = look
+  const { at, laneStepMs, most, pauses } = look
+  const counted = waitsSince(pauses, placeOf(line))
   const ids: string[] = []
   for (let since: number | null = longest; since !== null;) {
-    const steps = Math.floor(Math.max(0, at - since) / laneStepMs)
+    const steps = Math.floor(Math.max(0, at - Math.max(since, counted)) / laneStepMs)
     const until = steps === 0 ? Number.MAX_SAFE_INTEGER : at - steps * laneStepMs
     // + 0: SQLite plans a statement anew at each call when its limit is a parameter and nothing else
     const rows: { task: string }[] = await reader.all(

@@ -54,6 +54,13 @@ test('whichever of those tables is emptied, every row is missed and a rebuild br
     await database.write((tx) =>
       append(tx, { at: 0, actor: 'person:ada', stream: `task/${event.task}`, events: [event] }),
     )
+  const pause = { what: 'lane', name: 'background', why: 'the release', now: false } as const
+  for (const event of [
+    { type: 'work.paused', ...pause },
+    { type: 'work.paused', ...pause, what: 'all', name: 'all' },
+    { type: 'work.resumed', what: 'lane', name: 'background' },
+  ] as const)
+    await database.write((tx) => append(tx, { at: 5, actor: 'person:ada', stream: 'daemon/main', events: [event] }))
   for (const { table, order } of projections) {
     const dump = () => database.read((reader) => reader.all(`select * from ${table} order by ${order}`))
     const before = await dump()

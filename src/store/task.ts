@@ -58,14 +58,13 @@ export const finishedSplits = async (reader: Reader): Promise<Task[]> =>
     )
   ).map(decode)
 
-/** Does anything move without a person: under way, in the queue, or about to be joined? */
-export async function anythingMoves(reader: Reader): Promise<boolean> {
-  const row = await reader.get<{ moves: number }>(
-    `select exists (select 1 from queue)
-       or exists (select 1 from attempt join task on task.id = attempt.task
-                  where attempt.state <> 'ended' and task.state not in ('done', 'cancelled')) as moves`,
+/** Is an attempt under way, or a split about to be joined? */
+export async function anythingUnderWay(reader: Reader): Promise<boolean> {
+  const row = await reader.get<{ is: number }>(
+    `select exists (select 1 from attempt join task on task.id = attempt.task
+                    where attempt.state <> 'ended' and task.state not in ('done', 'cancelled')) as "is"`,
   )
-  return row!.moves === 1 || (await finishedSplits(reader)).length > 0
+  return row!.is === 1 || (await finishedSplits(reader)).length > 0
 }
 
 export type TaskFilter = { states?: readonly string[]; repo?: string; limit: number }
@@ -154,16 +153,6 @@ export const attemptsOf = (reader: Reader, task: string): Promise<AttemptRow[]> 
 export async function awaitsStart(reader: Reader, attempt: string): Promise<boolean> {
   const row = await reader.get<{ state: string }>('select state from attempt where id = :id', { id: attempt })
   return row?.state === 'admitted'
-}
-
-/** Those of these attempts whose task is over. */
-export async function attemptsOfOver(reader: Reader, attempts: readonly string[]): Promise<string[]> {
-  const rows = await reader.all<{ id: string }>(
-    `select attempt.id from attempt join task on task.id = attempt.task
-     where attempt.id in (select value from json_each(:ids)) and task.state in ('done', 'cancelled')`,
-    { ids: JSON.stringify(attempts) },
-  )
-  return rows.map(({ id }) => id)
 }
 
 export type RepoRow = { id: string; path: string; name: string; base: string; trusted: string | null }
