@@ -49,7 +49,7 @@ export async function attemptsToEnd(reader: Reader, attempts: readonly string[])
      where attempt.id in (select value from json_each(:ids))
        and (task.state in ('done', 'cancelled')
          or (task.doc ->> '$.intent' is null
-           and ((task.doc ->> '$.held' is not null and task.doc ->> '$.heldNow')
+           and ((task.held is not null and task.doc ->> '$.heldNow')
              or exists (
                select 1 from pause
                where until is null and now = 1
