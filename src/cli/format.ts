@@ -14,6 +14,12 @@ export const money = (nanoUsd: number): string => {
   return `$${usd.toFixed(usd > 0 && usd < 1 ? 4 : 2)}`
 }
 
+/** `0 KB`, `12.3 MB`, `4.0 GB`. */
+export function bytesText(bytes: number): string {
+  if (bytes < 1024 ** 2) return `${Math.round(bytes / 1024)} KB`
+  return bytes < 1024 ** 3 ? `${(bytes / 1024 ** 2).toFixed(1)} MB` : `${(bytes / 1024 ** 3).toFixed(1)} GB`
+}
+
 /** `12s`, `3m`, `2h`, `5d`. */
 export function age(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000))

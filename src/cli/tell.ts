@@ -1,7 +1,8 @@
 /** An event as a sentence in plain words. Total: a type that is not here does not compile. */
 import type { Event, TaskEvent } from '../core/event.ts'
 import { gateLine } from '../core/gate.ts'
-import { age, money } from './format.ts'
+import { plural } from '../core/quantity.ts'
+import { age, bytesText, money } from './format.ts'
 
 /** What happened, without when and to whom. */
 export function tell(event: Event): string {
@@ -20,11 +21,18 @@ export function tell(event: Event): string {
       return `paused ${thing(event)}${event.now ? ' at once' : ''}${event.why ? `: ${event.why}` : ''}`
     case 'work.resumed':
       return `resumed ${thing(event)}`
+    case 'daemon.reaped':
+      return tellReaped(event)
     case 'loop.failed':
       return `the ${event.loop} loop failed and goes on: ${firstLine(event.error)}`
     default:
       return tellTask(event)
   }
+}
+
+function tellReaped({ found, count, unaccounted, bytes }: Extract<Event, { type: 'daemon.reaped' }>): string {
+  const first = found[0] ? `: ${found[0].kind} ${found[0].name}${count > 1 ? '…' : ''}` : ''
+  return `removed ${plural(count, 'leftover')} (${unaccounted} that nobody accounted for, ${bytesText(bytes)})${first}`
 }
 
 function tellTask(event: TaskEvent): string {

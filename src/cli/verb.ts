@@ -6,6 +6,7 @@ import { lanes } from '../core/lane.ts'
 import { kinds, phases, sizes } from '../core/task.ts'
 import { decisions, task } from './verb-decide.ts'
 import type { Choice, Verb } from './verb-shape.ts'
+import { tidyVerbs } from './verb-tidy.ts'
 
 const states = ['ready', 'running', ...phases.filter((phase) => phase !== 'open')]
 const envFile: Choice = {
@@ -308,6 +309,7 @@ export const verbs: readonly Verb[] = [
     examples: ['tri-agent rebuild --verify'],
     load: async () => (await import('./rebuild.ts')).rebuild,
   },
+  ...tidyVerbs,
   {
     name: 'completion',
     group: 'Start',

@@ -136,6 +136,15 @@ export type DaemonEvent =
   | { type: 'daemon.started'; epoch: number; pid: number; rung: string; version: string }
   | { type: 'daemon.stopped'; epoch: number; why: string }
   | { type: 'daemon.resumed'; awayMs: number }
+  | {
+      type: 'daemon.reaped'
+      /** What was removed or ended, the first of them by name; nothing here that is not gone. */
+      found: { kind: string; name: string; why: string }[]
+      /** How many in all, and how many of these nobody accounted for: the rest had come of age. */
+      count: number
+      unaccounted: number
+      bytes: number
+    }
   | { type: 'loop.failed'; loop: string; error: string }
   | { type: 'work.paused'; what: Pausable; name: string; why: string; now: boolean }
   | { type: 'work.resumed'; what: Pausable; name: string }

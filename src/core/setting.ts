@@ -92,7 +92,15 @@ export type OperatorSettings = {
   http: { host: string; port: number }
   /** What dependency set-up may reach beside the registries of its programs and lockfiles, and what it is given for them. */
   setup: { hosts: string[]; credentials: Credential[] }
-  retention: { logsMs: number; transcriptsMs: number; metricsMs: number; archivesMs: number; backups: number }
+  retention: {
+    logsMs: number
+    transcriptsMs: number
+    metricsMs: number
+    archivesMs: number
+    layersMs: number
+    layerCount: number
+    backups: number
+  }
   prices: PriceRow[]
 }
 
@@ -147,7 +155,15 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
   landing: { branch: 'tri-agent/landing' },
   http: { host: '127.0.0.1', port: 8080 },
   setup: { hosts: [], credentials: [] },
-  retention: { logsMs: 7 * day, transcriptsMs: 7 * day, metricsMs: 30 * day, archivesMs: 7 * day, backups: 10 },
+  retention: {
+    logsMs: 7 * day,
+    transcriptsMs: 7 * day,
+    metricsMs: 30 * day,
+    archivesMs: 7 * day,
+    layersMs: 7 * day,
+    layerCount: 20,
+    backups: 10,
+  },
   prices: [],
 })
 

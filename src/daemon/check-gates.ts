@@ -2,14 +2,14 @@
  * doctor --gates: the repository's gates, once, on the commit tasks start from, contained like any other, and what to choose for those that are red
  * there: nothing a task does could ever turn a gate green that is red for reasons of its own.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rm } from 'node:fs/promises'
 import { lack, ok, warn, type Check } from '../core/check.ts'
 import type { GateResult } from '../core/gate.ts'
 import { isRefusal } from '../core/refusal.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import { createGit } from '../git/subprocess.ts'
 import { makeFolders, type Env, type Paths } from '../host/path.ts'
+import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
 import { createSandbox } from '../sandbox/create.ts'
 import { executeGates } from '../stage/gates.ts'
@@ -49,7 +49,7 @@ export async function examineGates({ world, env, paths, settings, row, note }: G
     pool: { take: () => Promise.resolve(false) },
     registries: registriesFor({ world, folder: paths.sockets, env, settings, credentials }),
   }
-  const folder = await mkdtemp(join(paths.stateFolder, 'doctor-'))
+  const folder = await makeTemporary('tri-doctor', paths.stateFolder)
   try {
     const { repo, toolchain, registries } = context
     const work = {

@@ -3,16 +3,16 @@
  * They look only; nothing is made, mended or tried but a contained process that ends at once.
  */
 import { lstatSync, statfsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { freemem, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { freemem } from 'node:os'
 import { lack, ok, warn, type Check } from '../core/check.ts'
 import { defaultSettings, type OperatorSettings } from '../core/setting.ts'
 import { compareVersions } from '../agent/version.ts'
 import { fileSystemType, isFuse, networkNameOf, standing } from '../host/file-system.ts'
 import type { Env, Paths } from '../host/path.ts'
 import { capture } from '../host/process.ts'
+import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
 import { probe } from '../sandbox/create.ts'
 
@@ -134,7 +134,7 @@ async function git({ world, env }: MachinePorts): Promise<Check> {
 
 async function sandbox({ world, env, settings }: MachinePorts): Promise<Check> {
   const lowest = (settings ?? defaultSettings(1)).rung
-  const folder = await mkdtemp(join(tmpdir(), 'tri-agent-doctor-')) // the state's folder may not be there, and looking never makes it
+  const folder = await makeTemporary('tri-doctor') // the state's folder may not be there, and looking never makes it
   const { rung, reasons } = await probe(world, { path: env['PATH'] ?? '/usr/bin:/bin', folder }).finally(() =>
     rm(folder, { recursive: true, force: true }),
   )

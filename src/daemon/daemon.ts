@@ -5,7 +5,6 @@
  *
  * Stopping undoes it in reverse; what is under way is revoked first and recorded as killed, so that it is ready again at the next start.
  */
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Snapshot } from '../core/admission.ts'
 import { defaultLimits } from '../core/budget.ts'
@@ -21,7 +20,6 @@ import type { Git } from '../git/git.ts'
 import type { ReadCredential } from '../host/credential.ts'
 import type { Paths } from '../host/path.ts'
 import type { World } from '../host/world.ts'
-import { removeTree } from '../sandbox/area.ts'
 import type { Climbed } from '../sandbox/create.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { objectsInside } from '../stage/ask.ts'
@@ -34,6 +32,7 @@ import { grantKey } from '../store/ledger.ts'
 import { listRepos, loadTask, repoById } from '../store/task.ts'
 import { watchAbsence, type Absence } from './absence.ts'
 import { pathOf } from './ahead.ts'
+import { buryTree } from './bury.ts'
 import type { FoundAgents } from './agents.ts'
 import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
@@ -44,6 +43,7 @@ import { clonePool, type Pool } from './pool.ts'
 import { machinePorts, type DaemonPorts } from './ports.ts'
 import { readCredentials } from './registries.ts'
 import { repositoryReader, type RepoContext } from './repository.ts'
+import { reapEveryMs, reaper } from './reaper.ts'
 import { rescuer } from './rescuer.ts'
 import { carryAttempt } from './worker.ts'
 
@@ -281,15 +281,16 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     },
     flowPolicy: (context) => flowPolicy(settings, agents, context),
     intentHappened: (task, context) => intentHappened(daemon, task, context),
-    bury: (row) => bury(world, ports.processes, row),
+    bury: (row) => buryTree(world, ports.processes, row),
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
     secrets: () => [...agents.secrets, ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],
     wantClone: (id, context) => pool.want(id, context.repo.stores, context.repo.tip),
     failed,
     wake: () => wake(),
   }
-  await startClean(daemon)
+  await rescuer(daemon)()
   const working = engine.work((carried) => carryAttempt(daemon, carried))
+  const reaping = startLoop(world, 'reaper', reapEveryMs, reaper(daemon, env), failed)
   const rescuing = startLoop(world, 'rescuer', 30_000, rescuer(daemon), failed)
   const looking = startLoop(
     world,
@@ -311,7 +312,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     for (const attempt of engine.carrying()) engine.revoke(attempt, 'killed')
     await working[Symbol.asyncDispose]()
   })
-  for (const each of [looking, rescuing, dispatching, health, nudges]) stack.use(each)
+  for (const each of [looking, reaping, rescuing, dispatching, health, nudges]) stack.use(each)
   const warming = makeClonesAhead(daemon).catch((error: unknown) => failed('pool', error))
   stack.defer(() => warming)
   return {
@@ -344,32 +345,12 @@ async function openTheGateway(
   })
 }
 
-/** What an earlier daemon left: every tree it started is ended and its folder removed, so that its attempts can be given back. */
-async function startClean(daemon: Daemon): Promise<void> {
-  await rescuer(daemon)()
-  for (const name of await readdir(daemon.paths.areas)) await removeTree(join(daemon.paths.areas, name))
-}
-
 /** So that the first task of each repository finds a clone too. What is wrong with a repository is said when a task of it starts. */
 async function makeClonesAhead(daemon: Daemon): Promise<void> {
   for (const { id } of await daemon.database.read(listRepos)) {
     const context = await daemon.repository(id)
     if (!isRefusal(context)) daemon.wantClone(id, context)
   }
-}
-
-/** numbers.md has no figure; a killed tree is gone within milliseconds, and a pass of the rescuer comes again. */
-const buryMs = 3000
-
-async function bury(world: World, { isAlive, end }: DaemonPorts['processes'], row: ProcessRow): Promise<boolean> {
-  const identity = { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
-  const began = world.clock.mono()
-  while (isAlive(identity)) {
-    if (world.clock.mono() - began > buryMs) return false
-    end(row.pid)
-    await world.timer.sleep(5)
-  }
-  return true
 }
 
 const sayError = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))

@@ -3,7 +3,7 @@
  * thrown away when the tip moves, and is never shared: taking one is a rename.
  */
 import { mkdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Git, RepoStores, Sha } from '../git/git.ts'
 import type { World } from '../host/world.ts'
 
@@ -12,6 +12,8 @@ export type Pool = AsyncDisposable & {
   take(stores: RepoStores, commit: Sha, into: string): Promise<boolean>
   /** Says what will be wanted next; the clone is made soon, and an older one of the repository is dropped. */
   want(repo: string, stores: RepoStores, commit: Sha): void
+  /** True for the name of a folder that is a clone of ours, ready or in the making. */
+  has(name: string): boolean
   /** Resolves when all that was wanted so far is ready. */
   settled(): Promise<void>
 }
@@ -31,16 +33,22 @@ export function clonePool(ports: {
 }): Pool {
   const { world, git, folder, objectsInside } = ports
   const ready = new Map<string, Ready>()
+  const own = new Set<string>()
   let stopped = false
   let making: Promise<void> = Promise.resolve()
 
+  const drop = async ({ path }: Ready) => {
+    await rm(path, { recursive: true, force: true })
+    own.delete(basename(path))
+  }
   const make = async (repo: string, stores: RepoStores, commit: Sha) => {
     const old = ready.get(repo)
     if (stopped || old?.commit === commit) return
     ready.delete(repo)
-    if (old) await rm(old.path, { recursive: true, force: true })
+    if (old) await drop(old)
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const path = join(folder, world.id('warm'))
+    own.add(basename(path))
     await git.clone(stores, commit, path, objectsInside)
     ready.set(repo, { commit, mirror: stores.mirror, path })
   }
@@ -52,8 +60,10 @@ export function clonePool(ports: {
       const [repo, { path }] = found
       ready.delete(repo) // before anything is awaited: nobody else can take the same clone
       await rename(path, into)
+      own.delete(basename(path))
       return true
     },
+    has: (name) => own.has(name),
     want(repo, stores, commit) {
       making = making
         .then(() => world.timer.sleep(calmMs))

@@ -3,8 +3,7 @@
  * It costs nothing, leaves nothing, and is remembered by version, so that it is made once. It says whether the client still speaks as its adapter thinks.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { startProvider } from '../../sim/provider.ts'
 import type { AgentSpec } from '../agent/agent.ts'
@@ -14,6 +13,7 @@ import { adapterNamed } from '../agent/registry.ts'
 import { defaultLimits, type Grant } from '../core/budget.ts'
 import type { FamilySettings, OperatorSettings } from '../core/setting.ts'
 import { createGateway } from '../gateway/gateway.ts'
+import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
 import { makeArea } from '../sandbox/area.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
@@ -50,7 +50,7 @@ async function attempt(
   { agent, models }: FamilySettings,
   located: Located,
 ): Promise<string | null> {
-  const folder = await mkdtemp(join(tmpdir(), 'tri-trial-')) // short: a socket's path must fit
+  const folder = await makeTemporary('tri-trial')
   await using stack = new AsyncDisposableStack()
   stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }))
   const provider = stack.use(

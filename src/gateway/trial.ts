@@ -2,13 +2,12 @@
  * One model asked for one token, the way agents ask: through a gateway of its own, with a virtual key, a hold before the request leaves and a charge
  * after it, in a ledger of its own in memory. A dozen tokens in and 16 out at most: a fraction of a cent with every model there is a price for.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { request, type IncomingHttpHeaders } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { defaultLimits, type Grant } from '../core/budget.ts'
 import type { Family } from '../core/family.ts'
 import type { PriceTable } from '../core/price.ts'
+import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
 import { openDatabase } from '../store/database.ts'
 import { grantKey } from '../store/ledger.ts'
@@ -42,7 +41,7 @@ const patienceMs = 60_000
 
 /** Asks one model for one token. Faults only where this machine does. */
 export async function tryModel({ world, upstream, model, prices, families, proxy }: TrialAsk): Promise<TrialAnswer> {
-  const folder = await mkdtemp(join(tmpdir(), 'tri-agent-trial-'))
+  const folder = await makeTemporary('tri-trial')
   const database = openDatabase(':memory:')
   try {
     const gateway = await createGateway({

@@ -55,6 +55,10 @@ export type Git = {
    * Refuses `no-bundle`, `too-large`, `unclean`, `policy`. An empty diff is refused as `no-change`. `name` must be fit for a ref.
    */
   intake(stores: RepoStores, bundle: string, base: Sha, name: string): Promise<Candidate | Refusal>
+  /** The names under which candidates are kept in quarantine, `TASK/TOKEN`. */
+  listCandidates(stores: RepoStores): Promise<string[]>
+  /** Forgets these names; nothing of what they stood for is deleted. */
+  dropCandidates(stores: RepoStores, names: readonly string[]): Promise<void>
   /** Brings a ref or commit of the user's repository into quarantine, to be judged: what it changes since it left `base`. Refuses `no-such-ref`, `no-change`. */
   fetchRef(stores: RepoStores, ref: string, base: Sha): Promise<Candidate | Refusal>
   /** The tree of merging `theirs` into `ours`, without any checkout. Refuses `conflict` naming the files. */

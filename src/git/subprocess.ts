@@ -1,6 +1,7 @@
 /** The real implementation of the port of git: git as a subprocess. Composition only; each verb lives in its own file. */
 import type { Outside } from '../core/outside.ts'
 import type { World } from '../host/world.ts'
+import { dropCandidates, listCandidates } from './candidate.ts'
 import { showPath } from './change.ts'
 import { checkoutFiles, cloneForAgent } from './clone.ts'
 import { type CommandOptions, createCommand } from './command.ts'
@@ -42,6 +43,8 @@ export function createGit(world: World, options: GitOptions): Git {
     objectFolders,
     checkout: (stores, treeish, dir) => checkoutFiles(ports, stores, treeish, dir),
     intake: (stores, bundle, base, name) => takeIn(ports, limits, stores, bundle, base, name),
+    listCandidates: (stores) => listCandidates(command, stores),
+    dropCandidates: (stores, names) => dropCandidates(command, stores, names),
     fetchRef: (stores, ref, base) => bringReference(command, stores, ref, base),
     mergeTree: (stores, ours, theirs) => mergeTrees(command, stores, ours, theirs),
     changedPaths: (stores, from, to) => listChanged(command, stores, from, to),

@@ -176,6 +176,8 @@ export const operatorSchema = z.strictObject({
     transcripts: duration,
     metrics: duration,
     archives: duration,
+    layers: duration,
+    layerCount: count(1000),
     backups: count(1000),
   }),
   prices: z.record(z.string().min(1), price).optional(),

@@ -82,7 +82,7 @@ unattended: true
 landing: { branch: agents/landing }
 http: { host: 127.0.0.2, port: 0 }
 setup: { hosts: npm.example.com, credentials: [{ variable: NPM_TOKEN, from: { file: /keys/npm } }] }
-retention: { logs: 1d, transcripts: 2d, metrics: 3d, archives: 4d, backups: 5 }
+retention: { logs: 1d, transcripts: 2d, metrics: 3d, archives: 4d, layers: 5d, layerCount: 6, backups: 5 }
 prices: { glm-5: { input: 0.6, output: 2.2, cachedInput: 0.1 } }
 `
 
@@ -142,6 +142,8 @@ test('every setting can be said in the file, in human units', async (context) =>
       transcriptsMs: 172_800_000,
       metricsMs: 259_200_000,
       archivesMs: 345_600_000,
+      layersMs: 432_000_000,
+      layerCount: 6,
       backups: 5,
     },
     prices: [{ model: 'glm-5', inputPerMtokUsd: 0.6, outputPerMtokUsd: 2.2, cachedInputPerMtokUsd: 0.1 }],

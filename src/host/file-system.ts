@@ -1,6 +1,7 @@
 /** What kind of file system a folder is on, where that matters: SQLite's locks and shared memory fail on a network, sooner or later. */
 import { lstatSync, statfsSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { lstat, readdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 
 /** From linux/magic.h and statfs(2): file systems whose locks or shared memory SQLite's log cannot rely on. */
 const networkFileSystems: ReadonlyMap<number, string> = new Map([
@@ -29,4 +30,16 @@ export function standing(folder: string): string {
   return lstatSync(folder, { throwIfNoEntry: false }) === undefined && folder !== dirname(folder)
     ? standing(dirname(folder))
     : folder
+}
+
+/** Bytes a file or folder takes on disk, links not followed; what vanishes meanwhile counts nothing. */
+export async function bytesOf(path: string): Promise<number> {
+  const stat = await lstat(path).catch(() => null)
+  if (stat === null) return 0
+  const own = stat.blocks * 512
+  if (!stat.isDirectory()) return own
+  const names = await readdir(path).catch(() => [])
+  let below = 0
+  for (const name of names) below += await bytesOf(join(path, name))
+  return own + below
 }

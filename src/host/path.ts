@@ -64,6 +64,19 @@ export function findPaths(env: Env = process.env): Paths {
   }
 }
 
+/** Where this environment keeps what is temporary. */
+export const temporaryFolder = (env: Env): string =>
+  env['TMPDIR'] && isAbsolute(env['TMPDIR']) ? env['TMPDIR'] : '/tmp'
+
+/** The folders in which state folders of this account have their sockets, with what those are called: those of others are among them. */
+export function socketParents(env: Env): { parent: string; shape: RegExp }[] {
+  const runtime = env['XDG_RUNTIME_DIR']
+  return [
+    ...(runtime && isAbsolute(runtime) ? [{ parent: runtime, shape: /^tri-agent-[0-9a-f]{8}$/ }] : []),
+    { parent: temporaryFolder(env), shape: new RegExp(`^tri-agent-${userId()}-[0-9a-f]{8}$`) },
+  ]
+}
+
 /** In the state folder where that is short enough; else named after it where sockets are put. The runtime folder may vanish at log-out, so it is second. */
 function socketFolder(stateFolder: string, env: Env): string {
   const fits = (folder: string) => Buffer.byteLength(folder) + 1 + socketNameBytes <= longestSocketPath
@@ -71,10 +84,9 @@ function socketFolder(stateFolder: string, env: Env): string {
   if (fits(beside)) return beside // the usual case, which must not wait for a hash
   const name = createHash('sha256').update(stateFolder).digest('hex').slice(0, 8)
   const runtime = env['XDG_RUNTIME_DIR']
-  const temporary = env['TMPDIR'] && isAbsolute(env['TMPDIR']) ? env['TMPDIR'] : '/tmp'
   const candidates = [
     ...(runtime && isAbsolute(runtime) ? [join(runtime, `tri-agent-${name}`)] : []),
-    join(temporary, `tri-agent-${userId()}-${name}`),
+    join(temporaryFolder(env), `tri-agent-${userId()}-${name}`),
   ]
   return candidates.find(fits) ?? join('/tmp', `tri-agent-${userId()}-${name}`)
 }

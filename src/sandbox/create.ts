@@ -3,13 +3,14 @@
  * below the lowest accepted one is refused, with what is missing and how to get it.
  */
 import { accessSync, constants, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { mkdir, mkdtemp } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { arch, homedir, platform, tmpdir } from 'node:os'
+import { arch, homedir, platform } from 'node:os'
 import { basename, delimiter, dirname, join, relative } from 'node:path'
 import type { Readable } from 'node:stream'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import { capture } from '../host/process.ts'
+import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
 import { makeArea, removeTree } from './area.ts'
 import { etcFiles, gatewayPort, insideNode, type NodePlace } from './bubblewrap.ts'
@@ -181,7 +182,7 @@ const nodeCaller = [insideNode, '-e', `require('net').connect(${gatewayPort},'12
 
 /** Starts a program the way agents are started and lets it reach a socket the way agents reach the gateway. Null, or why it did not work. */
 async function tryOut(sandbox: Sandbox, { binary }: NodePlace, argv: readonly string[]): Promise<string | null> {
-  const root = await mkdtemp(join(tmpdir(), 'tri-agent-probe-'))
+  const root = await makeTemporary('tri-probe')
   const socket = join(root, 'gateway')
   const server = createServer((connection) => connection.end('ok'))
   try {

@@ -6,7 +6,7 @@
  * the layer is made of that commit, not of the tree: what a task wrote is not executed with the operator's credentials. Layers are a repository's own.
  */
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -171,13 +171,19 @@ function mavenProxy(url: string): string {
   return `<settings><proxies>${proxies.join('')}</proxies></settings>\n`
 }
 
+/** A file in a layer's folder: its time says when the layer was last given to anybody. */
+export const usedMark = 'used'
+
 /** Layers kept in a folder of the state. */
 export function layersIn(folder: string): Layers {
   const making = new Map<string, Promise<string | null>>()
   return {
     async get(key, make) {
       const path = join(folder, key)
-      if (existsSync(join(path, 'manifest.json'))) return { folder: path }
+      if (existsSync(join(path, 'manifest.json'))) {
+        writeFileSync(join(path, usedMark), '') // by its time the reaper sees when it was last given to anybody
+        return { folder: path }
+      }
       let made = making.get(key)
       if (!made) {
         made = mkdir(path, { recursive: true, mode: 0o700 }).then(() => make(path))

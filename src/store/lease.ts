@@ -126,6 +126,10 @@ export const deadLeases = (
     { epoch, mono: monoMs, after, limit },
   )
 
+/** Every lease there is, of whatever epoch. */
+export const allLeases = (reader: Reader): Promise<Lease[]> =>
+  reader.all<Lease>('select attempt, task, token, epoch from lease')
+
 export type ProcessRow = {
   attempt: string
   pid: number

@@ -155,6 +155,28 @@ export async function awaitsStart(reader: Reader, attempt: string): Promise<bool
   return row?.state === 'admitted'
 }
 
+/** Those of these attempts whose task is over. */
+export async function attemptsOfOver(reader: Reader, attempts: readonly string[]): Promise<string[]> {
+  const rows = await reader.all<{ id: string }>(
+    `select attempt.id from attempt join task on task.id = attempt.task
+     where attempt.id in (select value from json_each(:ids)) and task.state in ('done', 'cancelled')`,
+    { ids: JSON.stringify(attempts) },
+  )
+  return rows.map(({ id }) => id)
+}
+
+/** Those of these tasks that are over, and of which nothing has happened since `since` (epoch milliseconds), or that nobody knows. */
+export const longOver = async (reader: Reader, ids: readonly string[], since: number): Promise<Set<string>> => {
+  const rows = await reader.all<{ id: string }>(
+    `select value as id from json_each(:ids)
+     where not exists (
+       select 1 from task where task.id = value and (state not in ('done', 'cancelled') or exists (
+         select 1 from attempt where attempt.task = task.id and (ended_at is null or ended_at > :since))))`,
+    { ids: JSON.stringify(ids), since },
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
 export type RepoRow = { id: string; path: string; name: string; base: string; trusted: string | null }
 
 export const listRepos = (reader: Reader): Promise<RepoRow[]> =>

@@ -1,0 +1,23 @@
+/** The verbs that end and remove things, as data: a part of verb.ts's table. */
+import type { Verb } from './verb-shape.ts'
+
+export const tidyVerbs: readonly Verb[] = [
+  {
+    name: 'reap',
+    group: 'Check',
+    args: [],
+    about: 'End and remove what is left on this machine and belongs to nobody; the daemon does it by itself',
+    options: [{ flags: '--dry-run', about: 'only say what, and why' }],
+    examples: ['tri-agent reap --dry-run', 'tri-agent reap'],
+    load: async () => (await import('./reap.ts')).reap,
+  },
+  {
+    name: 'clean',
+    group: 'Check',
+    args: [],
+    about: 'Free space: leftovers, set-up layers, stores of forgotten repositories, transcripts of tasks that are over',
+    options: [{ flags: '-y, --yes', about: 'do it; else it is only said, and asked at a terminal' }],
+    examples: ['tri-agent clean', 'tri-agent clean --yes'],
+    load: async () => (await import('./reap.ts')).clean,
+  },
+]

@@ -1,0 +1,23 @@
+/** Ending a recorded process tree and proving it: by boot, pid and start time, so that nothing else is ever met. */
+import type { World } from '../host/world.ts'
+import type { ProcessRow } from '../store/lease.ts'
+import type { DaemonPorts } from './ports.ts'
+
+/** numbers.md has no figure; a killed tree is gone within milliseconds, and the next pass comes again. */
+const buryMs = 3000
+
+/** False while something of it lives. */
+export async function buryTree(
+  world: World,
+  { isAlive, end }: DaemonPorts['processes'],
+  row: ProcessRow,
+): Promise<boolean> {
+  const identity = { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
+  const began = world.clock.mono()
+  while (isAlive(identity)) {
+    if (world.clock.mono() - began > buryMs) return false
+    end(row.pid)
+    await world.timer.sleep(5)
+  }
+  return true
+}

@@ -1,0 +1,122 @@
+/**
+ * The reaper: processes and folders, not rows (those are the rescuer's). Every 30 seconds and at the start it ends or removes what has no owner, and
+ * now and then what has come of age; an event says what that was. Nothing is ended that is not in our process table.
+ *
+ *     leftover.ts looks ─▶ process proven dead · folder, socket, layer, transcript removed ─▶ daemon.reaped
+ */
+import { rm } from 'node:fs/promises'
+import type { OperatorSettings } from '../core/setting.ts'
+import type { Git } from '../git/git.ts'
+import type { Env, Paths } from '../host/path.ts'
+import { removeTree } from '../sandbox/area.ts'
+import type { Database } from '../store/database.ts'
+import { allLeases, forgetProcess, recordedProcesses, type ProcessRow } from '../store/lease.ts'
+import { append } from '../store/log.ts'
+import { listRepos, longOver } from '../store/task.ts'
+import type { Daemon } from './daemon.ts'
+import { findAged, findUnaccounted, type Leftover, type Lookout } from './leftover.ts'
+import { storesOf } from './repository.ts'
+
+/** numbers.md: every 30 s. */
+export const reapEveryMs = 30_000
+/** Looking at the age of everything that is kept is not worth doing every time: once an hour. */
+const passesPerAging = 120
+
+/** One pass of the daemon's own reaper. */
+export function reaper(daemon: Daemon, env: Env) {
+  const { database, world, paths, settings, engine, pool } = daemon
+  let passes = 0
+  const endOverlong = overlong(daemon)
+  return async (): Promise<void> => {
+    endOverlong()
+    const at = world.clock.now()
+    const known = await readKnown(database, { paths, retention: settings.retention, at })
+    const look: Lookout = {
+      ...known,
+      env,
+      git: daemon.git,
+      isOwned: (attempt) => known.leases.has(attempt) || engine.carrying().includes(attempt),
+      isClone: (name) => pool.has(name),
+    }
+    const found = await findUnaccounted(look)
+    if (passes % passesPerAging === 1) found.push(...(await findAged(look)))
+    passes += 1
+    await reap({ database, git: daemon.git, bury: daemon.bury, at, actor: 'daemon' }, found)
+  }
+}
+
+/** What the database says of owners. */
+export async function readKnown(
+  database: Database,
+  { paths, retention, at }: { paths: Paths; retention: OperatorSettings['retention']; at: number },
+) {
+  const since = at - retention.archivesMs
+  const read = await database.read(async (reader) => ({
+    leases: new Map((await allLeases(reader)).map(({ attempt, epoch }) => [attempt, epoch])),
+    processes: await recordedProcesses(reader),
+    stores: (await listRepos(reader)).map((row) => storesOf(paths.repos, row)),
+  }))
+  const over = (tasks: readonly string[]) => database.read((reader) => longOver(reader, tasks, since))
+  return { at, paths, retention, ...read, longOver: over }
+}
+
+/** The last bound on an attempt, should its own vigil have failed: on the clock that nobody sets. */
+function overlong({ engine, settings, absence, world }: Daemon): () => void {
+  const since = new Map<string, number>()
+  return () => {
+    const now = world.clock.mono() - absence.lostMs()
+    const carrying = engine.carrying()
+    for (const attempt of since.keys()) if (!carrying.includes(attempt)) since.delete(attempt)
+    for (const attempt of carrying)
+      if (!since.has(attempt)) since.set(attempt, now)
+      else if (now - since.get(attempt)! > settings.patience.wallMs) engine.revoke(attempt, 'timed-out')
+  }
+}
+
+export type ReapPorts = {
+  database: Database
+  git: Pick<Git, 'dropCandidates'>
+  /** Ends a recorded process tree and proves it. */
+  bury(row: ProcessRow): Promise<boolean>
+  at: number
+  actor: string
+}
+
+/** More than this is a number, not a list that anybody reads. */
+const named = 50
+
+/** Ends and removes what was found, and writes down what is gone. Answers that; what could not be removed is met again. */
+export async function reap(ports: ReapPorts, found: readonly Leftover[]): Promise<Leftover[]> {
+  const { database, at, actor } = ports
+  const gone: Leftover[] = []
+  for (const each of found) if (await end(ports, each)) gone.push(each)
+  if (gone.length === 0) return gone
+  const unaccounted = gone.filter(({ isUnaccounted }) => isUnaccounted).length
+  const event = {
+    type: 'daemon.reaped' as const,
+    found: gone.slice(0, named).map(({ kind, name, why }) => ({ kind, name, why })),
+    count: gone.length,
+    unaccounted,
+    bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
+  }
+  await database.write((tx) => append(tx, { at, actor, stream: 'daemon/main', events: [event] }))
+  return gone
+}
+
+async function end({ database, git, bury }: ReapPorts, { kind, name, path, row, stores }: Leftover): Promise<boolean> {
+  if (row) {
+    if (!(await bury(row))) return false
+    await removeTree(row.area)
+    await database.write((tx) => forgetProcess(tx, row.attempt))
+    return true
+  }
+  const removed = stores
+    ? git.dropCandidates(stores, [name])
+    : kind === 'socket' || kind === 'transcript'
+      ? rm(path!, { force: true })
+      : removeTree(path!)
+  return removed.then(
+    () => true,
+    () => false, // somebody else's hand is on it; the next pass meets it again
+  )
+}
