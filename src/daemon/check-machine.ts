@@ -2,19 +2,19 @@
  * What this machine must have. `examineNow` costs nothing and is asked at every `/health`; `examineMachine` starts programs and is `doctor`'s.
  * They look only; nothing is made, mended or tried but a contained process that ends at once.
  */
-import { lstatSync, statfsSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { freemem } from 'node:os'
 import { lack, ok, warn, type Check } from '../core/check.ts'
 import { defaultSettings, type OperatorSettings } from '../core/setting.ts'
 import { compareVersions } from '../agent/version.ts'
-import { fileSystemType, isFuse, networkNameOf, standing } from '../host/file-system.ts'
+import { bytesOf, fileSystemType, isFuse, networkNameOf } from '../host/file-system.ts'
 import type { Env, Paths } from '../host/path.ts'
 import { capture } from '../host/process.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
 import { probe } from '../sandbox/create.ts'
+import { checkAreas, checkRoom, measureRoom } from './room.ts'
 
 export type MachinePorts = {
   world: World
@@ -28,15 +28,9 @@ export type MachinePorts = {
   lastEventAt: number
 }
 
-const gigabyte = 1024 ** 3
-/** numbers.md: nothing new below these. */
-const leastDiskBytes = 2 * gigabyte
-const leastMemoryBytes = gigabyte
-
 /** Disk, memory, the state's folder and its file system, the clock. */
 export const examineNow = (ports: MachinePorts): Check[] => [
-  disk(ports),
-  memory(),
+  ...checkRoom(measureRoom(ports.paths.stateFolder), ports.paths.stateFolder),
   stateFolder(ports),
   fileSystem(ports),
   clock(ports),
@@ -44,22 +38,8 @@ export const examineNow = (ports: MachinePorts): Check[] => [
 
 /** Everything of the machine, cheap checks included. */
 export async function examineMachine(ports: MachinePorts): Promise<Check[]> {
-  return [node(), sqlite(), await git(ports), await sandbox(ports), await port(ports), ...examineNow(ports)]
-}
-
-function disk({ paths }: MachinePorts): Check {
-  const { bavail, bsize } = statfsSync(standing(paths.stateFolder))
-  const free = bavail * bsize
-  const found = `${(free / gigabyte).toFixed(1)} GB free for ${paths.stateFolder}`
-  return free < leastDiskBytes ? lack('disk', found, 'make room: nothing new starts below 2 GB') : ok('disk', found)
-}
-
-function memory(): Check {
-  const free = process.availableMemory?.() ?? freemem()
-  const found = `${(free / gigabyte).toFixed(1)} GB available`
-  return free < leastMemoryBytes
-    ? lack('memory', found, 'end something: nothing new starts below 1 GB')
-    : ok('memory', found)
+  const areas = checkAreas(await bytesOf(ports.paths.areas))
+  return [node(), sqlite(), await git(ports), await sandbox(ports), await port(ports), ...examineNow(ports), areas]
 }
 
 function stateFolder({ paths }: MachinePorts): Check {

@@ -78,6 +78,8 @@ export type Daemon = {
   secrets(): readonly string[]
   /** Has a clean clone made ahead for a repository. */
   wantClone(id: string, context: RepoContext): void
+  /** What the reaper last saw of the space that work takes; null before it looked. */
+  measured: { areaBytes: number | null }
   failed(loop: string, error: unknown): Promise<void>
   wake(): void
 }
@@ -285,6 +287,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
     secrets: () => [...agents.secrets, ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],
     wantClone: (id, context) => pool.want(id, context.repo.stores, context.repo.tip),
+    measured: { areaBytes: null },
     failed,
     wake: () => wake(),
   }

@@ -1,6 +1,4 @@
 /** What the daemon says of itself, and what admission sees of the world. */
-import { statfs } from 'node:fs/promises'
-import { freemem } from 'node:os'
 import type { FamilyState, Snapshot } from '../core/admission.ts'
 import { dayOf } from '../core/budget.ts'
 import type { FlowPolicy } from '../core/flow.ts'
@@ -13,6 +11,7 @@ import type { FoundAgents } from './agents.ts'
 import { examineNow } from './check-machine.ts'
 import type { Daemon } from './daemon.ts'
 import { record } from './record.ts'
+import { checkAreas, measureRoom, whyClosed } from './room.ts'
 import type { Health } from './http.ts'
 import type { RepoContext } from './repository.ts'
 
@@ -60,19 +59,9 @@ export function flowPolicy(settings: OperatorSettings, agents: FoundAgents, cont
   }
 }
 
-/** numbers.md: nothing new below these. */
-const leastDiskBytes = 2 * 1024 ** 3
-const leastMemoryBytes = 1024 ** 3
-
 /** Why nothing new may start on this machine, or null. */
-export async function machineClosed(folder: string): Promise<string | null> {
-  const { bavail, bsize } = await statfs(folder)
-  if (bavail * bsize < leastDiskBytes) return `less than 2 GB of disk left for ${folder}`
-  if (availableMemory() < leastMemoryBytes) return 'less than 1 GB of memory left'
-  return null
-}
-
-const availableMemory = (): number => process.availableMemory?.() ?? freemem()
+export const machineClosed = (folder: string): Promise<string | null> =>
+  Promise.resolve(whyClosed(measureRoom(folder), folder))
 
 /** Between two writings of what was found: whoever asks every second must not wear out the disk. */
 const recordEveryMs = 10_000
@@ -88,7 +77,11 @@ export function describeHealth(daemon: Daemon, rung: string): () => Promise<Heal
       lastEventAt: await lastAt(reader),
     }))
     const { lastEventAt, ...summary } = read
-    const checks = examineNow({ world, env: {}, paths, settings, daemonPid: process.pid, lastEventAt })
+    const seen = daemon.measured.areaBytes
+    const checks = [
+      ...examineNow({ world, env: {}, paths, settings, daemonPid: process.pid, lastEventAt }),
+      ...(seen === null ? [] : [checkAreas(seen)]),
+    ]
     const now = world.clock.mono()
     if (now - recordedAt >= recordEveryMs) {
       recordedAt = now

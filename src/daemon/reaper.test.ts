@@ -61,6 +61,7 @@ async function machine(context: TestContext, own: World = world) {
       carrying: () => ['att_carried'],
       revoke: (attempt: string, why: string) => revoked.push(`${attempt} ${why}`),
     },
+    measured: { areaBytes: null },
     absence: { lostMs: () => 0 },
     bury: (row: ProcessRow) => buryTree(world, machinePorts.processes, row),
   } as unknown as Daemon
@@ -240,12 +241,14 @@ test('transcripts, layers and candidates go when their time is over, layers give
   assert.deepEqual(await layersIn(paths.layers).get('in-use', again), { folder: join(paths.layers, 'in-use') })
   await layer('broken', 2 * hour, null, false)
   await layer('in-the-making', 1000, null, false)
+  await makeFile(join(paths.areas, 'warm'))
   await pass() // the first looks at owners alone: a start has better things to do
   assert.deepEqual(await reaped(), [])
   await pass()
   assert.deepEqual((await readdir(paths.transcripts)).toSorted(), ['att_leased.jsonl', 'att_new.jsonl'])
   assert.deepEqual((await readdir(paths.layers)).toSorted(), ['in-the-making', 'in-use', 'lately'])
   assert.deepEqual(await listCandidates(scratch.stores), ['task_given-up/1', 'task_open/1'])
+  assert.ok(daemon.measured.areaBytes! > 0, 'what is under way is measured too')
   const [event] = await reaped()
   assert.deepEqual([event?.count, event?.unaccounted], [7, 1], 'only the broken layer was nobody’s')
 })

@@ -7,6 +7,7 @@
 import { rm } from 'node:fs/promises'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Git } from '../git/git.ts'
+import { bytesOf } from '../host/file-system.ts'
 import type { Env, Paths } from '../host/path.ts'
 import { removeTree } from '../sandbox/area.ts'
 import type { Database } from '../store/database.ts'
@@ -21,6 +22,8 @@ import { storesOf } from './repository.ts'
 export const reapEveryMs = 30_000
 /** Looking at the age of everything that is kept is not worth doing every time: once an hour. */
 const passesPerAging = 120
+/** Nor is every file of every area worth counting: every 5 minutes. */
+const passesPerMeasuring = 10
 
 /** One pass of the daemon's own reaper. */
 export function reaper(daemon: Daemon, env: Env) {
@@ -40,6 +43,7 @@ export function reaper(daemon: Daemon, env: Env) {
     }
     const found = await findUnaccounted(look)
     if (passes % passesPerAging === 1) found.push(...(await findAged(look)))
+    if (passes % passesPerMeasuring === 1) daemon.measured.areaBytes = await bytesOf(paths.areas)
     passes += 1
     await reap({ database, git: daemon.git, bury: daemon.bury, at, actor: 'daemon' }, found)
   }
