@@ -25,6 +25,12 @@ export function tell(event: Event): string {
       return tellReaped(event)
     case 'loop.failed':
       return `the ${event.loop} loop failed and goes on: ${firstLine(event.error)}`
+    case 'breaker.tripped':
+      return `the breaker tripped: ${event.why}`
+    case 'breaker.closed':
+      return 'the breaker closed again'
+    case 'spending.warned':
+      return `a dear minute: ${money(event.minuteNanoUsd)}, a warning is due above ${money(event.warnNanoUsd)}`
     default:
       return tellTask(event)
   }

@@ -4,9 +4,11 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { seededRandom } from '../../sim/world.ts'
 import { admit, whyWaiting, type Snapshot } from './admission.ts'
+import { dayStepOf } from './budget.ts'
 import type { TaskAdded, TaskEvent } from './event.ts'
 import { added, foldTask, move, snapshot, startLife } from './fixture.ts'
 import { wantedSteps } from './flow.ts'
+import { lanes } from './lane.ts'
 import type { Pausable, Pause } from './pause.ts'
 import { evolve, roles, type Role, type Step, type Task } from './task.ts'
 
@@ -151,7 +153,57 @@ test('nothing starts while the machine is closed, and no model is asked without 
   const verify = task('task_2', { step: 'verify' })
   const tasks = [task('task_1'), verify]
   assert.deepEqual(names(snapshot(tasks, { closed: 'draining' })), [])
-  assert.deepEqual(names(snapshot(tasks, { leftNanoUsd: 0 })), ['task_2'])
+  assert.deepEqual(names(snapshot(tasks, { dayStep: 'closed' })), ['task_2'])
+})
+
+test('as a day is used up background work stops, one slot stays, then normal work stops, then everything that asks a model', () => {
+  const slots = { architect: 2, implementer: 2, reviewer: 2, gate: 2 }
+  const tasks = lanes.flatMap((lane) => [task(`task_${lane}1`, { lane }), task(`task_${lane}2`, { lane })])
+  const gates = task('task_gate', { step: 'verify', lane: 'background' })
+  const on = (dayStep: Snapshot['dayStep'], more: Task[] = []) =>
+    names(snapshot([...tasks, gates, ...more], { dayStep, slots }))
+  assert.deepEqual(on('open'), ['task_critical1', 'task_critical2', 'task_gate'])
+  assert.deepEqual(on('background-stops'), ['task_critical1', 'task_gate'], 'one slot stays')
+  const busy = foldTask([
+    { ...added('task_busy'), lane: 'background' },
+    {
+      type: 'attempt.admitted',
+      attempt: 'att_1',
+      token: 1,
+      step: 'implement',
+      role: 'implementer',
+      family: 'openai',
+      agent: 'scripted',
+      model: 'm',
+      finding: null,
+      because: null,
+    },
+  ])
+  assert.deepEqual(on('background-stops', [busy]), ['task_gate'], 'and is taken')
+  assert.deepEqual(on('normal-stops'), ['task_critical1', 'task_gate'])
+  assert.deepEqual(on('closed'), ['task_gate'])
+  const lone = (dayStep: Snapshot['dayStep'], lane: Task['lane']) =>
+    names(snapshot([task('task_1', { lane })], { dayStep }))
+  assert.deepEqual(
+    lanes.map((lane) =>
+      (['background-stops', 'normal-stops', 'closed'] as const).map((step) => lone(step, lane).length),
+    ),
+    [
+      [1, 1, 0],
+      [1, 0, 0],
+      [0, 0, 0],
+    ],
+  )
+})
+
+test('a review under way is one slot, so its other reviewer may still start on a narrow day', () => {
+  const [first, second] = admit(snapshot([underReview('task_1')], { dayStep: 'background-stops' }))
+  assert.deepEqual([first?.role, second?.role], ['reviewer', 'reviewer'])
+})
+
+test('where the breaker has tripped only gates start', () => {
+  const tasks = [task('task_1', { lane: 'critical' }), task('task_2', { step: 'verify' })]
+  assert.deepEqual(names(snapshot(tasks, { breaker: '$5 within 60 seconds' })), ['task_2'])
 })
 
 test('a family that is closed is not used before its time; the route takes the next one, a reviewer has no substitute', () => {
@@ -290,16 +342,26 @@ test('what is ready and does not start though all slots are free has a reason, a
       fc.constantFrom(...tasks),
       fc.subarray(families),
       fc.constantFrom(null, 'less than 2 GB of disk left'),
-      fc.constantFrom(0, 5),
+      fc.nat(100),
+      fc.constantFrom(...lanes),
+      fc.constantFrom(null, 'too much'),
       fc.subarray(somePauses),
-      (one, usable, closed, spentNanoUsd, pauses) => {
-        const world = { ...snapshot([one]), families: usable, closed, leftNanoUsd: 5 - spentNanoUsd, pauses }
-        const now = { closed, families: usable.map(({ family }) => family), dayNanoUsd: 5, spentNanoUsd, pauses }
+      (each, usable, closed, spentNanoUsd, lane, breaker, pauses) => {
+        const one = { ...each, lane }
+        const dayStep = dayStepOf(spentNanoUsd, 100)
+        const world = { ...snapshot([one]), families: usable, closed, dayStep, breaker, pauses }
+        const named = usable.map(({ family }) => family)
+        const now = { closed, families: named, dayNanoUsd: 100, spentNanoUsd, breaker, pauses }
         assert.equal(whyWaiting(one, now) === null, admit(world).length > 0)
       },
     ),
   )
   const now = { closed: null, families: ['openai'], dayNanoUsd: 5, spentNanoUsd: 0, pauses: [] }
+  assert.match(
+    whyWaiting(tasks[0]!, { ...now, spentNanoUsd: 4.5 })!,
+    /^90 % of today's budget is used, and normal work/,
+  )
+  assert.equal(whyWaiting(tasks[0]!, { ...now, breaker: '$5 a minute' }), 'the breaker has tripped: $5 a minute')
   assert.equal(whyWaiting(tasks[1]!, now), "the task's tag asks for google, which is not usable")
   assert.equal(whyWaiting(tasks[4]!, now), 'review by anthropic, which is not usable')
   assert.equal(whyWaiting(tasks[4]!, { ...now, families: ['google'] }), null, 'one of its reviewers can start')

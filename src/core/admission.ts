@@ -2,6 +2,7 @@
  * Admission: which attempts may start now. A pure function over a snapshot, just in time: only as many as there are free slots, so that an
  * override, a pause or a closed budget acts at once and the engine's queue stays almost empty.
  */
+import { dayStepOf, mayStartOn, type DayStep } from './budget.ts'
 import type { Family } from './family.ts'
 import { wantedSteps, type WantedStep } from './flow.ts'
 import { effectiveRank } from './lane.ts'
@@ -30,8 +31,10 @@ export type Snapshot = {
   /** Why nothing may start: draining, no disk; null when all is well. */
   closed: string | null
   pauses: readonly Pause[]
-  /** Nano-dollars left today; nothing that asks a model starts without any. */
-  leftNanoUsd: number
+  /** How far today's money is used up. */
+  dayStep: DayStep
+  /** Why nothing that asks a model may start: the breaker has tripped; null when it has not. */
+  breaker: string | null
 }
 
 export type Admission = WantedStep & {
@@ -46,6 +49,7 @@ export type Admission = WantedStep & {
 export function admit(snapshot: Snapshot): Admission[] {
   if (snapshot.closed !== null) return []
   const free = freeSlots(snapshot)
+  let asking = leftOnNarrowDay(snapshot)
   const landing = new Set(
     snapshot.tasks.filter((task) => task.running.some(({ step }) => step === 'land')).map(({ repo }) => repo),
   )
@@ -56,7 +60,10 @@ export function admit(snapshot: Snapshot): Admission[] {
       if (wanted.step === 'land' && landing.has(task.repo)) continue
       const chosen = choose(snapshot, task, wanted)
       if (!chosen) continue
-      if (!takesNoSlot(task, own, wanted) && !take(free, wanted.role, snapshot)) continue
+      const takesSlot = !takesNoSlot(task, own, wanted)
+      if (takesSlot && wanted.role !== 'gate' && asking < 1) continue
+      if (takesSlot && !take(free, wanted.role, snapshot)) continue
+      if (takesSlot && wanted.role !== 'gate') asking -= 1
       if (wanted.step === 'land') landing.add(task.repo)
       own.push({ ...wanted, ...chosen, task: task.id, token: task.token + own.length + 1 })
     }
@@ -81,7 +88,13 @@ export function demandOf(task: Task): string | null {
 }
 
 /** What keeps tasks from starting, slots aside: the daemon writes it down, so that whoever wonders need not ask it. */
-export type Circumstances = { closed: string | null; families: readonly Family[]; dayNanoUsd: number }
+export type Circumstances = {
+  closed: string | null
+  families: readonly Family[]
+  dayNanoUsd: number
+  /** Absent in what earlier daemons wrote. */
+  breaker?: string | null
+}
 
 /** What a person paused and a ready task therefore waits for, or null: nothing of it is. */
 export function whyPaused(task: Task, pauses: readonly Pause[]): string | null {
@@ -107,7 +120,10 @@ export function whyWaiting(task: Task, now: Now): string | null {
   if (now.closed !== null) return `nothing new starts: ${now.closed}`
   const whys = asked.map(({ step, role, family }) => {
     if (role === 'gate') return null
+    if (now.breaker) return `the breaker has tripped: ${now.breaker}`
     if (now.spentNanoUsd >= now.dayNanoUsd) return "today's budget is spent"
+    if (!mayStartOn(dayStepOf(now.spentNanoUsd, now.dayNanoUsd), task.lane))
+      return `${Math.floor((now.spentNanoUsd / now.dayNanoUsd) * 100)} % of today's budget is used, and ${task.lane} work stops before`
     const families = now.families.filter((each) => pauseOfFamily(now.pauses, each) === null)
     if (family !== null) return families.includes(family) ? null : `${step} by ${family}, which is not usable`
     const routed = route(task, role, families)
@@ -147,7 +163,7 @@ function choose(
   wanted: WantedStep,
 ): { family: Family | null; agent: string | null; model: string | null; because: string | null } | null {
   if (wanted.role === 'gate') return { family: null, agent: null, model: null, because: null }
-  if (snapshot.leftNanoUsd <= 0) return null
+  if (snapshot.breaker !== null || !mayStartOn(snapshot.dayStep, task.lane)) return null
   const open = snapshot.families.filter(
     ({ family, closedUntil }) =>
       (closedUntil === null || closedUntil <= snapshot.at) && pauseOfFamily(snapshot.pauses, family) === null,
@@ -177,6 +193,17 @@ const takesNoSlot = (task: Task, own: readonly Admission[], wanted: WantedStep):
 
 /** Roles that ask a model: they lend each other slots. */
 const agentRoles = roles.filter((role) => role !== 'gate')
+
+/** On a day that is nearly used up one slot of all that ask a model stays. */
+function leftOnNarrowDay(snapshot: Snapshot): number {
+  if (snapshot.dayStep === 'open') return Infinity
+  const slotsHeld = snapshot.tasks.flatMap(({ running }) => {
+    const asking = running.filter(({ role }) => role !== 'gate')
+    const reviewers = asking.filter(({ role }) => role === 'reviewer')
+    return reviewers.length > 1 ? asking.slice(reviewers.length - 1) : asking
+  })
+  return Math.max(0, 1 - slotsHeld.length)
+}
 
 /** Slots of each role that nothing holds. What a role has under way beyond its own slots it has borrowed from the others. */
 function freeSlots(snapshot: Snapshot): Record<Role, number> {

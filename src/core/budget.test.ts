@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { dayOf, defaultLimits, fitTokens, heldTokens, nextLease, tightest } from './budget.ts'
+import {
+  dayOf,
+  dayStepOf,
+  daySteps,
+  defaultLimits,
+  fitTokens,
+  forLane,
+  heldTokens,
+  mayStartOn,
+  nextLease,
+  tightest,
+} from './budget.ts'
+import { lanes } from './lane.ts'
 
 const limits = { ...defaultLimits, quantumTokens: 2000, decodeRate: 400, cancelLagMs: 1000, frameTokens: 64 }
 
@@ -45,4 +57,31 @@ test('the budget day is the day of the calendar, leap years and ends of centurie
     if (dayOf(at) !== calendar.format(at)) wrong.push(dayOf(at))
   }
   assert.deepEqual(wrong, [])
+})
+
+test('a day steps down at 80, 90 and 95 %, and a day without a limit never does', () => {
+  const steps = [0, 79.9, 80, 89.9, 90, 94.9, 95, 120].map((used) => dayStepOf(used, 100))
+  const [open, background, normal, closed] = daySteps
+  assert.deepEqual(steps, [open, open, background, background, normal, normal, closed, closed])
+  assert.equal(dayStepOf(1e12, null), 'open')
+  assert.equal(dayStepOf(0, 0), 'closed', 'a day without money is over before it begins')
+})
+
+test('on each step one more lane starts nothing', () => {
+  assert.deepEqual(
+    daySteps.map((step) => lanes.filter((lane) => mayStartOn(step, lane))),
+    [['critical', 'normal', 'background'], ['critical', 'normal'], ['critical'], []],
+  )
+})
+
+test('of what is shared each lane sees its share, of a task and an attempt everything', () => {
+  const limitsOf = (scope: string) =>
+    lanes.map((lane) => forLane({ scope, limit: 1000, spent: 5, held: 6 }, lane).limit)
+  assert.deepEqual(['total', 'day/2026-11-24', 'task/t', 'attempt/a'].map(limitsOf), [
+    [1000, 900, 800],
+    [1000, 900, 800],
+    [1000, 1000, 1000],
+    [1000, 1000, 1000],
+  ])
+  assert.equal(forLane({ scope: 'total', limit: null, spent: 0, held: 0 }, 'background').limit, null)
 })

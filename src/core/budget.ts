@@ -8,6 +8,8 @@
  * its obeying, so a cut costs nothing that was not held. Pure: the store keeps the sums, the gateway sees the bytes.
  */
 import type { Family } from './family.ts'
+import type { Lane } from './lane.ts'
+import type { Pace } from './pacer.ts'
 import { tokensFor } from './price.ts'
 
 /** What a virtual key may do. Its fence is the attempt: it dies with it. */
@@ -16,6 +18,7 @@ export type Grant = {
   task: string
   repo: string
   stage: string
+  lane: Lane
   family: Family
   models: readonly string[]
   /** Epoch milliseconds, wall: only for people; the grant ends by `revoke`. */
@@ -30,6 +33,8 @@ export type Limits = {
   totalNanoUsd: number | null
   dayNanoUsd: number | null
   attemptNanoUsd: number | null
+  /** What may be spent a minute; null: nothing is paced. */
+  pace: Pace | null
   /** Output tokens held at a time. */
   quantumTokens: number
   /** Fastest decoding believed possible, tokens a second: prices the margin and silence in which a model may be reasoning unseen. */
@@ -46,11 +51,12 @@ export type Limits = {
   leastOutputTokens: number
 }
 
-/** $75 a day; facts: quantum, decode rate, lag and frame are the measured start values. */
+/** $75 a day, $1 a minute; facts: quantum, decode rate, lag and frame are the measured start values. */
 export const defaultLimits: Limits = {
   totalNanoUsd: null,
   dayNanoUsd: 75_000_000_000,
   attemptNanoUsd: null,
+  pace: { minuteNanoUsd: 1_000_000_000, burstNanoUsd: 3_000_000_000 },
   quantumTokens: 2000,
   decodeRate: 400,
   cancelLagMs: 1000,
@@ -101,6 +107,29 @@ export function nextLease(used: number, lease: number, limits: Limits): number {
   const edge = 0.85 * lease
   return used <= edge ? lease : lease + Math.ceil((used - edge) / limits.quantumTokens) * limits.quantumTokens
 }
+
+/** How much of what everybody shares work of a lane may use. A task's own budget is for it alone. */
+const laneShare: Readonly<Record<Lane, number>> = { critical: 1, normal: 0.9, background: 0.8 }
+
+/** An account as work of a lane sees it. */
+export const forLane = (account: Account, lane: Lane): Account =>
+  account.limit !== null && (account.scope === 'total' || account.scope.startsWith('day/'))
+    ? { ...account, limit: Math.floor(account.limit * laneShare[lane]) }
+    : account
+
+export const daySteps = ['open', 'background-stops', 'normal-stops', 'closed'] as const
+/** How far a day is used up: from 80 % on background work stops and one slot stays, from 90 % normal work stops, from 95 % nothing new starts. */
+export type DayStep = (typeof daySteps)[number]
+
+export function dayStepOf(usedNanoUsd: number, limitNanoUsd: number | null): DayStep {
+  if (limitNanoUsd === null) return 'open'
+  const reached = (share: number): boolean => usedNanoUsd >= share * limitNanoUsd
+  return reached(0.95) ? 'closed' : reached(0.9) ? 'normal-stops' : reached(0.8) ? 'background-stops' : 'open'
+}
+
+/** May something new of this lane start on this step? */
+export const mayStartOn = (step: DayStep, lane: Lane): boolean =>
+  step === 'open' || (step !== 'closed' && (lane === 'critical' || (lane === 'normal' && step === 'background-stops')))
 
 export type Account = { scope: string; limit: number | null; spent: number; held: number }
 

@@ -2,7 +2,8 @@
  * The union of everything that can have happened. An event is a decision or a fact an auditor would ask for; beats, meter ticks and transcript
  * offsets are not events. Events are never changed: a new meaning is a new type.
  *
- * Streams: `task/<id>` carries a task and all of its attempts, `repo/<id>` a repository, `daemon/main` the machine.
+ * Streams: `task/<id>` carries a task and all of its attempts, `repo/<id>` a repository, `daemon/main` the machine,
+ * `budget/main` what all spend together.
  */
 import type { Family } from './family.ts'
 import type { GateReport } from './gate.ts'
@@ -149,7 +150,12 @@ export type DaemonEvent =
   | { type: 'work.paused'; what: Pausable; name: string; why: string; now: boolean }
   | { type: 'work.resumed'; what: Pausable; name: string }
 
-export type Event = TaskEvent | RepoEvent | DaemonEvent
+export type MoneyEvent =
+  | { type: 'breaker.tripped'; why: string; committedNanoUsd: number; heldNanoUsd: number }
+  | { type: 'breaker.closed'; trippedAt: number }
+  | { type: 'spending.warned'; minuteNanoUsd: number; warnNanoUsd: number }
+
+export type Event = TaskEvent | RepoEvent | DaemonEvent | MoneyEvent
 export type EventType = Event['type']
 
 /** An event with its place in the log. */

@@ -81,7 +81,8 @@ export const snapshot = (tasks: readonly Task[], more: Partial<Snapshot> = {}): 
   laneStepMs: 15 * minute,
   closed: null,
   pauses: [],
-  leftNanoUsd: 1,
+  dayStep: 'open',
+  breaker: null,
   ...more,
 })
 

@@ -73,7 +73,8 @@ export type PriceRow = {
 export type OperatorSettings = {
   /** By family: `anthropic`, `openai`, `google` or any other name. */
   families: Record<string, FamilySettings>
-  money: { dayNanoUsd: number; taskNanoUsd: number }
+  /** A day (UTC) and a task in all; what passes a minute, and at once after a quiet time; and above what a minute is worth a warning. */
+  money: { dayNanoUsd: number; taskNanoUsd: number; minuteNanoUsd: number; burstNanoUsd: number; warnNanoUsd: number }
   slots: { implementer: number; reviewer: number; architect: number; gate: number }
   /** How long a slot is idle before it lends itself to another role. */
   lending: { idleMs: number }
@@ -135,7 +136,13 @@ const usd = 1_000_000_000
 /** The defaults of a machine with so many cores. No family is configured by default: models are pinned by the operator. */
 export const defaultSettings = (cores: number): OperatorSettings => ({
   families: {},
-  money: { dayNanoUsd: 75 * usd, taskNanoUsd: 10 * usd },
+  money: {
+    dayNanoUsd: 75 * usd,
+    taskNanoUsd: 10 * usd,
+    minuteNanoUsd: usd,
+    burstNanoUsd: 3 * usd,
+    warnNanoUsd: usd / 2,
+  },
   slots: { implementer: 1, reviewer: 1, architect: 1, gate: Math.max(1, Math.floor(cores / 2) - 1) },
   lending: { idleMs: minute },
   patience: { smallMs: 5 * minute, mediumMs: 15 * minute, largeMs: 30 * minute, grace: 1.5, wallMs: day },

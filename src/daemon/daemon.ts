@@ -39,6 +39,7 @@ import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
 import { intentHappened } from './lander.ts'
 import { startLoop } from './loop.ts'
 import { otherFamilies, pricesFor } from './prices.ts'
+import { endOverBudget } from './over-budget.ts'
 import { clonePool, type Pool } from './pool.ts'
 import { machinePorts, type DaemonPorts } from './ports.ts'
 import { readCredentials } from './registries.ts'
@@ -198,7 +199,15 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     path: pathOf(env),
     limits: { bundleBytes: settings.sizes.bundleBytes },
   })
-  const gateway = stack.use(await openTheGateway(parts, failed))
+  const overBudget = stack.use(
+    endOverBudget({
+      world,
+      engine: () => engine,
+      gateway: () => gateway,
+      failed: (error) => void failed('over-budget', error),
+    }),
+  )
+  const gateway: Gateway = stack.use(await openTheGateway(parts, failed, overBudget.hear))
   const engine = ports.createEngine({
     world,
     database,
@@ -259,6 +268,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         task: task.id,
         repo: task.repo,
         stage: step,
+        lane: task.lane,
         family,
         models: [model],
         grantedAt: world.clock.now(),
@@ -330,11 +340,14 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
 async function openTheGateway(
   { ports, world, database, settings, agents, paths, env }: Parts,
   failed: (loop: string, error: unknown) => Promise<void>,
+  hear: (event: GatewayEvent) => void,
 ): Promise<Gateway> {
   const onEvent = (event: GatewayEvent) => {
     if (event.type === 'gateway.failed') void failed('gateway', event.error)
+    hear(event)
   }
-  const limits = { ...defaultLimits, dayNanoUsd: settings.money.dayNanoUsd }
+  const { dayNanoUsd, minuteNanoUsd, burstNanoUsd } = settings.money
+  const limits = { ...defaultLimits, dayNanoUsd, pace: { minuteNanoUsd, burstNanoUsd } }
   return ports.createGateway({
     world,
     database,

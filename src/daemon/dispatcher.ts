@@ -12,6 +12,7 @@ import { attemptsToEnd, readPauses } from '../store/pause.ts'
 import { headOfQueue } from '../store/queue.ts'
 import { childrenOf, finishedSplits, tasksAround } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
+import { dayLimit, keepBooks } from './treasurer.ts'
 
 /** One pass: joins finished splits, ends what was cancelled or stopped at once, admits what may start. */
 export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
@@ -20,11 +21,12 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
   return async (): Promise<void> => {
     await database.write(async (tx) => {
       const joined = await joinSplits(daemon, tx)
+      await keepBooks(tx, daemon.settings, world.clock.now())
       const pauses = await readPauses(tx)
       const tasks = await tasksAround(tx, await headOfQueue(tx, { ...look(daemon), pauses }))
       const idle = idleMs(world.clock.mono(), tasks, idleSince)
       const snapshot = await daemon.snapshot(tx, { tasks, pauses, idleMs: idle })
-      const circumstances = circumstancesOf(daemon, snapshot)
+      const circumstances = circumstancesOf(await dayLimit(tx, daemon.settings, world.clock.now()), snapshot)
       const said = JSON.stringify(circumstances)
       if (said !== told) {
         await keepCircumstances(tx, circumstances)
@@ -37,10 +39,11 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
   }
 }
 
-const circumstancesOf = ({ settings }: Daemon, { closed, families }: Snapshot): Circumstances => ({
+const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker }: Snapshot): Circumstances => ({
   closed,
   families: families.map(({ family }) => family),
-  dayNanoUsd: settings.money.dayNanoUsd,
+  dayNanoUsd,
+  breaker,
 })
 
 /** No more of one demand can start than there are slots. */

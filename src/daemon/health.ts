@@ -1,11 +1,12 @@
 /** What the daemon says of itself, and what admission sees of the world. */
 import type { FamilyState, Snapshot } from '../core/admission.ts'
-import { dayOf } from '../core/budget.ts'
+import { dayOf, dayStepOf } from '../core/budget.ts'
 import type { FlowPolicy } from '../core/flow.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/ledger.ts'
 import { lastAt, lastSeq } from '../store/log.ts'
+import { readPacing } from '../store/pace.ts'
 import { countTasks } from '../store/task.ts'
 import type { FoundAgents } from './agents.ts'
 import { examineNow } from './check-machine.ts'
@@ -14,6 +15,7 @@ import { record } from './record.ts'
 import { checkAreas, measureRoom, whyClosed } from './room.ts'
 import type { Health } from './http.ts'
 import type { RepoContext } from './repository.ts'
+import { dayLimit } from './treasurer.ts'
 
 type Seen = Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'> & {
   settings: OperatorSettings
@@ -32,7 +34,7 @@ export async function takeSnapshot(
     return { family, agent, models, closedUntil: null }
   })
   const day = await accountOf(reader, `day/${dayOf(at)}`)
-  const leftNanoUsd = settings.money.dayNanoUsd - (day ? day.spent + day.held : 0)
+  const { breaker } = await readPacing(reader)
   return {
     at,
     tasks,
@@ -43,7 +45,8 @@ export async function takeSnapshot(
     laneStepMs: settings.lane.stepMs,
     closed,
     pauses,
-    leftNanoUsd,
+    dayStep: dayStepOf(day ? day.spent + day.held : 0, await dayLimit(reader, settings, at)),
+    breaker: breaker?.why ?? null,
   }
 }
 

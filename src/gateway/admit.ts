@@ -6,12 +6,14 @@ import { dayOf, heldTokens, scopePath, type Limits } from '../core/budget.ts'
 import { familyOf } from '../core/family.ts'
 import { findPrice, ratesFor, tokensFor, type FlatRates, type ModelPrice } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
-import { placeHold } from '../store/ledger.ts'
+import { placeHold, type OverBudget } from '../store/ledger.ts'
+import { patienceMs } from './answer.ts'
 import { boundInput } from './estimate.ts'
 import type { Upstream } from './gateway.ts'
 import type { Live } from './live.ts'
 import { readRequest, type Asked } from './request.ts'
 import type { Route } from './route.ts'
+import type { Waiter } from './turnstile.ts'
 import type { Wiring } from './wiring.ts'
 
 export type Admission = {
@@ -41,7 +43,13 @@ export type HeldRequest = {
 }
 
 /** Reads, checks, prices and holds. Refuses with what the client and the log are to be told; `over-budget` is the only one about money. */
-export async function admit(wiring: Wiring, live: Live, route: Route, raw: Buffer): Promise<Admission | Refusal> {
+export async function admit(
+  wiring: Wiring,
+  live: Live,
+  route: Route,
+  raw: Buffer,
+  gone: () => boolean,
+): Promise<Admission | Refusal | OverBudget> {
   const upstream = wiring.upstreams.find(({ family }) => family === live.grant.family)
   if (!upstream || upstream.key() === '')
     return refuse('no-upstream', `there is no credential for ${live.grant.family}`)
@@ -52,10 +60,27 @@ export async function admit(wiring: Wiring, live: Live, route: Route, raw: Buffe
   if (route.kind === 'count') return { asked, upstream, body: asked.body(null), hold: null }
   const price = findPrice(wiring.prices, asked.model)
   if (isRefusal(price)) return { ...price, why: `${price.why}; ${price.hint}` }
-  const hold = await place(wiring, live, { asked, upstream, price, raw })
+  const hold = await place(wiring, live, { asked, upstream, price, raw, waiter: waiterOf(wiring, live, route, gone) })
   if (isRefusal(hold)) return hold
   const { told, ...held } = hold
   return { asked, upstream, body: asked.body(told), hold: held }
+}
+
+/** How this request waits: urgent work first, no longer than its client does, and its attempt is not silent meanwhile. */
+function waiterOf({ moved, world }: Wiring, live: Live, { dialect }: Route, gone: () => boolean): Waiter {
+  const { attempt, lane } = live.grant
+  let since = world.clock.mono()
+  return {
+    lane,
+    patienceMs: patienceMs[dialect],
+    gone,
+    waiting() {
+      const now = world.clock.mono()
+      live.report.waitedMs += now - since
+      since = now
+      moved(attempt, 'waiting')
+    },
+  }
 }
 
 function checkModel(wiring: Wiring, live: Live, model: string): Refusal | null {
@@ -70,11 +95,13 @@ function checkModel(wiring: Wiring, live: Live, model: string): Refusal | null {
   return null
 }
 
+type Question = { asked: Asked; upstream: Upstream; price: ModelPrice; raw: Buffer; waiter: Waiter }
+
 async function place(
   wiring: Wiring,
   live: Live,
-  { asked, upstream, price, raw }: { asked: Asked; upstream: Upstream; price: ModelPrice; raw: Buffer },
-): Promise<(HeldRequest & { told: number | null }) | Refusal> {
+  { asked, upstream, price, raw, waiter }: Question,
+): Promise<(HeldRequest & { told: number | null }) | Refusal | OverBudget> {
   const { limits, world, database } = wiring
   const at = world.clock.now()
   const day = dayOf(at)
@@ -83,21 +110,24 @@ async function place(
   const inputNanoUsd = Math.ceil((inputTokens * dearestInput(rates, asked.cachesHour)) / 1e6)
   const billsAfterAbort = upstream.billsAfterAbort ?? !['anthropic', 'openai'].includes(upstream.family)
   const size = sizeOf(asked, limits, billsAfterAbort)
-  const placed = await database.write((tx) =>
-    placeHold(tx, {
-      keyHash: live.keyHash,
-      grant: live.grant,
-      model: asked.model,
-      path: scopePath(live.grant, limits, day),
-      inputNanoUsd,
-      inputTokens,
-      outputRate: rates.output,
-      leastTokens: size.least,
-      mostTokens: size.most,
-      at,
-      day,
-    }),
+  const placed = await wiring.turnstile.pass(waiter, () =>
+    database.write((tx) =>
+      placeHold(tx, {
+        keyHash: live.keyHash,
+        grant: live.grant,
+        model: asked.model,
+        path: scopePath(live.grant, limits, day),
+        inputNanoUsd,
+        inputTokens,
+        outputRate: rates.output,
+        leastTokens: size.least,
+        mostTokens: size.most,
+        at: world.clock.now(),
+        day,
+      }),
+    ),
   )
+  if ('waits' in placed) return 'refusal' in placed ? placed.refusal : refuse('client-gone', 'nobody waits for it')
   if (isRefusal(placed)) return placed
   const told = size.whole ? placed.tokens : affordable(asked, placed.lifetime, rates.output, size.most)
   const cap = told ?? asked.cap

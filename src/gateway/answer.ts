@@ -43,6 +43,14 @@ const quirks: Readonly<Record<Dialect, Readonly<Record<AnswerKind, Shape>>>> = {
   },
 }
 
+/** How long a client waits for an answer's head before it gives up (facts: Gemini CLI 60 s, opencode 300, Claude Code 360, Codex for ever). */
+export const patienceMs: Readonly<Record<Dialect, number>> = {
+  'anthropic-messages': 280_000,
+  'openai-responses': 600_000,
+  'openai-chat': 280_000,
+  gemini: 50_000,
+}
+
 /**
  * What a client is told where the provider does not know our key (401), which no second request can mend: Claude Code would ask again for minutes,
  * Codex six times.

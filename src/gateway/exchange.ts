@@ -85,7 +85,8 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
 function abort(state: State, why: AbortReason): void {
   if (state.ended) return
   state.ended = why
-  state.request?.destroy(new Error(why))
+  state.request?.destroy() // without an error: once it is answered nobody would hear that
+  state.wiring.turnstile.look() // it may be waiting there
   if (why !== 'client-gone') state.client.destroy()
 }
 
@@ -97,7 +98,7 @@ async function carry(state: State, request: IncomingMessage): Promise<void> {
   state.raw = raw
   const outgoing = route.kind === 'models' ? free(state) : await admitted(state)
   if (!outgoing) return
-  if (state.admission?.hold) state.lease = openLease(wiring, state.admission.hold, () => state.meter)
+  if (state.admission?.hold) state.lease = openLease(wiring, state.admission.hold, live.grant.lane, () => state.meter)
   if (state.ended) return settle(state, 'free') // gone or revoked while the hold was written: nothing has left
   const stop = watch(state)
   try {
@@ -124,16 +125,17 @@ function free(state: State): Leaving | null {
 
 async function admitted(state: State): Promise<Leaving | null> {
   const { wiring, live, route } = state
-  const admission = await admit(wiring, live, route, state.raw)
+  const admission = await admit(wiring, live, route, state.raw, () => state.ended !== null || live.revoked)
   if (isRefusal(admission)) {
-    const { refused, why } = admission
+    const { refused } = admission
     const kind: AnswerKind =
       refused === 'over-budget'
         ? 'over-budget'
         : ['body-unfit', 'field-denied', 'price-unknown'].includes(refused)
           ? 'unfit'
           : 'denied'
-    if (refused === 'over-budget') reachBudget(state, why, false)
+    if (refused === 'client-gone') return null
+    if (refused === 'over-budget') reachBudget(state, admission, false)
     deny(state, kind, admission, route.model)
     return null
   }
@@ -155,10 +157,12 @@ function deny(state: State, kind: AnswerKind, { refused, why }: Refusal, model: 
   send(client, answerOf(route.dialect, kind, why))
 }
 
-function reachBudget({ wiring, live }: State, why: string, cut: boolean): void {
-  judge(live, 'over-budget', why)
-  const { attempt, task } = live.grant
-  wiring.emit({ type: 'budget.reached', attempt, task, why, cut })
+function reachBudget({ wiring, live }: State, refusal: Refusal, cut: boolean): void {
+  const { attempt, task, scope: own } = live.grant
+  const { why } = refusal
+  const scope = 'scope' in refusal ? String(refusal.scope) : own
+  judge(live, 'over-budget', why, scope)
+  wiring.emit({ type: 'budget.reached', attempt, task, why, scope, cut })
 }
 
 /** Looks at the exchange every tick: silence may be reasoning that costs, or a provider that has died. */
@@ -326,19 +330,19 @@ async function keepCovered(state: State): Promise<void> {
   const covered = await lease.cover()
   if (!isRefusal(covered) || state.ended || state.lease !== lease) return
   state.ended = 'cut'
-  state.cutting = cut(state, lease, covered.why)
+  state.cutting = cut(state, lease, covered)
   await state.cutting
 }
 
 /** Settle, abort, end well-formed, in this order. */
-async function cut(state: State, lease: Lease, why: string): Promise<void> {
+async function cut(state: State, lease: Lease, refusal: Refusal): Promise<void> {
   const { meter, client, route } = state
   const usage = { input: lease.input(), output: lease.used() }
   const includeUsage = state.admission?.asked.includeUsage ?? false
   await settle(state, 'known')
   state.request?.destroy()
-  reachBudget(state, why, true)
-  if (!meter) return send(client, answerOf(route.dialect, 'over-budget', why))
+  reachBudget(state, refusal, true)
+  if (!meter) return send(client, answerOf(route.dialect, 'over-budget', refusal.why))
   if (!state.streams) return void client.destroy()
   client.end(endingOf(route.dialect, meter.sketch, usage, { includeUsage }))
 }

@@ -59,6 +59,8 @@ for (const dialect of dialects)
         models: [models[dialect]],
         verdict: null,
         reason: null,
+        scope: null,
+        waitedMs: 0,
       })
     })
 
@@ -178,6 +180,7 @@ test('keys of an earlier daemon are dead at start and what it held is charged in
       attempt: 'attempt_1',
       task: 'task_1',
       repo: 'r',
+      lane: 'normal' as const,
       stage: 's',
       family: 'anthropic',
       models: [],

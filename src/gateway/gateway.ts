@@ -14,8 +14,10 @@ import { Fault } from '../host/fault.ts'
 import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
 import { hashKey, keyOwner, recoverHolds, revokeAllKeys, revokeKeys, setLimit } from '../store/ledger.ts'
-import { enter, reportOf, type Live } from './live.ts'
+import { setPace } from '../store/pace.ts'
+import { enter, judge, reportOf, type Live } from './live.ts'
 import { connectionsThrough, type ProxyEnv } from './proxy.ts'
+import { createTurnstile } from './turnstile.ts'
 import { listenSocket, listenTcp, stopServer } from './server.ts'
 import { defaultTimeouts, type Timeouts, type Wiring } from './wiring.ts'
 
@@ -52,12 +54,17 @@ export type WireReport = Usage & {
   /** Set when the gateway or the provider ended it; a later answer clears all but `over-budget`. */
   verdict: 'over-budget' | 'rate-limited' | 'refused' | 'unreachable' | null
   reason: string | null
+  /** For `over-budget`: the limit that was reached: an account, `minute` (pacer and breaker), `burst`, `waste`. */
+  scope: string | null
+  /** How long its requests were held back. */
+  waitedMs: number
 }
 
 /** What the daemon may want to hear of. Never holds anything from a body. */
 export type GatewayEvent =
   | { type: 'request.denied'; attempt: string | null; why: string; refused: string; model: string | null }
-  | { type: 'budget.reached'; attempt: string; task: string; why: string; cut: boolean }
+  | { type: 'budget.reached'; attempt: string; task: string; why: string; scope: string; cut: boolean }
+  | { type: 'breaker.tripped'; why: string; attempts: string[] }
   | { type: 'tools.stripped'; attempt: string; tools: string[] }
   | { type: 'request.settled'; attempt: string; model: string; nanoUsd: number; how: 'exact' | 'estimated' | 'free' }
   | { type: 'holds.recovered'; holds: number; nanoUsd: number }
@@ -70,7 +77,11 @@ export type Gateway = {
   open(key: string, grant: Grant): Promise<{ socket: string }>
   /** Ends a key at once: requests in flight are cut, later ones denied. Safe to call twice. */
   revoke(attempt: string): Promise<void>
+  /** As `revoke`, and says why: the attempt is over its budget in this scope. */
+  halt(attempt: string, limit: { scope: string; why: string }): Promise<void>
   report(attempt: string): WireReport
+  /** How long requests have been waiting for the pacer without a break, in milliseconds; 0: none waits. */
+  pacerEmptyMs(): number
   /** Called on every byte that moves for an attempt: the wire's part of its activity. `waiting` while a request is held back. */
   onActivity(listener: (attempt: string, kind: 'bytes' | 'waiting') => void): () => void
   [Symbol.asyncDispose](): Promise<void>
@@ -106,8 +117,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     if (/^(?:\d+|setup-[0-9a-f]+)\.sock$/.test(name)) rmSync(join(options.folder, name))
   const lives = new Map<string, Live>()
   const listeners = new Set<(attempt: string, kind: 'bytes' | 'waiting') => void>()
-  const wiring = wire(options, listeners)
+  const wiring = wire(options, listeners, (why) => {
+    const spending = [...lives.values()].filter(({ revoked }) => !revoked).map(({ grant }) => grant.attempt)
+    if (spending.length === 0) return // several streams can hit the edge at once
+    wiring.emit({ type: 'breaker.tripped', why, attempts: spending })
+    for (const attempt of spending)
+      void halt(attempt, { scope: 'minute', why }).catch((error: unknown) =>
+        wiring.emit({ type: 'gateway.failed', attempt, error: String(error) }),
+      )
+  })
   const recovered = await database.write(async (tx) => {
+    await setPace(tx, options.limits.pace, world.clock.now())
     await revokeAllKeys(tx, world.clock.now())
     return recoverHolds(tx, world.clock.now())
   })
@@ -124,6 +144,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     byKey.delete(live.keyHash)
     await leave(live)
     prune(lives)
+  }
+  const halt: Gateway['halt'] = async (attempt, { scope, why }) => {
+    const live = lives.get(attempt)
+    if (live) judge(live, 'over-budget', why, scope)
+    await revoke(attempt)
   }
   return {
     url: tcp.url,
@@ -145,6 +170,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       return { socket: path }
     },
     revoke,
+    halt,
+    pacerEmptyMs: () => wiring.turnstile.emptyMs(),
     report: (attempt) => reportOf(lives.get(attempt)),
     onActivity(listener) {
       listeners.add(listener)
@@ -159,12 +186,18 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   }
 }
 
-function wire(options: GatewayOptions, listeners: Set<(attempt: string, kind: 'bytes' | 'waiting') => void>): Wiring {
+function wire(
+  options: GatewayOptions,
+  listeners: Set<(attempt: string, kind: 'bytes' | 'waiting') => void>,
+  tripped: (why: string) => void,
+): Wiring {
   return {
     ...options,
     families: options.families ?? {},
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     agents: connectionsThrough(options.proxy ?? null),
+    turnstile: createTurnstile(options.world),
+    tripped,
     emit: (event) => options.onEvent?.(event),
     moved: (attempt, kind) => {
       for (const listener of listeners) listener(attempt, kind)

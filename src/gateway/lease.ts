@@ -6,10 +6,13 @@
  *
  * What was used is the larger of what is seen and what is reported; time without a visible word counts as reasoning at full speed.
  */
+import type { Lane } from '../core/lane.ts'
 import { heldTokens, lagTokens, nextLease } from '../core/budget.ts'
 import { addTokens, costOf, findPrice, noTokens, ratesFor, totalInput, type Tokens } from '../core/price.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
+import type { Tx } from '../store/database.ts'
 import { chargeInput, extendHold, settleHold } from '../store/ledger.ts'
+import { watchSpending } from '../store/pace.ts'
 import type { HeldRequest } from './admit.ts'
 import type { Meter } from './meter.ts'
 import { tokensOf } from './usage.ts'
@@ -34,7 +37,7 @@ export type Lease = {
 /** Silence shorter than this is the gap between two words. */
 const wordGapMs = 1000
 
-export function openLease(wiring: Wiring, hold: HeldRequest, meter: () => Meter | null): Lease {
+export function openLease(wiring: Wiring, hold: HeldRequest, lane: Lane, meter: () => Meter | null): Lease {
   const { world, limits, database } = wiring
   const outputCost = (tokens: number): number => Math.ceil((tokens * hold.outputRate) / 1e6)
   let { lease, held, whole } = hold
@@ -45,13 +48,26 @@ export function openLease(wiring: Wiring, hold: HeldRequest, meter: () => Meter 
 
   const grow = async (to: number): Promise<true | Refusal> => {
     const next = heldTokens(to, hold.cap, limits)
-    const extended = await database.write((tx) => extendHold(tx, hold.id, outputCost(next) - outputCost(held), next))
-    if (isRefusal(extended)) return (refused = extended)
+    const more = { nanoUsd: outputCost(next) - outputCost(held), outputTokens: next, lane }
+    const extended = await database.write((tx) => extendHold(tx, hold.id, { ...more, at: world.clock.now() }))
+    if (isRefusal(extended)) {
+      if ('scope' in extended && extended.scope === 'minute') wiring.tripped(extended.why)
+      return (refused = extended)
+    }
     held = next
     lease = to
     whole = next === hold.cap
     refused = null
     return true
+  }
+  /** What was spent may trip the breaker, and whoever waits may find room now. */
+  const move = async (body: (tx: Tx) => Promise<unknown>): Promise<void> => {
+    const tripped = await database.write(async (tx) => {
+      await body(tx)
+      return watchSpending(tx, world.clock.now())
+    })
+    if (tripped !== null) wiring.tripped(`the breaker has tripped: ${tripped}`)
+    wiring.turnstile.look()
   }
   const growOnce = (to: number): Promise<true | Refusal> => (growing ??= grow(to).finally(() => (growing = null)))
 
@@ -62,7 +78,8 @@ export function openLease(wiring: Wiring, hold: HeldRequest, meter: () => Meter 
       if (inputNanoUsd === 0 || !reported?.input) return
       const tokens = { ...tokensOf(reported), output: 0, webSearches: 0 }
       inputNanoUsd = 0
-      await database.write((tx) => chargeInput(tx, hold.id, costOf(ratesOf(hold, tokens), tokens), tokens))
+      const at = world.clock.now()
+      await move((tx) => chargeInput(tx, hold.id, costOf(ratesOf(hold, tokens), tokens), tokens, at))
     },
     async cover() {
       while (!whole) {
@@ -83,7 +100,7 @@ export function openLease(wiring: Wiring, hold: HeldRequest, meter: () => Meter 
     heldNanoUsd: () => inputNanoUsd + outputCost(held),
     async settle(how) {
       const bill = how === 'free' ? { tokens: noTokens, nanoUsd: 0, how } : billOf(wiring, hold, meter(), used.look())
-      await database.write((tx) => settleHold(tx, hold.id, { ...bill, at: world.clock.now() }))
+      await move((tx) => settleHold(tx, hold.id, { ...bill, at: world.clock.now() }))
       return bill
     },
   }

@@ -32,6 +32,8 @@ const fresh = (): WireReport => ({
   models: [],
   verdict: null,
   reason: null,
+  scope: null,
+  waitedMs: 0,
 })
 
 export const enter = (grant: Grant, keyHash: string): Live => ({
@@ -64,10 +66,16 @@ export function countRequest(live: Live, model: string, tokens: Tokens, nanoUsd:
 }
 
 /** Records why the attempt was stopped, or (null) that an answer came through. A reached budget stays reached. */
-export function judge(live: Live, verdict: WireReport['verdict'], reason: string | null = null): void {
+export function judge(
+  live: Live,
+  verdict: WireReport['verdict'],
+  reason: string | null = null,
+  scope: string | null = null,
+): void {
   if (live.report.verdict === 'over-budget' && verdict !== 'over-budget') return
   live.report.verdict = verdict
   live.report.reason = reason
+  live.report.scope = scope
 }
 
 /** Sub-agents interleave a few conversations; more than these are not worth their memory. */

@@ -1,43 +1,19 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import type { ServerResponse } from 'node:http'
-import { realWorld, type World } from '../host/world.ts'
-import type { Database } from '../store/database.ts'
 import { askIn, streamOf } from './canned.ts'
-import { answering, books, realKey, setStage, startProvider, tell, type Script } from './rehearsal.ts'
+import {
+  answering,
+  books,
+  realKey,
+  setStage,
+  speak,
+  startProvider,
+  tell,
+  used,
+  word,
+  type Script,
+} from './rehearsal.ts'
 import type { Dialect } from './route.ts'
-
-const world: World = realWorld()
-const used = { input: 1000, cached: 200, output: 50 }
-/** 60 bytes: 20 tokens to the estimate, 15 to a provider that counts four bytes. */
-const word = 'x'.repeat(60)
-
-/** Numbers in [0, 1) from a seed, so that a story can be told again. */
-function seededRandom(seed: number): () => number {
-  let state = seed
-  return () => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647
-}
-
-/** Speaks `words` words a millisecond apart, as long as anyone listens; `after` ends it. Returns how many were said. */
-async function speak(
-  dialect: Dialect,
-  response: ServerResponse,
-  words: number,
-  after: (all: string) => void,
-): Promise<number> {
-  response.writeHead(200, { 'content-type': 'text/event-stream' })
-  const all = streamOf(dialect, { ...used, output: words * 15 }, [word])
-  const events = all.split(/(?<=\n\r?\n)/)
-  const at = events.findIndex((event) => event.includes(word))
-  response.write(events.slice(0, at).join(''))
-  for (let said = 0; said < words; said++) {
-    if (response.destroyed) return said
-    response.write(events[at]!)
-    await world.timer.sleep(1)
-  }
-  after(events.slice(at + 1).join(''))
-  return words
-}
 
 const events = (body: Buffer): Record<string, unknown>[] =>
   body
@@ -336,70 +312,3 @@ test('a provider that says nothing for too long is hung up on and charged by est
   const { charges, held } = await books(stage)
   assert.deepEqual([charges[0]!.how, held], ['estimated', 0])
 })
-
-/** Looks at the books after every commit, as it is seen by others. */
-const watching =
-  (problems: string[]) =>
-  (database: Database): Database => ({
-    ...database,
-    write: async (body) => {
-      const value = await database.write(body)
-      const accounts = await database.read((reader) =>
-        reader.all<{ scope: string; over: number; held: number; holds: number }>(
-          `select scope, spent_nano_usd + held_nano_usd - limit_nano_usd as over, held_nano_usd as held,
-             (select coalesce(sum(input_nano_usd + output_nano_usd), 0) from hold) as holds
-           from account where limit_nano_usd is not null`,
-        ),
-      )
-      for (const { scope, over, held, holds } of accounts)
-        if (over > 0 || held !== holds) problems.push(`${scope}: over by ${over}, held ${held} of ${holds}`)
-      return value
-    },
-  })
-
-for (const seed of [1, 2])
-  test(`no account is ever over its limit and the ledger covers the bill, however streams end (seed ${seed})`, async () => {
-    const dice = seededRandom(seed)
-    const problems: string[] = []
-    let bill = 0
-    await using stage = await setStage(
-      async (_, response) => {
-        const end = Math.floor(dice() * 4)
-        const words = 20 + Math.floor(dice() * 250)
-        const said = await speak('anthropic-messages', response, words, (rest) => {
-          if (end === 0) response.destroy()
-          else if (end === 1) response.end()
-          else response.end(rest)
-        })
-        bill += 1000 * 4000 + 200 * 200 + said * 15 * 20_000
-      },
-      { wrap: watching(problems), limits: { dayNanoUsd: 450_000_000 } },
-    )
-    const limitNanoUsd = 400_000_000
-    const attempts = await Promise.all(
-      Array.from({ length: 10 }, () => stage.enter('anthropic-messages', { limitNanoUsd })),
-    )
-    const { path, body } = askIn('anthropic-messages', true, {}, 128_000)
-    const statuses = await Promise.all(
-      attempts.flatMap(({ key }) =>
-        [0, 1].map(async (turn) => {
-          await world.timer.sleep(turn * 150)
-          const leave = new AbortController()
-          if (dice() < 0.2) world.timer.after(100 * dice(), () => leave.abort())
-          const heard = await tell(stage.gateway, {
-            path,
-            headers: { 'x-api-key': key },
-            body,
-            signal: leave.signal,
-          }).catch(() => null)
-          return heard?.status ?? 0
-        }),
-      ),
-    )
-    await Promise.all(attempts.map(({ attempt }) => stage.gateway.revoke(attempt)))
-    const { held, spent } = await books(stage)
-    assert.deepEqual(problems, [])
-    assert.equal(held, 0)
-    assert.ok(spent >= bill && spent <= limitNanoUsd, `bill ${bill}, ledger ${spent}, limit ${limitNanoUsd}`)
-    assert.ok(statuses.includes(402) && statuses.includes(200), statuses.join())
-  })

@@ -108,6 +108,31 @@ export const answering =
     response.end()
   }
 
+export const used: Used = { input: 1000, cached: 200, output: 50 }
+/** 60 bytes: 20 tokens to the estimate, 15 to a provider that counts four bytes. */
+export const word = 'x'.repeat(60)
+
+/** Speaks `words` words a millisecond apart, as long as anyone listens; `after` ends it. Returns how many were said. */
+export async function speak(
+  dialect: Dialect,
+  response: ServerResponse,
+  words: number,
+  after: (all: string) => void,
+): Promise<number> {
+  response.writeHead(200, { 'content-type': 'text/event-stream' })
+  const all = streamOf(dialect, { ...used, output: words * 15 }, [word])
+  const events = all.split(/(?<=\n\r?\n)/)
+  const at = events.findIndex((event) => event.includes(word))
+  response.write(events.slice(0, at).join(''))
+  for (let said = 0; said < words; said++) {
+    if (response.destroyed) return said
+    response.write(events[at]!)
+    await realWorld().timer.sleep(1)
+  }
+  after(events.slice(at + 1).join(''))
+  return words
+}
+
 export const realKey = 'sk-real-0123456789abcdef'
 
 export type Stage = {
@@ -182,6 +207,7 @@ export async function setStage(
         task: 'task_1',
         repo: 'repo_1',
         stage: 'implement',
+        lane: 'normal',
         family: familyFor[dialect],
         models: [models[dialect]],
         grantedAt: world.clock.now(),

@@ -7,6 +7,7 @@ import type { PriceTable } from '../core/price.ts'
 import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
 import type { GatewayEvent, Upstream } from './gateway.ts'
+import type { Turnstile } from './turnstile.ts'
 
 export type Timeouts = {
   /** For a client to send its headers, and then its whole request. */
@@ -40,6 +41,9 @@ export type Wiring = {
   families: Readonly<Record<string, Family>>
   timeouts: Timeouts
   agents: { http: HttpAgent; https: HttpsAgent }
+  turnstile: Turnstile
+  /** The breaker has just tripped: everything that spends is to be ended. */
+  tripped(why: string): void
   emit(event: GatewayEvent): void
   moved(attempt: string, kind: 'bytes' | 'waiting'): void
 }

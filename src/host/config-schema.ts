@@ -144,7 +144,7 @@ export const operatorSchema = z.strictObject({
   families: z
     .record(z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'a family is named in small letters'), family)
     .optional(),
-  money: section({ day: usd, task: usd }),
+  money: section({ day: usd, task: usd, minute: usd, burst: usd, warn: usd }),
   slots: section({ implementer: count(64), reviewer: count(64), architect: count(64), gate: count(64) }),
   lending: section({ idle: anyDuration }),
   patience: section({

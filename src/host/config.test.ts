@@ -68,7 +68,7 @@ families:
     baseUrl: https://api.example.com/v1/
     keyFrom: { file: /keys/zai }
     models: glm-5
-money: { day: $20, task: 1.50 }
+money: { day: $20, task: 1.50, minute: $2, burst: $4, warn: $1 }
 slots: { implementer: 2, reviewer: 2, architect: 2, gate: 2 }
 lending: { idle: 30s }
 patience: { small: 1m, medium: 2m, large: 3m, grace: 2, wall: 1h }
@@ -112,7 +112,13 @@ test('every setting can be said in the file, in human units', async (context) =>
         models: { architect: 'glm-5', implementer: 'glm-5', reviewer: 'glm-5' },
       },
     },
-    money: { dayNanoUsd: 20_000_000_000, taskNanoUsd: 1_500_000_000 },
+    money: {
+      dayNanoUsd: 20_000_000_000,
+      taskNanoUsd: 1_500_000_000,
+      minuteNanoUsd: 2_000_000_000,
+      burstNanoUsd: 4_000_000_000,
+      warnNanoUsd: 1_000_000_000,
+    },
     slots: { implementer: 2, reviewer: 2, architect: 2, gate: 2 },
     lending: { idleMs: 30_000 },
     patience: { smallMs: 60_000, mediumMs: 120_000, largeMs: 180_000, grace: 2, wallMs: 3_600_000 },
@@ -188,7 +194,7 @@ const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
     'mony:\n  day: $1',
     'FILE:1: mony: unknown key; did you mean "money"? one of: families, money, slots, lending, patience, lease, retry, review, lane, sizes, rung, unattended, landing, http, setup, retention, prices',
   ],
-  ['money:\n  dya: $1', 'FILE:2: money.dya: unknown key; did you mean "day"? one of: day, task'],
+  ['money:\n  dya: $1', 'FILE:2: money.dya: unknown key; did you mean "day"? one of: day, task, minute, burst, warn'],
   [
     '\nmoney:\n  day: lots\n  task: -1',
     'FILE:3: money.day: must be an amount in dollars such as $10 or 10.50',

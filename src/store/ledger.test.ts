@@ -28,6 +28,7 @@ const grant: Grant = {
   task: 'task_1',
   repo: 'repo_1',
   stage: 'implement',
+  lane: 'normal',
   family: 'anthropic',
   models: ['claude-opus-5-5'],
   grantedAt: 1,
@@ -68,8 +69,13 @@ test('a hold stands on every account of its path, or on none of them', async () 
   const database = await ledger()
   await database.write(async (tx) => {
     assert.deepEqual(await placeHold(tx, askFor(100, 500)), { hold: 1, tokens: 500, lifetime: 1000 })
-    const refusal = await placeHold(tx, askFor(100, 301))
-    assert.ok(isRefusal(refusal) && refusal.refused === 'over-budget' && refusal.why.includes('task/task_1'))
+    const later = await placeHold(tx, askFor(100, 301))
+    assert.ok(
+      'waits' in later && later.waits === 'holds' && later.refusal.scope === 'task/task_1',
+      'the 600 may come back',
+    )
+    const refusal = await placeHold(tx, askFor(100, 901))
+    assert.ok('scope' in refusal && refusal.refused === 'over-budget' && refusal.scope === 'task/task_1')
   })
   const accounts = await Promise.all(
     ['total', `day/${day}`, 'task/task_1', 'attempt/attempt_1'].map((scope) =>
@@ -103,20 +109,29 @@ test('a hold that may be smaller takes what fits', async () => {
 test('input is charged when it is known, and settling charges the rest once', async () => {
   const database = await ledger()
   await database.write((tx) => placeHold(tx, askFor(400, 500)))
-  await database.write((tx) => chargeInput(tx, 1, 90, tokens(90, 0)))
+  await database.write((tx) => chargeInput(tx, 1, 90, tokens(90, 0), 1))
   assert.deepEqual(await database.read((reader) => accountOf(reader, 'task/task_1')), {
     scope: 'task/task_1',
     limit: 1000,
     spent: 90,
     held: 500,
   })
-  assert.equal(await database.write((tx) => extendHold(tx, 1, 410, 910)), true)
-  assert.ok(isRefusal(await database.write((tx) => extendHold(tx, 1, 1, 911))))
+  assert.equal(
+    await database.write((tx) => extendHold(tx, 1, { nanoUsd: 410, outputTokens: 910, lane: 'normal', at: 1 })),
+    true,
+  )
+  assert.ok(
+    isRefusal(
+      await database.write((tx) => extendHold(tx, 1, { nanoUsd: 1, outputTokens: 911, lane: 'normal', at: 1 })),
+    ),
+  )
   const settlement = { nanoUsd: 290, tokens: tokens(90, 200), how: 'exact', at: 9 } as const
   assert.equal(await database.write((tx) => settleHold(tx, 1, settlement)), true)
   assert.equal(await database.write((tx) => settleHold(tx, 1, settlement)), false)
-  assert.ok(isRefusal(await database.write((tx) => extendHold(tx, 1, 1, 1))))
-  await database.write((tx) => chargeInput(tx, 1, 5000, tokens(5000, 0)))
+  assert.ok(
+    isRefusal(await database.write((tx) => extendHold(tx, 1, { nanoUsd: 1, outputTokens: 1, lane: 'normal', at: 1 }))),
+  )
+  await database.write((tx) => chargeInput(tx, 1, 5000, tokens(5000, 0), 1))
   assert.deepEqual(await database.read((reader) => accountOf(reader, 'task/task_1')), {
     scope: 'task/task_1',
     limit: 1000,
@@ -132,7 +147,7 @@ test('what a dead daemon held is charged in full, on the day it was held', async
   const database = await ledger()
   await database.write((tx) => placeHold(tx, askFor(100, 200)))
   await database.write((tx) => placeHold(tx, askFor(100, 300)))
-  await database.write((tx) => chargeInput(tx, 2, 50, tokens(50, 0)))
+  await database.write((tx) => chargeInput(tx, 2, 50, tokens(50, 0), 1))
   assert.deepEqual(await database.write((tx) => recoverHolds(tx, 9)), { holds: 2, nanoUsd: 650 })
   assert.deepEqual(await database.write((tx) => recoverHolds(tx, 9)), { holds: 0, nanoUsd: 0 })
   assert.deepEqual(await database.read((reader) => accountOf(reader, `day/${day}`)), {
@@ -222,13 +237,14 @@ async function take(database: Database, each: Step): Promise<void> {
         tx,
         askFor(each.input, 0, { leastTokens: each.least, mostTokens: Math.max(each.least, each.most) }),
       )
-    if (each.do === 'extend') return extendHold(tx, each.hold, each.by, each.by)
+    if (each.do === 'extend')
+      return extendHold(tx, each.hold, { nanoUsd: each.by, outputTokens: each.by, lane: 'normal', at: 1 })
     if (each.do === 'recover') return recoverHolds(tx, 9)
     if (each.do === 'limit') return setLimit(tx, 'task/task_1', 1000 + each.more)
     const row = await held(each.hold)
     if (!row) return
     const part = (whole: number) => Math.floor((whole * each.share) / 100)
-    if (each.do === 'input') return row.input > 0 ? chargeInput(tx, each.hold, part(row.input), noTokens) : undefined
+    if (each.do === 'input') return row.input > 0 ? chargeInput(tx, each.hold, part(row.input), noTokens, 1) : undefined
     const nanoUsd = row.charged + part(row.input) + part(row.output)
     return settleHold(tx, each.hold, { nanoUsd, tokens: noTokens, how: 'exact', at: 1 })
   })

@@ -7,10 +7,12 @@
  * After every commit an account's `held` is the sum of its holds, its `spent` the sum of its charges. It never deletes a charge.
  */
 import { createHash } from 'node:crypto'
-import { fitTokens, tightest, type Account, type Grant, type ScopeLimit } from '../core/budget.ts'
+import { fitTokens, forLane, tightest, type Account, type Grant, type ScopeLimit } from '../core/budget.ts'
+import type { Lane } from '../core/lane.ts'
 import { noTokens, type Tokens } from '../core/price.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Reader, Tx } from './database.ts'
+import { noteSpent, readPacing, waitInPace, watchSpending } from './pace.ts'
 
 export type HoldAsk = {
   /** Refused when this key was revoked meanwhile: the last check before a request leaves. */
@@ -30,6 +32,12 @@ export type HoldAsk = {
 
 /** `lifetime`: what the tightest account has left when holds are not counted, thus all this task can ever still spend. */
 export type Placed = { hold: number; tokens: number; lifetime: number }
+
+/** A limit is reached; `scope` says which: an account's, or `minute`: the pacer and the breaker. */
+export type OverBudget = Refusal & { scope: string }
+
+/** Not now: the pacer, or holds of others that will be given back. `refusal` is what it comes to if it cannot wait. */
+export type Wait = { waits: 'pace' | 'holds'; ms: number; refusal: OverBudget }
 
 export type Settlement = { nanoUsd: number; tokens: Tokens; how: 'exact' | 'estimated' | 'free'; at: number }
 
@@ -81,39 +89,64 @@ export const setLimit = (tx: Tx, scope: string, limitNanoUsd: number | null): Pr
 
 /**
  * Holds input and as many output tokens as fit (`leastTokens` to `mostTokens`) on every account of the path, or on none.
- * Refuses: `key-revoked`, `over-budget` (which names the account that is full).
+ * Refuses: `key-revoked`, `over-budget`.
  */
-export async function placeHold(tx: Tx, ask: HoldAsk): Promise<Placed | Refusal> {
+export async function placeHold(tx: Tx, ask: HoldAsk): Promise<Placed | Wait | OverBudget | Refusal> {
   if ((await keyOwner(tx, ask.keyHash)) !== ask.grant.attempt) return refuse('key-revoked', 'this key has been revoked')
+  const pacing = await readPacing(tx)
+  if (pacing.breaker) return tripped(pacing.breaker.why)
   const accounts: Account[] = []
-  for (const { scope, limit } of ask.path) accounts.push(await touchAccount(tx, scope, limit))
+  for (const { scope, limit } of ask.path) accounts.push(forLane(await touchAccount(tx, scope, limit), ask.grant.lane))
   const least = tightest(accounts)
-  const tokens = fitTokens(least.room, {
-    inputNanoUsd: ask.inputNanoUsd,
-    rate: ask.outputRate,
-    least: ask.leastTokens,
-    most: ask.mostTokens,
-  })
-  if (tokens === null) return full(least, ask.inputNanoUsd + outputCost(ask.leastTokens, ask.outputRate))
+  const alone = tightest(accounts.map((account) => ({ ...account, held: 0 })))
+  const burst = pacing.pace?.burstNanoUsd ?? Infinity
+  const fit = (room: number) =>
+    fitTokens(room, {
+      inputNanoUsd: ask.inputNanoUsd,
+      rate: ask.outputRate,
+      least: ask.leastTokens,
+      most: ask.mostTokens,
+    })
+  const wanted = ask.inputNanoUsd + outputCost(ask.leastTokens, ask.outputRate)
+  if (wanted > burst) return beyondBurst(wanted, burst)
+  const tokens = fit(Math.min(least.room, burst))
+  if (tokens === null) {
+    const refusal = full(least, wanted)
+    return fit(alone.room) === null ? refusal : { waits: 'holds', ms: holdsMs, refusal }
+  }
   const output = outputCost(tokens, ask.outputRate)
+  const total = await touchAccount(tx, 'total')
+  const ms = waitInPace(pacing, total.held, ask.inputNanoUsd + output, ask.at)
+  if (ms > 0) return { waits: 'pace', ms, refusal: outOfPace(ms) }
   await moveHeld(
     tx,
     ask.path.map(({ scope }) => scope),
     ask.inputNanoUsd + output,
   )
-  const lifetime = tightest(accounts.map((account) => ({ ...account, held: 0 }))).room
-  return { hold: await insertHold(tx, ask, tokens, output), tokens, lifetime }
+  return { hold: await insertHold(tx, ask, tokens, output), tokens, lifetime: alone.room }
 }
 
-/** Holds `nanoUsd` more. Refuses: `over-budget`, `hold-settled`. */
-export async function extendHold(tx: Tx, hold: number, nanoUsd: number, outputTokens: number): Promise<true | Refusal> {
+/** Looked again at the latest after this where others' holds are in the way; whoever settles says so earlier. */
+const holdsMs = 1000
+
+export type Extension = { nanoUsd: number; outputTokens: number; lane: Lane; at: number }
+
+/** Holds `nanoUsd` more. A stream cannot wait, so the pacer is not asked; the breaker is. Refuses: `over-budget`, `hold-settled`. */
+export async function extendHold(
+  tx: Tx,
+  hold: number,
+  { nanoUsd, outputTokens, lane, at }: Extension,
+): Promise<true | OverBudget | Refusal> {
   const row = await holdRow(tx, hold)
   if (!row) return refuse('hold-settled', 'the request is settled already')
   const scopes = JSON.parse(row.scopes) as string[]
   const accounts: Account[] = []
-  for (const scope of scopes) accounts.push(await touchAccount(tx, scope))
+  for (const scope of scopes) accounts.push(forLane(await touchAccount(tx, scope), lane))
   const least = tightest(accounts)
   if (least.room < nanoUsd) return full(least, nanoUsd)
+  await watchSpending(tx, at, nanoUsd)
+  const { breaker } = await readPacing(tx)
+  if (breaker) return tripped(breaker.why)
   await moveHeld(tx, scopes, nanoUsd)
   await tx.run(
     `update hold set output_nano_usd = output_nano_usd + :nanoUsd, tokens = json_set(tokens, '$.output', :outputTokens)
@@ -124,12 +157,12 @@ export async function extendHold(tx: Tx, hold: number, nanoUsd: number, outputTo
 }
 
 /** Charges the true input and frees the input's hold; the output stays held. Does nothing to a settled hold. */
-export async function chargeInput(tx: Tx, hold: number, nanoUsd: number, tokens: Tokens): Promise<void> {
+export async function chargeInput(tx: Tx, hold: number, nanoUsd: number, tokens: Tokens, at: number): Promise<void> {
   const row = await holdRow(tx, hold)
   if (!row) return
   const scopes = JSON.parse(row.scopes) as string[]
   await moveHeld(tx, scopes, -row.input_nano_usd)
-  await moveSpent(tx, scopes, nanoUsd)
+  await moveSpent(tx, scopes, { nanoUsd, offPathNanoUsd: Math.max(0, nanoUsd - row.input_nano_usd), at })
   await tx.run(
     `update hold set input_nano_usd = 0, charged_nano_usd = charged_nano_usd + :nanoUsd,
        tokens = json_set(:tokens, '$.output', json_extract(tokens, '$.output')) where id = :hold`,
@@ -141,7 +174,7 @@ export async function chargeInput(tx: Tx, hold: number, nanoUsd: number, tokens:
 export async function settleHold(tx: Tx, hold: number, settlement: Settlement): Promise<boolean> {
   const row = await holdRow(tx, hold)
   if (!row) return false
-  await closeHold(tx, row, settlement.nanoUsd)
+  await closeHold(tx, row, settlement.nanoUsd, settlement.at)
   await insertCharge(tx, row, settlement.tokens, { ...settlement, hold })
   await tx.run('delete from hold where id = :hold', { hold })
   return true
@@ -153,7 +186,7 @@ export async function recoverHolds(tx: Tx, at: number): Promise<{ holds: number;
   let nanoUsd = 0
   for (const row of rows) {
     const whole = row.input_nano_usd + row.output_nano_usd + row.charged_nano_usd
-    await closeHold(tx, row, whole)
+    await closeHold(tx, row, whole, at)
     const tokens = { ...noTokens, ...(JSON.parse(row.tokens) as Partial<Tokens>) }
     await insertCharge(tx, row, tokens, { nanoUsd: whole, how: 'recovered', at, hold: row.id })
     nanoUsd += whole
@@ -162,10 +195,12 @@ export async function recoverHolds(tx: Tx, at: number): Promise<{ holds: number;
   return { holds: rows.length, nanoUsd }
 }
 
-async function closeHold(tx: Tx, row: HoldRow, nanoUsd: number): Promise<void> {
+async function closeHold(tx: Tx, row: HoldRow, nanoUsd: number, at: number): Promise<void> {
   const scopes = JSON.parse(row.scopes) as string[]
-  await moveHeld(tx, scopes, -(row.input_nano_usd + row.output_nano_usd))
-  await moveSpent(tx, scopes, nanoUsd - row.charged_nano_usd)
+  const held = row.input_nano_usd + row.output_nano_usd
+  const rest = nanoUsd - row.charged_nano_usd
+  await moveHeld(tx, scopes, -held)
+  await moveSpent(tx, scopes, { nanoUsd: rest, offPathNanoUsd: Math.max(0, rest - held), at })
 }
 
 const holdRow = (tx: Tx, hold: number): Promise<HoldRow | undefined> =>
@@ -182,7 +217,13 @@ async function moveHeld(tx: Tx, scopes: readonly string[], nanoUsd: number): Pro
     await tx.run('update account set held_nano_usd = held_nano_usd + :nanoUsd where scope = :scope', { scope, nanoUsd })
 }
 
-async function moveSpent(tx: Tx, scopes: readonly string[], nanoUsd: number): Promise<void> {
+async function moveSpent(
+  tx: Tx,
+  scopes: readonly string[],
+  spent: { nanoUsd: number; offPathNanoUsd: number; at: number },
+): Promise<void> {
+  const { nanoUsd } = spent
+  await noteSpent(tx, spent)
   for (const scope of scopes)
     await tx.run('update account set spent_nano_usd = spent_nano_usd + :nanoUsd where scope = :scope', {
       scope,
@@ -240,21 +281,50 @@ const outputCost = (tokens: number, rate: number): number => Math.ceil((tokens *
 
 const dollars = (nanoUsd: number): string => `$${(Math.max(0, nanoUsd) / 1e9).toFixed(4)}`
 
-const full = (account: { scope: string; room: number }, wanted: number): Refusal =>
-  refuse(
+const full = ({ scope, room }: { scope: string; room: number }, wanted: number): OverBudget => ({
+  ...refuse(
     'over-budget',
-    `the budget of ${account.scope} has ${dollars(account.room)} left and this request must hold ${dollars(wanted)}`,
+    `the budget of ${scope} has ${dollars(room)} left and this request must hold ${dollars(wanted)}`,
     'raise money.task or money.day in your settings',
-  )
+  ),
+  scope,
+})
+
+const tripped = (why: string): OverBudget => ({
+  ...refuse('over-budget', `the breaker has tripped: ${why}`),
+  scope: 'minute',
+})
+
+const outOfPace = (ms: number): OverBudget => ({
+  ...refuse('over-budget', `the pacer lets nothing through for another ${Math.ceil(ms / 1000)} s`),
+  scope: 'minute',
+})
+
+const beyondBurst = (wanted: number, burst: number): OverBudget => ({
+  ...refuse(
+    'over-budget',
+    `this request must hold ${dollars(wanted)}, more than the ${dollars(burst)} that may be spent at once`,
+    'raise money.burst in your settings',
+  ),
+  scope: 'burst',
+})
 
 /** What a scope may spend, has spent and holds (nano-dollars); undefined when nothing ever drew on it. */
 export async function accountOf(reader: Reader, scope: string): Promise<Account | undefined> {
   const row = await reader.get<Account>(
-    `select scope, limit_nano_usd as "limit", spent_nano_usd as spent, held_nano_usd as held from account where scope = :scope`,
+    `select scope, limit_nano_usd + raised_nano_usd as "limit", spent_nano_usd as spent, held_nano_usd as held from account where scope = :scope`,
     { scope },
   )
   return row && { ...row }
 }
+
+/** What a person added to a scope's limit. */
+export const raisedFor = async (reader: Reader, scope: string): Promise<number> =>
+  (
+    await reader.get<{ raised: number }>('select raised_nano_usd as raised from account where scope = :scope', {
+      scope,
+    })
+  )?.raised ?? 0
 
 /** Nano-dollars spent by a scope so far, holds not counted. */
 export const spentBy = async (reader: Reader, scope: string): Promise<number> =>

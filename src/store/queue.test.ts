@@ -74,7 +74,8 @@ function anyWorld(life: Life): Omit<Snapshot, 'tasks'> {
     at: life.at + [0, minute, 40 * minute][life.dice(3)]!,
     slots: each(() => 1 + life.dice(3)),
     idleMs: each(() => life.dice(2) * 2 * minute),
-    leftNanoUsd: life.dice(5) === 0 ? 0 : 1,
+    dayStep: life.dice(5) === 0 ? 'closed' : 'open',
+    breaker: null,
     laneStepMs,
     pauses: anyPauses(life),
   })

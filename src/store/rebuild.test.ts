@@ -20,6 +20,8 @@ const others = {
   lease: 'true while a daemon lives',
   process: 'true while a daemon lives',
   gate_result: 'a cache',
+  pacer: 'money',
+  spending: 'money',
   health_status: 'what was last found',
   agent_trial: 'what was last found',
 }
