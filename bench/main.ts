@@ -27,6 +27,10 @@ const benches: Readonly<Record<string, { about: string; load: () => Promise<Benc
       'the store at full drain, against other queues, with 2,000 and 1,000,000 queued (5 minutes on a quiet machine)',
     load: async () => (await import('./queue.ts')).benchQueue,
   },
+  backup: {
+    about: 'an online backup of 1,000,000 tasks while somebody writes, against cp and sync (about 5 minutes)',
+    load: async () => (await import('./backup.ts')).benchBackup,
+  },
   install: {
     about: 'the packed tarball installed into an empty folder: size and seconds (about 20 seconds)',
     load: async () => (await import('./install.ts')).benchInstall,

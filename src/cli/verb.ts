@@ -301,6 +301,26 @@ export const verbs: readonly Verb[] = [
     load: async () => (await import('./db.ts')).db,
   },
   {
+    name: 'backup',
+    group: 'Check',
+    args: [{ name: '[what]', about: 'list: those there are', words: ['list'] }],
+    about: 'Copy the database into one file, while the daemon writes',
+    options: [
+      { flags: '--to <file>', about: 'this file, on another disk say; it is never removed' },
+      {
+        flags: '--verify <file>',
+        about: 'look at a backup closely: every page, seal and table; latest, a name or a path',
+      },
+    ],
+    examples: [
+      'tri-agent backup',
+      'tri-agent backup --to /mnt/other/tasks.db',
+      'tri-agent backup --verify latest',
+      'tri-agent backup list --json',
+    ],
+    load: async () => (await import('./backup.ts')).backup,
+  },
+  {
     name: 'rebuild',
     group: 'Check',
     args: [],

@@ -93,6 +93,8 @@ export type OperatorSettings = {
   http: { host: string; port: number }
   /** What dependency set-up may reach beside the registries of its programs and lockfiles, and what it is given for them. */
   setup: { hosts: string[]; credentials: Credential[] }
+  /** How often the daemon takes a backup of its database. */
+  backup: { everyMs: number }
   retention: {
     logsMs: number
     transcriptsMs: number
@@ -162,6 +164,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
   landing: { branch: 'tri-agent/landing' },
   http: { host: '127.0.0.1', port: 8080 },
   setup: { hosts: [], credentials: [] },
+  backup: { everyMs: day },
   retention: {
     logsMs: 7 * day,
     transcriptsMs: 7 * day,

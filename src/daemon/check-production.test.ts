@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -61,4 +61,7 @@ test('the checklist of going live: old keys, limits not asked, an open address, 
     },
   )
   assert.equal((await look(1, {}))['rate limits'], 'warning', 'nobody asked')
+  await mkdir(join(paths.stateFolder, 'backups'), { recursive: true })
+  await writeFile(join(paths.stateFolder, 'backups/tasks-1970-01-11T00-00-00-000Z.db'), '')
+  assert.deepEqual([(await look(11.9, {}))['backup'], (await look(12.1, {}))['backup']], ['ok', 'warning'])
 })

@@ -7,6 +7,7 @@ import { isDefaultPassword } from '../host/env-file.ts'
 import { listStored } from '../host/key-store.ts'
 import type { Env, Paths } from '../host/path.ts'
 import type { World } from '../host/world.ts'
+import { lastBackupAt } from '../store/backup.ts'
 
 type ProductionPorts = {
   world: World
@@ -99,9 +100,15 @@ function password({ env }: ProductionPorts): Check {
     : ok('production password', 'GRAFANA_PASSWORD is one of your own')
 }
 
-const backup = ({ paths }: ProductionPorts): Check =>
-  warn(
-    'production backup',
-    'whether there is a copy of the state is not known here',
-    `sqlite3 ${paths.database} ".backup /another/disk/tasks.db"`,
-  )
+/** Twice as old as one may be is late; without settings, two days. */
+function backup({ world, paths, settings }: ProductionPorts): Check {
+  const name = 'production backup'
+  const mend = 'tri-agent backup --to /another/disk/tasks.db; the daemon takes one by itself while it is up'
+  const last = lastBackupAt(paths.database)
+  if (last === null) return warn(name, 'there is no backup of the state yet', mend)
+  const ageMs = world.clock.now() - last
+  const hours = `${Math.floor(ageMs / 3_600_000)} h old`
+  return ageMs > 2 * (settings?.backup.everyMs ?? dayMs)
+    ? warn(name, `the last one is ${hours}`, mend)
+    : ok(name, `the last one is ${hours}; it lies beside the state: copy it to another disk too`)
+}

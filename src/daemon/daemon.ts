@@ -34,6 +34,7 @@ import { watchAbsence, type Absence } from './absence.ts'
 import { pathOf } from './ahead.ts'
 import { buryTree } from './bury.ts'
 import type { FoundAgents } from './agents.ts'
+import { backupLook, lookMs } from './backup.ts'
 import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
 import { intentHappened } from './lander.ts'
@@ -312,6 +313,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     async () => void (closed.why = await ports.machineClosed(paths.stateFolder)),
     failed,
   )
+  const backing = startLoop(world, 'backup', lookMs, backupLook({ world, database, settings }), failed)
   const dispatching = startLoop(world, 'dispatcher', 1000, dispatcher(daemon, new Map<Role, number>()), failed)
   wake = () => dispatching.wake()
   const health = await ports.serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung))
@@ -325,7 +327,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     for (const attempt of engine.carrying()) engine.revoke(attempt, 'killed')
     await working[Symbol.asyncDispose]()
   })
-  for (const each of [looking, reaping, rescuing, dispatching, health, nudges]) stack.use(each)
+  for (const each of [looking, backing, reaping, rescuing, dispatching, health, nudges]) stack.use(each)
   const warming = makeClonesAhead(daemon).catch((error: unknown) => failed('pool', error))
   stack.defer(() => warming)
   return {

@@ -171,6 +171,7 @@ export const operatorSchema = z.strictObject({
   landing: section({ branch }),
   http: section({ host: z.string().min(1), port: count(65_535, 0) }),
   setup: section({ hosts, credentials: z.array(credential).max(50) }),
+  backup: section({ every: duration }),
   retention: section({
     logs: duration,
     transcripts: duration,

@@ -82,6 +82,7 @@ unattended: true
 landing: { branch: agents/landing }
 http: { host: 127.0.0.2, port: 0 }
 setup: { hosts: npm.example.com, credentials: [{ variable: NPM_TOKEN, from: { file: /keys/npm } }] }
+backup: { every: 2h }
 retention: { logs: 1d, transcripts: 2d, metrics: 3d, archives: 4d, layers: 5d, layerCount: 6, backups: 5 }
 prices: { glm-5: { input: 0.6, output: 2.2, cachedInput: 0.1 } }
 `
@@ -143,6 +144,7 @@ test('every setting can be said in the file, in human units', async (context) =>
         { name: 'NPM_TOKEN', as: 'variable', from: { file: '/keys/npm' }, repositories: null, whenChanged: false },
       ],
     },
+    backup: { everyMs: 7_200_000 },
     retention: {
       logsMs: 86_400_000,
       transcriptsMs: 172_800_000,
@@ -192,7 +194,7 @@ test('variables that nothing uses are named', async (context) => {
 const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
   [
     'mony:\n  day: $1',
-    'FILE:1: mony: unknown key; did you mean "money"? one of: families, money, slots, lending, patience, lease, retry, review, lane, sizes, rung, unattended, landing, http, setup, retention, prices',
+    'FILE:1: mony: unknown key; did you mean "money"? one of: families, money, slots, lending, patience, lease, retry, review, lane, sizes, rung, unattended, landing, http, setup, backup, retention, prices',
   ],
   ['money:\n  dya: $1', 'FILE:2: money.dya: unknown key; did you mean "day"? one of: day, task, minute, burst, warn'],
   [

@@ -18,7 +18,8 @@ export function readMoment(option: string, said: string, now: number): number | 
   )
 }
 
-function momentOf(text: string): number | null {
+/** The time a stamp says, epoch milliseconds; null where it is none. */
+export function momentOf(text: string): number | null {
   const [found, year, month, day, hour = '00', minute = '00', second = '00', fraction = '0', zone] =
     stamp.exec(text) ?? []
   if (found === undefined) return null
@@ -28,3 +29,6 @@ function momentOf(text: string): number | null {
   const daysInMonth = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate()
   return Number.isNaN(at.getTime()) || Number(day) > daysInMonth ? null : at.getTime()
 }
+
+/** A moment as everybody reads it: `2026-11-28T12:30:05.123Z`. */
+export const stampOf = (at: number): string => new Date(at).toISOString()

@@ -2,15 +2,16 @@
 import type { Database, Reader } from './database.ts'
 import { openDatabase } from './database.ts'
 import { schemaOf } from './migrate.ts'
-import { verifyLog } from './verify-log.ts'
+import { verifyLog, type KnownAnchor } from './verify-log.ts'
 
-export type Looked = { what: 'pages' | 'references' | 'schema' | 'log'; problems: string[] }
+export type Looked = { what: 'pages' | 'references' | 'schema' | 'log' | 'tables'; problems: string[] }
 
-export async function checkDatabase(database: Database): Promise<Looked[]> {
+/** `elsewhere`: anchors the log must be at one with besides those beside it. */
+export async function checkDatabase(database: Database, elsewhere: readonly KnownAnchor[] = []): Promise<Looked[]> {
   const [pages, references, schema] = await database.read(
     async (reader) => [await checkPages(reader), await checkReferences(reader), await schemaIn(reader)] as const,
   )
-  const { damage } = await verifyLog(database)
+  const { damage } = await verifyLog(database, elsewhere)
   return [
     { what: 'pages', problems: pages },
     { what: 'references', problems: references },

@@ -66,10 +66,15 @@ const batchSize = 256
 /** Nor does one that has taken so long take more of them in; and after so long without, the event loop gets a turn. */
 const batchMs = 5
 
-/** `fileSystemType`: what statfs says of a folder. `mono`: monotonic milliseconds, for whoever has more to do than to write. */
+/**
+ * `fileSystemType`: what statfs says of a folder. `mono`: monotonic milliseconds, for whoever has more to do than to write. `keyFile`: where the key
+ * of the seals lies; a backup has none of its own. `copyBefore: false`: it is a copy already, and is migrated without another one.
+ */
 export type OpenOptions = {
   busyMs?: number
   readOnly?: boolean
+  keyFile?: string
+  copyBefore?: false
   fileSystemType?: (folder: string) => number
   mono?: () => number
 }
@@ -77,8 +82,8 @@ export type OpenOptions = {
 /** Opens (and makes, and migrates) the database at `path`. Faults: `sqlite-too-old`, `database-unusable`, `schema-newer`, `network-file-system`. */
 export function openDatabase(path: string, options: OpenOptions = {}): Database {
   const writer = connect(path, options)
-  const sealKey = keyOf(path, options.readOnly ?? false)
-  const schema = options.readOnly ? null : migrate(writer, path, sealKey!)
+  const sealKey = keyOf(path, options)
+  const schema = options.readOnly ? null : migrate(writer, path, sealKey!, options.copyBefore ?? path !== memory)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
   const queue: Waiting[] = []
   let draining = false
@@ -148,9 +153,9 @@ async function snapshot<T>(db: DatabaseSync, body: () => Promise<T>): Promise<T>
 /** What no process outlives needs no secret; and the same seed makes the same seals. */
 const memoryKey = Buffer.alloc(32)
 
-function keyOf(path: string, readOnly: boolean): Buffer | null {
+function keyOf(path: string, { readOnly = false, keyFile = `${path}.key` }: OpenOptions): Buffer | null {
   if (path === memory) return memoryKey
-  return readOnly ? readSecret(`${path}.key`) : ownSecret(`${path}.key`)
+  return readOnly ? readSecret(keyFile) : ownSecret(keyFile)
 }
 
 const anchorOf = ({ last_seq, mac, key_id }: Seal): LogAnchor => ({ seq: last_seq, mac, key: key_id })

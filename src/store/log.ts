@@ -87,6 +87,11 @@ export async function lastSeq(reader: Reader): Promise<number> {
   return (await reader.get<{ seq: number }>('select coalesce(max(seq), 0) as seq from event'))!.seq
 }
 
+/** When the log begins, epoch milliseconds; null for an empty one. */
+export async function firstAt(reader: Reader): Promise<number | null> {
+  return (await reader.get<{ at: number }>('select at from event order by seq limit 1'))?.at ?? null
+}
+
 /** When the log was last written to, epoch milliseconds; 0 for an empty one. */
 export async function lastAt(reader: Reader): Promise<number> {
   return (await reader.get<{ at: number }>('select at from event order by seq desc limit 1'))?.at ?? 0

@@ -34,15 +34,15 @@ export const migrations = (): { name: string; sql: string }[] =>
 export type Migrated = { from: number; to: number; backup: string | null }
 
 /**
- * Brings a database up to this program's schema, having copied it as it was. `sealKey` seals a log that had no seals.
+ * Brings a database up to this program's schema, having copied it as it was (where `copies`). `sealKey` seals a log that had no seals.
  * Faults: `not-ours`, `schema-newer`.
  */
-export function migrate(db: DatabaseSync, path: string, sealKey: Buffer): Migrated {
+export function migrate(db: DatabaseSync, path: string, sealKey: Buffer, copies = path !== ':memory:'): Migrated {
   const known = migrations()
   const from = version(db, 'user_version')
   if (from === known.length && version(db, 'application_id') === applicationId)
     return { from, to: known.length, backup: null }
-  const backup = from > 0 && from < known.length && path !== ':memory:' ? copyBefore(db, path, from) : null
+  const backup = from > 0 && from < known.length && copies ? copyBefore(db, path, from) : null
   db.exec('begin immediate')
   try {
     const done = version(db, 'user_version')
