@@ -34,15 +34,15 @@ const migrations = globSync('src/store/migrations/*.sql', { cwd: root })
   .toSorted()
   .map((path) => read(path))
   .join('\n')
-const tables = [...migrations.matchAll(/^create table (\w+) \((.*?)\n\) strict/gms)].map(
-  ([, name = '', body = '']) => ({
-    name,
-    columns: [...body.matchAll(/check \((\w+) in \(([^)]+)\)\)/g)].map(([, column, words = '']) => ({
-      column: `${name}.${column}`,
-      words: [...words.matchAll(/'([^']+)'/g)].map(([, word]) => word!),
-    })),
-  }),
-)
+const made = [...migrations.matchAll(/^create table (\w+) \((.*?)\n\) strict/gms)].map(([, name = '', body = '']) => ({
+  name,
+  columns: [...body.matchAll(/check \((\w+) in \(([^)]+)\)\)/g)].map(([, column, words = '']) => ({
+    column: `${name}.${column}`,
+    words: [...words.matchAll(/'([^']+)'/g)].map(([, word]) => word!),
+  })),
+}))
+/** A table that a later migration makes anew is as that one makes it. */
+const tables = [...new Map(made.map((table) => [table.name, table])).values()]
 
 const lists: Record<string, readonly string[]> = {
   Kinds: kinds,
@@ -76,8 +76,8 @@ test('the harvest of event types finds those at both ends of the file and no oth
 
 test('no table and no list of states hides from the harvest', () => {
   const count = (pattern: RegExp) => migrations.match(pattern)?.length ?? 0
-  assert.equal(tables.length, count(/create table/gi))
-  assert.equal(tables.flatMap(({ columns }) => columns).length, count(/\bcheck \(\w+ in \(/gi))
+  assert.equal(made.length, count(/create table/gi))
+  assert.equal(made.flatMap(({ columns }) => columns).length, count(/\bcheck \(\w+ in \(/gi))
 })
 
 test('every state a table allows is in the glossary, and no other', () => {

@@ -110,14 +110,40 @@ const firstStep = (kind: Kind, size: Size): Step => {
   return size === 'small' ? 'implement' : 'plan'
 }
 
-const noTokens: TokenCount = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 }
-
 /** The task after one more event. Total: an event that cannot follow is a damaged log and throws. */
 export function evolve(task: Task | null, event: TaskEvent, at: number): Task {
   if (event.type === 'task.added') return created(event, at)
   if (!task) throw new Error(`${event.type} before task.added: the log is damaged`)
   return { ...task, ...change(task, event, at), version: task.version + 1 }
 }
+
+/** What is the same of every task when it is added. Rows leave it out for as long as it stays so: to write less, at every event. */
+export const atFirst = {
+  notBefore: null,
+  held: null,
+  override: false,
+  why: null,
+  evidence: null,
+  token: 0,
+  running: [],
+  plan: null,
+  children: [],
+  candidate: null,
+  gates: null,
+  round: null,
+  rounds: 0,
+  returns: 0,
+  feedback: null,
+  rebase: false,
+  failures: [],
+  lost: { times: 0, upTo: 0 },
+  approval: null,
+  intent: null,
+  landed: null,
+  report: null,
+  tokens: { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 },
+  costNanoUsd: 0,
+} satisfies Partial<Task>
 
 function created({ type: _, task: id, ...wish }: TaskAdded, at: number): Task {
   return {
@@ -128,30 +154,7 @@ function created({ type: _, task: id, ...wish }: TaskAdded, at: number): Task {
     phase: 'open',
     step: firstStep(wish.kind, wish.size),
     readyAt: at,
-    notBefore: null,
-    held: null,
-    override: false,
-    why: null,
-    evidence: null,
-    token: 0,
-    running: [],
-    plan: null,
-    children: [],
-    candidate: null,
-    gates: null,
-    round: null,
-    rounds: 0,
-    returns: 0,
-    feedback: null,
-    rebase: false,
-    failures: [],
-    lost: noLoss,
-    approval: null,
-    intent: null,
-    landed: null,
-    report: null,
-    tokens: noTokens,
-    costNanoUsd: 0,
+    ...atFirst,
   }
 }
 
@@ -182,7 +185,7 @@ function change(task: Task, event: Exclude<TaskEvent, TaskAdded>, at: number): P
         why: null,
         evidence: null,
         failures: [],
-        lost: noLoss,
+        lost: atFirst.lost,
         returns: 0,
       }
     case 'task.cancelled':
@@ -323,8 +326,6 @@ function changeByRound(task: Task, event: RoundEvent, at: number): Partial<Task>
     }
   }
 }
-
-const noLoss = { times: 0, upTo: 0 }
 
 function lossesAfter({ lost, token }: Task, outcome: Outcome, ended: number): Task['lost'] {
   if (outcome === 'killed') return lost

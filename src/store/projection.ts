@@ -5,6 +5,7 @@
 import type { DaemonEvent, LoggedEvent, RepoEvent, TaskEvent } from '../core/event.ts'
 import { evolve, stateOf, type Task } from '../core/task.ts'
 import type { Tx } from './database.ts'
+import { decodeTask, encodeTask } from './document.ts'
 import { endPause, keepPause } from './pause.ts'
 import { keepDependencies, placeInQueue, placeWaiting } from './queue.ts'
 
@@ -29,7 +30,7 @@ export async function standing(tx: Tx, stream: string): Promise<Standing> {
     const row = await tx.get<{ doc: string }>('select doc from task where id = :id', {
       id: stream.slice(ofTask.length),
     })
-    const task = row ? (JSON.parse(row.doc) as Task) : null
+    const task = row ? decodeTask(row.doc) : null
     return { version: task?.version ?? 0, task }
   }
   const last = await tx.get<{ version: number }>(
@@ -86,7 +87,7 @@ async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[], b
     step: task.step,
     version: task.version,
     held: task.held,
-    doc: JSON.stringify(task),
+    doc: encodeTask(task),
   }
   if (before === null) await insertTask(tx, task, changing)
   else

@@ -10,6 +10,7 @@ import type { Lane } from '../core/lane.ts'
 import { waitsSince, type Pause } from '../core/pause.ts'
 import type { Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
+import { decodeTask } from './document.ts'
 
 /** Puts a task where it belongs after events: into the queue, to another place in it, or out. `before`: what it was before them. */
 export async function placeInQueue(tx: Tx, task: Task, before: Task | null): Promise<void> {
@@ -51,7 +52,7 @@ export const waitingFor = async (reader: Reader, id: string): Promise<Task[]> =>
        order by added_at, id`,
       { id },
     )
-  ).map(({ doc }) => JSON.parse(doc) as Task)
+  ).map(({ doc }) => decodeTask(doc))
 
 /** Whoever waited for a task that is done now may find its place. */
 export async function placeWaiting(tx: Tx, { id }: Task): Promise<void> {

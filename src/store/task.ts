@@ -2,9 +2,10 @@
 import type { Task } from '../core/task.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Reader } from './database.ts'
+import { decodeTask } from './document.ts'
 
 type Doc = { doc: string }
-const decode = ({ doc }: Doc): Task => JSON.parse(doc) as Task
+const decode = ({ doc }: Doc): Task => decodeTask(doc)
 
 /** A task by its whole id, or null. */
 export async function loadTask(reader: Reader, id: string): Promise<Task | null> {

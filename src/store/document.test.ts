@@ -1,0 +1,75 @@
+/** Laws of a task's document: nothing of the task is lost in it, and the documents of an older schema become the same bytes. */
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { seededRandom } from '../../sim/world.ts'
+import { added, foldTask, move, startLife } from '../core/fixture.ts'
+import type { Task } from '../core/task.ts'
+import { openDatabase } from './database.ts'
+import { decodeTask, encodeTask } from './document.ts'
+import { migrations } from './migrate.ts'
+
+/** Tasks in the midst of whatever may happen to them. */
+function someTasks(seed: number, moves: number): Task[] {
+  const life = startLife({ random: seededRandom(seed), tasks: 3 })
+  for (let n = 0; n < moves; n++) move(life)
+  return [...life.tasks.values()]
+}
+
+test('a document is the whole task, the same task is the same bytes, and a new one is short', () => {
+  fc.assert(
+    fc.property(fc.integer(), fc.nat(200), (seed, moves) => {
+      for (const task of someTasks(seed, moves)) {
+        const doc = encodeTask(task)
+        assert.deepEqual(decodeTask(doc), task)
+        assert.equal(encodeTask(decodeTask(doc)), doc)
+      }
+    }),
+    { seed: 2026, numRuns: 100 },
+  )
+  const fresh = foldTask([added('task_1')])
+  assert.ok(encodeTask(fresh).length * 3 < JSON.stringify(fresh).length * 2, encodeTask(fresh))
+})
+
+test('what an older schema holds of a task becomes what would be written of it now, byte for byte', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'store-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const path = join(folder, 'tasks.db')
+  const before = migrations().findIndex(({ name }) => name.endsWith('-document.sql'))
+  const tasks = Array.from({ length: 30 }, (_, n) => n * 7).flatMap((moves) =>
+    someTasks(moves, moves).map((task) => ({
+      ...task,
+      id: `${task.id}${moves}`,
+      title: 'quote " \\ tab \t ü 🍵 \u0001',
+    })),
+  )
+  assert.ok(tasks.some(({ round }) => round) && tasks.some(({ landed }) => landed), 'of all kinds')
+  const old = new DatabaseSync(path)
+  for (const { sql } of migrations().slice(0, before)) old.exec(sql)
+  const insert = old.prepare(
+    `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, doc)
+     values (?, 'r', 't', 'fix', 'normal', 'small', 'ready', 'plan', null, 0, 1, ?)`,
+  )
+  for (const task of tasks) insert.run(task.id, JSON.stringify(task))
+  old.exec(
+    `insert into attempt (id, task, token, step, role, state, admitted_at) values ('att_1', 't', 1, 'plan', 'architect', 'admitted', 7)`,
+  )
+  old.exec(`pragma user_version = ${before}; pragma application_id = ${0x54524941}`)
+  old.close()
+  const upgraded = openDatabase(path)
+  const rows = await upgraded.read((reader) => reader.all<{ id: string; doc: string }>('select id, doc from task'))
+  const attempts = await upgraded.read((reader) =>
+    reader.all<{ id: string }>('select id, task, admitted_at from attempt'),
+  )
+  upgraded.close()
+  const docs = new Map(rows.map(({ id, doc }) => [id, doc]))
+  for (const task of tasks) assert.equal(docs.get(task.id), encodeTask(task))
+  assert.deepEqual(
+    attempts.map((row) => ({ ...row })),
+    [{ id: 'att_1', task: 't', admitted_at: 7 }],
+  )
+})
