@@ -9,12 +9,12 @@ const buryMs = 3000
 /** False while something of it lives. */
 export async function buryTree(
   world: World,
-  { isAlive, end }: DaemonPorts['processes'],
+  { isTreeAlive, end }: DaemonPorts['processes'],
   row: ProcessRow,
 ): Promise<boolean> {
   const identity = { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
   const began = world.clock.mono()
-  while (isAlive(identity)) {
+  while (isTreeAlive(identity)) {
     if (world.clock.mono() - began > buryMs) return false
     end(row.pid)
     await world.timer.sleep(5)

@@ -6,7 +6,7 @@ import { embeddedEngine } from '../engine/embedded.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import { createGit } from '../git/subprocess.ts'
 import { listenForNudges } from '../host/nudge.ts'
-import { bootId, isAlive, killProcess, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
+import { bootId, isAlive, isTreeAlive, killProcess, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
 import { signalGroup } from '../host/process.ts'
 import { createSandbox } from '../sandbox/create.ts'
 import { openDatabase } from '../store/database.ts'
@@ -31,6 +31,8 @@ export type DaemonPorts = {
     bootId(): string
     startTimeOf(pid: number): number | null
     isAlive(identity: ProcessIdentity): boolean
+    /** It, or what is left of the process group it led: bwrap can be killed before it has bound its child to its own life. */
+    isTreeAlive(identity: ProcessIdentity): boolean
     /** SIGKILL to a process and its group. */
     end(pid: number): void
   }
@@ -51,6 +53,7 @@ export const machinePorts: DaemonPorts = {
     bootId,
     startTimeOf,
     isAlive,
+    isTreeAlive,
     end(pid) {
       signalGroup(pid, 'SIGKILL')
       killProcess(pid)

@@ -10,6 +10,7 @@ import {
   inGroup,
   innerPid,
   isAlive,
+  isTreeAlive,
   pidNamespaceOf,
 } from './proc.ts'
 import { bootId, startTimeOf, withEnvironment } from './proc.ts'
@@ -28,6 +29,18 @@ test('a process is this process only with its boot, its pid and its start time',
     [me, { ...me, startTime: me.startTime! - 1 }, { ...me, bootId: 'another' }, { ...me, pid: 2 ** 22 }].map(isAlive),
     [true, false, false, false],
   )
+})
+
+test('a tree lives as long as anything in the group of its leader does', { skip }, async () => {
+  const child = await start('sleep 60 & echo $!; read word; exit 0')
+  const [chunk] = (await child.stdout.take(1).toArray()) as Buffer[]
+  const leader = { bootId: bootId(), pid: child.pid, startTime: bornAt(child.pid) }
+  await child.exit // its stdin is closed: it has ended, what it started has not
+  const seen = [isAlive(leader), isTreeAlive(leader), isTreeAlive({ ...leader, bootId: 'another' })]
+  process.kill(Number(String(chunk)), 'SIGKILL')
+  while (isAlive({ ...leader, pid: Number(String(chunk)), startTime: null }) && isTreeAlive(leader))
+    await world.timer.sleep(5)
+  assert.deepEqual([...seen, isTreeAlive(leader)], [false, true, false, false])
 })
 
 test('descendants, group and marked environment are found, whatever the program calls itself', { skip }, async () => {

@@ -46,6 +46,16 @@ export function isAlive({ bootId: boot, pid, startTime }: ProcessIdentity): bool
   }
 }
 
+/**
+ * Is this process alive, or anything in the process group it led? A group's number is given to nobody while one of it lives; where the leader's has
+ * been given to another process since, the group is that one's.
+ */
+export function isTreeAlive(leader: ProcessIdentity): boolean {
+  if (isAlive(leader)) return true
+  if (leader.bootId !== bootId() || leader.startTime === null || startTimeOf(leader.pid) !== null) return false
+  return inGroup(leader.pid, leader.startTime).length > 0
+}
+
 /** The pid namespace of a process, or null. */
 export function pidNamespaceOf(pid: number): string | null {
   try {

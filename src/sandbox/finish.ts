@@ -2,7 +2,7 @@
 import { PassThrough, type Readable } from 'node:stream'
 import type { Child } from '../host/process.ts'
 import type { World } from '../host/world.ts'
-import type { Contained } from './sandbox.ts'
+import type { Contained, Outermost } from './sandbox.ts'
 
 /** A daemon that inherited stdout would keep it open for minutes: after the exit, a pipe that brings nothing for this long is closed. */
 const drainMs = 250
@@ -10,6 +10,19 @@ const drainMs = 250
 const drainBytes = 1024 * 1024
 /** A reader that takes nothing for this long after the exit has left. */
 const readerMs = 10_000
+
+export type Born = (outermost: Outermost) => Promise<void>
+
+/** Has a birth written down; where that fails, what was born ends. */
+export async function tellOrEnd(child: Child, outermost: Outermost, born: Born | undefined): Promise<void> {
+  try {
+    await born?.(outermost)
+  } catch (error) {
+    child.signal('SIGKILL')
+    await child.exit
+    throw error
+  }
+}
 
 /** Completes a Contained: bounded drain after the exit, nothing lost that was printed before it. */
 export function finish(world: World, child: Child, rung: Pick<Contained, 'startTime' | 'stop' | 'kill'>): Contained {

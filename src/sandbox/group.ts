@@ -17,7 +17,7 @@ import {
 } from '../host/proc.ts'
 import { type Child, signalGroup } from '../host/process.ts'
 import type { World } from '../host/world.ts'
-import { finish } from './finish.ts'
+import { type Born, finish, tellOrEnd } from './finish.ts'
 import { launcherArgv, launcherEnv, type LauncherTools } from './launcher.ts'
 import type { Box, Contained, KillReport, Sandbox } from './sandbox.ts'
 
@@ -28,11 +28,11 @@ export function groupSandbox(world: World, path: string, tools: LauncherTools): 
   return {
     rung: 'group',
     view: ({ work, home, out, tmp }, gateway) => ({ work, home, out, tmp, gatewayUrl: gateway?.url ?? '' }),
-    start: (box) => start(world, path, tools, box),
+    start: (box, born) => start(world, path, tools, box, born),
   }
 }
 
-async function start(world: World, path: string, tools: LauncherTools, box: Box): Promise<Contained> {
+async function start(world: World, path: string, tools: LauncherTools, box: Box, born?: Born): Promise<Contained> {
   const mark = world.secret(8)
   const { area } = box
   const [file = '', ...args] = [...launcherArgv(tools, 2), ...box.argv]
@@ -50,6 +50,7 @@ async function start(world: World, path: string, tools: LauncherTools, box: Box)
   }
   const child = await world.spawn({ file, args, cwd: area.work, env, stdin: box.stdin })
   const startTime = bornAt(child.pid)
+  await tellOrEnd(child, { pid: child.pid, startTime }, born)
   let killing: Promise<KillReport> | null = null
   return finish(world, child, {
     startTime,

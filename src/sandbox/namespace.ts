@@ -4,7 +4,8 @@
  *
  *     bash (closes descriptors) ▶ prlimit ▶ bwrap, the outermost ─┬─ namespaces ─ bwrap, pid 1 ─ [starter or forwarder ─] the program
  *
- * Options and filter go over pipes, so that no key and no host path is in any argv. Without a gateway there is no forwarder and no network.
+ * Options and filter go over pipes, so that no key and no host path is in any argv. Until it has its options bwrap waits, so whoever writes down
+ * that it is there comes first. Without a gateway there is no forwarder and no network.
  */
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -29,7 +30,7 @@ import {
   insideStarter,
   type NodePlace,
 } from './bubblewrap.ts'
-import { finish } from './finish.ts'
+import { type Born, finish, tellOrEnd } from './finish.ts'
 import { launcherArgv, launcherEnv } from './launcher.ts'
 import type { Box, Contained, KillReport, Sandbox } from './sandbox.ts'
 
@@ -55,7 +56,7 @@ export function namespaceSandbox(world: World, tools: NamespaceTools): Sandbox {
   return {
     rung: 'namespace',
     view: () => ({ ...inside, gatewayUrl: `http://127.0.0.1:${gatewayPort}` }),
-    start: (box) => start(world, tools, box),
+    start: (box, born) => start(world, tools, box, born),
   }
 }
 
@@ -64,7 +65,7 @@ const optionsAt = 3
 const saysAt = 4
 const controlAt = 5
 
-async function start(world: World, tools: NamespaceTools, box: Box): Promise<Contained> {
+async function start(world: World, tools: NamespaceTools, box: Box, born?: Born): Promise<Contained> {
   const { bwrap, filter } = tools
   const extra = Array.from(
     { length: 2 + Number(box.gateway !== null) + Number(filter !== null) },
@@ -80,6 +81,8 @@ async function start(world: World, tools: NamespaceTools, box: Box): Promise<Con
     ...words(tools, box),
   ]
   const child = await world.spawn({ file, args, cwd: '/', env: launcherEnv, stdin: box.stdin, extra })
+  const startTime = bornAt(child.pid)
+  await tellOrEnd(child, { pid: child.pid, startTime }, born)
   const tree = watch(world, child, child.pipes[saysAt]!)
   const options = [...bubblewrapOptions({ ...tools, forwarder, starter }, box), '--info-fd', `${saysAt}`]
   if (filter !== null) {
@@ -88,7 +91,7 @@ async function start(world: World, tools: NamespaceTools, box: Box): Promise<Con
   }
   child.pipes[optionsAt]!.end(options.map((each) => `${each}\0`).join(''))
   return finish(world, child, {
-    startTime: bornAt(child.pid),
+    startTime,
     stop: (signal) => {
       if (box.gateway === null) void tree.signalProgram(signal)
       else child.pipes[controlAt]!.write(`${signal}\n`)

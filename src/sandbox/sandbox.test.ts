@@ -5,7 +5,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import test, { after } from 'node:test'
-import { killProcess } from '../host/proc.ts'
+import { bornAt, descendantsOf, killProcess } from '../host/proc.ts'
 import { capture } from '../host/process.ts'
 import { removeTree } from './area.ts'
 import { boxOf, carrying, freshArea, hear, makeFolder, see, shell, standOn, textOf, world, path } from './fixture.ts'
@@ -176,6 +176,24 @@ law('killed the moment it is started, nothing of it is left', async (sandbox) =>
     return (await contained.kill()).survivors
   })
   assert.deepEqual([await Promise.all(ends), carrying(token)], [Array.from({ length: 8 }, () => 0), []])
+})
+
+law('nothing of it begins before its birth is written down, and where that fails nothing is left', async (sandbox) => {
+  const token = world.id('birth')
+  const area = await freshArea(folder)
+  const box = shell(area, 'echo began; sleep 300; :', token)
+  let beside: number[] | null = null
+  const contained = await sandbox.start(box, async ({ pid, startTime }) => {
+    await world.timer.sleep(100) // long enough for a program that does not wait to begin
+    if (sandbox.rung === 'namespace') beside = descendantsOf(pid)
+    assert.deepEqual([pid > 0, startTime === bornAt(pid)], [true, true])
+  })
+  if (sandbox.rung === 'namespace') assert.deepEqual(beside, [])
+  await hear(contained, 'began')
+  await contained.kill()
+  const full = sandbox.start(box, () => Promise.reject(new Error('the disk is full')))
+  await assert.rejects(full, /the disk is full/)
+  assert.deepEqual(carrying(token), [])
 })
 
 law('killing an ended box does not touch one that was started since', async (sandbox) => {

@@ -45,6 +45,9 @@ export type Box = {
 
 export type KillReport = { method: string; survivors: number; ms: number }
 
+/** The outermost process of a tree, by what names it for ever. */
+export type Outermost = Pick<Contained, 'pid' | 'startTime'>
+
 export type Contained = {
   /** Host pid of the outermost process. */
   pid: number
@@ -66,5 +69,9 @@ export type Contained = {
 export type Sandbox = {
   rung: Rung
   view(area: Area, gateway: Box['gateway']): View
-  start(box: Box): Promise<Contained>
+  /**
+   * `born` is told of the outermost process, and has to be done with it before the tree goes on: on the namespace rung there is nothing beside that
+   * one process until then, and should we die meanwhile, it ends by itself. When `born` rejects, so does this, and nothing is left.
+   */
+  start(box: Box, born?: (outermost: Outermost) => Promise<void>): Promise<Contained>
 }

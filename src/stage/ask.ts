@@ -11,6 +11,7 @@ import { insideArgv } from '../agent/locate.ts'
 import type { Sha } from '../git/git.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
 import type { Area, Box, Mount } from '../sandbox/sandbox.ts'
+import { startWritten } from './contain.ts'
 import type { Prompt } from './prompt.ts'
 import { setUp } from './setup.ts'
 import { stoppedAs, without, type StagePorts, type StageResult, type Work } from './stage.ts'
@@ -150,9 +151,7 @@ async function start(ports: StagePorts, work: Work, area: Area, question: Questi
         gateway,
         toolchain: work.toolchain,
       }
-      const started = await sandbox.start(box)
-      await work.started(started, area)
-      return started
+      return startWritten(sandbox, work, box)
     },
   })
 }

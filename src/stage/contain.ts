@@ -1,7 +1,7 @@
 /** Starting something contained and seeing it through: output, deadline, signal, kill to empty. For everything a stage starts that is not an agent. */
 import { StringDecoder } from 'node:string_decoder'
 import type { Exit } from '../host/process.ts'
-import type { Box, KillReport } from '../sandbox/sandbox.ts'
+import type { Box, Contained, KillReport, Sandbox } from '../sandbox/sandbox.ts'
 import type { GateWork, StagePorts } from './stage.ts'
 
 /** As much of the end of a command's output as an implementer is shown. */
@@ -9,12 +9,22 @@ const tailBytes = 8 * 1024
 
 export type Ran = Exit & { tail: string; timedOut: boolean; stopped: boolean; ms: number; killed: KillReport }
 
+/** Starts a tree that is in the process table before it can do anything: should we die, the next daemon finds it there. */
+export async function startWritten(sandbox: Sandbox, work: Pick<GateWork, 'started'>, box: Box): Promise<Contained> {
+  let isWritten = false
+  const contained = await sandbox.start(box, async (outermost) => {
+    await work.started(outermost, box.area)
+    isWritten = true
+  })
+  if (!isWritten) throw new Error('a sandbox started a tree that nobody wrote down')
+  return contained
+}
+
 /** Starts `box`, waits for its end, at most `timeoutMs`, and leaves nothing of it. */
 export async function contain(ports: StagePorts, work: GateWork, box: Box, timeoutMs: number): Promise<Ran> {
   const { world, sandbox } = ports
   const began = world.clock.mono()
-  const contained = await sandbox.start(box)
-  await work.started(contained, box.area)
+  const contained = await startWritten(sandbox, work, box)
   let timedOut = false
   const end = () => void contained.kill()
   const cancel = world.timer.after(timeoutMs, () => {

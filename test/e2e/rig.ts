@@ -53,9 +53,11 @@ export type Made = {
   /** The repository's tri-agent.yaml; one gate without it. */
   yaml?: object
   files?: Record<string, string>
-  /** Models other than the usual ones. */
+  /** A folder that is there already; one is made without it. */
+  home?: string
   /** Told when the provider has answered a request. */
   onRequest?: () => void
+  /** Models other than the usual ones. */
   models?: Partial<Record<FamilyName, string>>
 }
 
@@ -103,7 +105,7 @@ export function contained(name: string): { skip: string | false } {
 }
 
 export async function rig(made: Made): Promise<Rig> {
-  const home = await realpath(await mkdtemp(join(tmpdir(), 'tri-e2e-')))
+  const home = made.home ?? (await realpath(await mkdtemp(join(tmpdir(), 'tri-e2e-'))))
   const env = { HOME: home, PATH: path, TZ: 'UTC', LANG: 'C.UTF-8' }
   const paths = findPaths(env)
   const repository = join(home, 'shop')

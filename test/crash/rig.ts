@@ -1,0 +1,312 @@
+/** A shop whose daemon is killed again and again, and what must be true each time the next one serves. */
+import assert from 'node:assert/strict'
+import { readdirSync, readFileSync, watch } from 'node:fs'
+import { join } from 'node:path'
+import type { Task } from '../../src/core/task.ts'
+import { verifyLog } from '../../src/store/verify-log.ts'
+import { approving, program, rig, world, writing, type Rig } from '../e2e/rig.ts'
+import type { Stop } from './point.ts'
+
+/** Nothing waits longer than this for a kill or a start; a loaded machine is slow, and a daemon that hangs never comes. */
+const patienceMs = 60_000
+/** numbers.md says one second on a machine that does nothing else; this only tells slow from broken. Printed is what was measured. */
+const servingBoundMs = 15_000
+
+export const titleOf = (n: number): string => `Sell tea number ${String(n).padStart(3, '0')}`
+
+export type Kept = {
+  pid: number
+  ended: Promise<{ signal: number; code: number }>
+  /** Milliseconds from its start until it said that it serves; null where it ended before. */
+  serving: Promise<number | null>
+  /** Resolves when the program and all it ever started have ended. */
+  allEnded: Promise<unknown>
+  /** What of it is alive. */
+  remaining(): number[]
+  said(): string
+  drop(): void
+}
+
+const keeper = join(import.meta.dirname, 'keeper.pl')
+
+export type Storm = AsyncDisposable & {
+  shop: Rig
+  /** Tasks whose `add` answered. */
+  acknowledged: Set<string>
+  kills: string[]
+  servingMs: number[]
+  /** Has tasks added until so many are not over. */
+  keepBusy(tasks: number): Promise<void>
+  start(stop?: Stop): Promise<Kept>
+  /** Starts a daemon that is to die at `stop`; waits until it has; then holds what it left to the promises. */
+  killAt(name: string, stop: Stop): Promise<void>
+  /** Starts one that is to live, and looks whether anything of the dead ones is left once it serves. */
+  serve(): Promise<Kept>
+  /** Asks the daemon to end, and waits until it has, and all that it started. */
+  stop(): Promise<void>
+  /** Looks at the dead daemon's remains, and at all that was acknowledged before. */
+  takeStock(): Promise<void>
+}
+
+type Remains = { attempts: string[]; holds: number[]; areas: string[] }
+
+export async function storm(tasks: number, config: object = {}): Promise<Storm> {
+  const shop = await rig({
+    rules: [...Array.from({ length: tasks }, (_, n) => writing(titleOf(n))), approving],
+    config: { ...config },
+  })
+  // Whoever waits looks again after each write of any process to the database.
+  const watcher = watch(shop.paths.stateFolder, () => shop.look())
+  const acknowledged = new Set<string>()
+  const kills: string[] = []
+  const servingMs: number[] = []
+  let known: unknown[] = []
+  let left: Remains = { attempts: [], holds: [], areas: [] }
+  let added = 0
+
+  const formers: Kept[] = []
+  let present: Kept | null = null
+  const start = async (stop?: Stop): Promise<Kept> => {
+    const kept = await spawnProgram(shop, ['up', '--trust'], stop)
+    if (present) formers.push(present)
+    present = kept
+    return kept
+  }
+  const takeStock = async () => {
+    left = await remainsOf(shop)
+    known = await checkLog(shop, known, acknowledged)
+  }
+  const check = async ({ serving, said }: Kept, mayDie: boolean) => {
+    const ms = await within(serving, shop, 'to serve')
+    assert.ok(ms !== null || mayDie, said())
+    if (ms === null) return
+    servingMs.push(ms)
+    assert.ok(ms < servingBoundMs, `serving again took ${ms} ms`)
+    const alive = formers.flatMap((each) => each.remaining()).map(describe)
+    assert.deepEqual(alive, [], 'nothing that a dead daemon started is alive once the next one serves')
+    await checkGone(shop, left)
+  }
+  return {
+    shop,
+    acknowledged,
+    kills,
+    servingMs,
+    start,
+    takeStock,
+    async keepBusy(wanted) {
+      const open = await Promise.all([...acknowledged].map(async (id) => mayBeLostOnce(await shop.task(id))))
+      for (let busy = open.filter(Boolean).length; busy < wanted; busy++)
+        acknowledged.add(await shop.add(titleOf(added++)))
+    },
+    async killAt(name, stop) {
+      const started = await start(stop)
+      await check(started, true)
+      const { signal } = await within(started.ended, shop, `to be killed ${name}`)
+      assert.equal(signal, 9, name)
+      kills.push(name)
+      await takeStock()
+    },
+    async serve() {
+      const started = await start()
+      await check(started, false)
+      return started
+    },
+    async stop() {
+      process.kill(present!.pid, 'SIGTERM')
+      assert.deepEqual(await within(present!.ended, shop, 'to stop'), { signal: 0, code: 0 }, present!.said())
+      await within(present!.allEnded, shop, 'for all to end')
+    },
+    async [Symbol.asyncDispose]() {
+      watcher.close()
+      for (const kept of [...formers, ...(present ? [present] : [])]) kept.drop()
+      await shop[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** The fifth loss in a row is a question for a person, and nothing of that task starts until it is answered. */
+const mayBeLostOnce = (task: Task): boolean => task.phase === 'open' && task.lost.times < 4
+
+/**
+ * A program of ours as a process of its own, to be killed at `stop`. Its keeper is the parent of whatever outlives it, and ends when all of that has
+ * ended: nothing that a dead program started can get away unseen.
+ */
+export async function spawnProgram(shop: Rig, args: readonly string[], stop?: Stop): Promise<Kept> {
+  const url = new URL('stop.ts', import.meta.url)
+  url.searchParams.set('stop', JSON.stringify(stop ?? null))
+  const began = performance.now()
+  const child = await world.spawn({
+    file: 'perl',
+    args: [keeper, process.execPath, ...(stop ? ['--import', url.href] : []), program, ...args],
+    cwd: shop.repository,
+    env: shop.env,
+  })
+  const born = Promise.withResolvers<number>()
+  const ended = Promise.withResolvers<{ signal: number; code: number }>()
+  const serving = Promise.withResolvers<number | null>()
+  let said = ''
+  let complaint = ''
+  child.stderr.on('data', (chunk: Buffer) => (complaint += chunk.toString()))
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+    const pid = /^pid (\d+)$/m.exec(said)?.[1]
+    if (pid !== undefined) born.resolve(Number(pid))
+    if (said.includes('/health')) serving.resolve(performance.now() - began)
+    const end = /^ended (\d+) (\d+)$/m.exec(said)
+    if (!end) return
+    serving.resolve(null)
+    ended.resolve({ signal: Number(end[1]), code: Number(end[2]) })
+  })
+  return {
+    pid: await born.promise,
+    ended: ended.promise,
+    serving: serving.promise,
+    allEnded: child.exit,
+    remaining: () => childrenOf(child.pid),
+    said: () => `${said.replaceAll(/^(?:pid|ended) .*\n/gm, '')}${complaint}`,
+    drop: () => void child.signal('SIGKILL'),
+  }
+}
+
+/** The processes that a keeper looks after now, each with what names it for ever. */
+function childrenOf(keeper: number): number[] {
+  try {
+    return readFileSync(`/proc/${keeper}/task/${keeper}/children`, 'latin1')
+      .trim()
+      .split(' ')
+      .filter(Boolean)
+      .map(Number)
+  } catch {
+    return [] // it has ended, thus all of them
+  }
+}
+
+const describe = (pid: number): string => {
+  const read = (name: string) => {
+    try {
+      return readFileSync(`/proc/${pid}/${name}`, 'latin1').replaceAll('\0', ' ').trim()
+    } catch {
+      return '' // gone meanwhile
+    }
+  }
+  return `${pid} ${read('cmdline').slice(0, 200)} (${read('wchan')})`
+}
+
+/** What the dead daemon left: none of it may be there once the next one serves. */
+async function remainsOf(shop: Rig): Promise<Remains> {
+  const rows = await shop.database.read(async (reader) => ({
+    attempts: await reader.all<{ id: string }>("select id from attempt where state <> 'ended'"),
+    holds: await reader.all<{ id: number }>('select id from hold'),
+  }))
+  return {
+    attempts: rows.attempts.map(({ id }) => id),
+    holds: rows.holds.map(({ id }) => id),
+    areas: readdirSync(shop.paths.areas).filter((name) => name !== 'warm'),
+  }
+}
+
+/** Nothing that was ever seen in the log is gone or changed; every acknowledged task is there; the seals hold; no page is damaged. */
+async function checkLog(shop: Rig, known: readonly unknown[], acknowledged: ReadonlySet<string>): Promise<unknown[]> {
+  const now = await shop.database.read(async (reader) => ({
+    events: await reader.all<{ type: string; stream: string }>('select * from event order by seq'),
+    integrity: await reader.all('pragma integrity_check'),
+    orphans: await reader.all('pragma foreign_key_check'),
+  }))
+  assert.deepEqual(now.events.slice(0, known.length), known, 'the log only grows')
+  const streams = new Set(now.events.filter(({ type }) => type === 'task.added').map(({ stream }) => stream))
+  assert.deepEqual(
+    [...acknowledged].filter((id) => !streams.has(`task/${id}`)),
+    [],
+    'every acknowledged task is there',
+  )
+  assert.deepEqual(
+    [now.integrity.map((row) => ({ ...(row as object) })), now.orphans],
+    [[{ integrity_check: 'ok' }], []],
+  )
+  const { damage } = await verifyLog(shop.database)
+  assert.deepEqual(damage, [], 'the log is what was sealed')
+  return now.events
+}
+
+/** Nothing of the dead daemon's attempts is left, and all they held is charged. */
+async function checkGone(shop: Rig, left: Remains): Promise<void> {
+  const areas = new Set(readdirSync(shop.paths.areas))
+  assert.deepEqual(
+    left.areas.filter((name) => areas.has(name)),
+    [],
+    'nor is an area left',
+  )
+  const list = JSON.stringify(left.attempts)
+  const rows = await shop.database.read(async (reader) => ({
+    running: await reader.all(
+      "select id from attempt where id in (select value from json_each(:list)) and state <> 'ended'",
+      { list },
+    ),
+    leases: await reader.all('select attempt from lease where attempt in (select value from json_each(:list))', {
+      list,
+    }),
+    keys: await reader.all(
+      'select attempt from virtual_key where attempt in (select value from json_each(:list)) and revoked_at is null',
+      { list },
+    ),
+    holds: await reader.all('select id from hold where id in (select value from json_each(:ids))', {
+      ids: JSON.stringify(left.holds),
+    }),
+    uncharged: await reader.all(
+      'select value from json_each(:ids) where value not in (select hold from charge where hold is not null)',
+      { ids: JSON.stringify(left.holds) },
+    ),
+    sums: await reader.all(
+      `select scope from account a where held_nano_usd <> (
+         select coalesce(sum(h.input_nano_usd + h.output_nano_usd), 0) from hold h, json_each(h.scopes) s where s.value = a.scope)`,
+    ),
+  }))
+  assert.deepEqual(rows, { running: [], leases: [], keys: [], holds: [], uncharged: [], sums: [] })
+}
+
+async function within<T>(what: Promise<T>, shop: Rig, name: string): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const cancel = world.timer.after(patienceMs, () => {
+    shop.events().then(
+      (events) =>
+        late.reject(
+          new Error(
+            `waited in vain ${name}\n${events
+              .slice(-30)
+              .map((each) => JSON.stringify(each).slice(0, 200))
+              .join('\n')}`,
+          ),
+        ),
+      late.reject,
+    )
+  })
+  try {
+    return await Promise.race([what, late.promise])
+  } finally {
+    cancel()
+  }
+}
+
+/** Every task is done, and is on the landing branch exactly once; whatever was given up after too many losses, a person has tried again. */
+export async function landsAll({ shop, acknowledged }: Storm): Promise<void> {
+  for (const id of acknowledged) {
+    for (;;) {
+      const task = await shop.state(id, 'done', 'escalated')
+      if (task.phase === 'done') break
+      const typed = await shop.type('retry', id)
+      assert.equal(typed.code, 0, typed.stderr)
+    }
+  }
+  const subjects = (await shop.git('log', '--format=%s', 'main..tri-agent/landing')).split('\n')
+  const titles = await Promise.all([...acknowledged].map(async (id) => (await shop.task(id)).title))
+  assert.deepEqual(subjects.toSorted(), titles.toSorted(), 'each task has landed exactly once')
+}
+
+/** For whoever reads the suite's output: how often, and how fast it was there again. */
+export function report(name: string, { kills, servingMs }: Storm): void {
+  const sorted = servingMs.toSorted((a, b) => a - b)
+  const say = (share: number) => `${Math.round(sorted[Math.floor((sorted.length - 1) * share)] ?? 0)} ms`
+  process.stdout.write(
+    `${name}: ${kills.length} kills; serving again after ${say(0.5)} (median), ${say(1)} (longest of ${sorted.length})\n`,
+  )
+}
