@@ -31,6 +31,10 @@ const benches: Readonly<Record<string, { about: string; load: () => Promise<Benc
     about: 'an online backup of 1,000,000 tasks while somebody writes, against cp and sync (about 5 minutes)',
     load: async () => (await import('./backup.ts')).benchBackup,
   },
+  large: {
+    about: '100,000 files and 1 GB of history, from add to the landed commit, against plain git (about 1 minute)',
+    load: async () => (await import('./large.ts')).benchLarge,
+  },
   install: {
     about: 'the packed tarball installed into an empty folder: size and seconds (about 20 seconds)',
     load: async () => (await import('./install.ts')).benchInstall,

@@ -13,8 +13,8 @@ import { bullets, prompt } from './prompt.ts'
 import { tellPath } from './task-path.ts'
 import { without, withProduct, type Stage, type StagePorts, type Work } from './stage.ts'
 
-/** Committing and bundling is git alone; a minute is plenty and a hostile configuration must not hang us. */
-const handOffMs = 60_000
+/** Committing and bundling is git alone, which may have to look at 100,000 files on a busy machine; a hostile configuration must not hang us. */
+const handOffMs = 300_000
 
 export const implement: Stage = async (ports, work) => {
   const { task, repo } = work

@@ -55,6 +55,8 @@ export type Made = {
   files?: Record<string, string>
   /** A folder that is there already; one is made without it. */
   home?: string
+  /** Longer than usual, for what is large. */
+  patienceMs?: number
   /** Told when the provider has answered a request. */
   onRequest?: () => void
   /** Models other than the usual ones. */
@@ -182,14 +184,14 @@ export async function rig(made: Made): Promise<Rig> {
       const filter = { limit: 100_000, ...(id === undefined ? {} : { stream: `task/${id}` }) }
       return (await database.read((reader) => readLog(reader, filter))).map(({ event }) => event)
     },
-    until: (what, ask) => waitFor(database, waiting, what, ask),
+    until: (what, ask) => waitFor(database, waiting, made.patienceMs ?? patienceMs, what, ask),
     state: (id, ...states) =>
-      waitFor(database, waiting, `${id} ${states.join(' or ')}`, async (reader) => {
+      waitFor(database, waiting, made.patienceMs ?? patienceMs, `${id} ${states.join(' or ')}`, async (reader) => {
         const task = await loadTask(reader, id)
         return task && states.includes(stateOf(task)) ? task : null
       }),
     happened: <T extends EventType>(id: string, type: T, nth = 1) =>
-      waitFor(database, waiting, `${type} of ${id}`, async (reader) => {
+      waitFor(database, waiting, made.patienceMs ?? patienceMs, `${type} of ${id}`, async (reader) => {
         const found = await readLog(reader, { stream: `task/${id}`, types: [type], limit: nth })
         return (found[nth - 1]?.event as Extract<Event, { type: T }> | undefined) ?? null
       }),
@@ -287,13 +289,14 @@ function tellCommits(database: Database, heard: () => void): void {
 async function waitFor<T>(
   database: Database,
   waiting: Set<() => void>,
+  mostMs: number,
   what: string,
   ask: (reader: Reader) => Promise<T | null | false | undefined>,
 ): Promise<T> {
   let told = Promise.withResolvers<void>()
   let late = false
   const tell = () => told.resolve()
-  const cancel = world.timer.after(patienceMs, () => {
+  const cancel = world.timer.after(mostMs, () => {
     late = true
     tell()
   })
