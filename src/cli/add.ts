@@ -1,18 +1,17 @@
 /** add: a wish becomes a task of the repository one stands in. Answers only after the commit. On the fast path: loads a parser only for a file. */
-import { createReadStream, realpathSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
-import { addTask } from '../command/add.ts'
+import { createReadStream } from 'node:fs'
+import { resolve } from 'node:path'
 import { parseUsd } from '../core/quantity.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { defaultSettings } from '../core/setting.ts'
 import type { Wish } from '../core/wish.ts'
-import { nudge } from '../host/nudge.ts'
 import type { TaskFile } from '../host/task-file.ts'
-import type { Reader } from '../store/database.ts'
-import { listRepos, repoByPath, type RepoRow } from '../store/task.ts'
-import { answer, commandPorts, withDatabase, type Act, type Context, type Said } from './context.ts'
+import type { RepoRow } from '../store/task.ts'
+import { ask } from './ask.ts'
+import { answer, withDatabase, type Act, type Context, type Said } from './context.ts'
 import { briefTask } from './describe.ts'
 import { pausedReader } from './paused.ts'
+import { findRepository } from './repository.ts'
 
 export const add: Act = async (context, said) => {
   const file = await readTaskFile(context, said)
@@ -27,8 +26,7 @@ export const add: Act = async (context, said) => {
     const looking = import('../git/unfinished.ts').then(({ hasUncommitted }) =>
       hasUncommitted(context.world, { folder: repo.path, path }),
     ) // while the task is written
-    const task = await addTask(commandPorts(context, database), wish)
-    const heard = isRefusal(task) ? false : await nudge(context.paths.socket)
+    const { said: task, heard } = await ask(context, database, 'add', wish)
     const uncommitted = await looking
     if (isRefusal(task)) return task
     const { id, lane, size, kind, step, after } = task
@@ -51,29 +49,6 @@ export const add: Act = async (context, said) => {
       `Added ${id} to ${repo.name}: ${size} ${kind}, lane ${lane}.\n${from}${next}`,
     )
   })
-}
-
-/** The repository that was named, or the registered one around the folder we are in. Refuses `no-such-repository`, `not-registered`. */
-export async function findRepository(reader: Reader, { cwd }: Context, named?: string): Promise<RepoRow | Refusal> {
-  const repos = await listRepos(reader)
-  if (named !== undefined) {
-    const found = repos.filter(({ name, path, id }) => [name, path, id].includes(named) || path === resolve(cwd, named))
-    if (found.length === 1) return found[0]!
-    const names = repos.map(({ name }) => name).join(', ') || 'none yet'
-    return found.length === 0
-      ? refuse('no-such-repository', `no repository ${JSON.stringify(named)} is registered`, `registered: ${names}`)
-      : refuse(
-          'ambiguous',
-          `${found.length} repositories are called ${named}`,
-          `say the path: ${found.map(({ path }) => path).join(', ')}`,
-        )
-  }
-  for (let folder = realpathSync(cwd); ; folder = dirname(folder)) {
-    const found = await repoByPath(reader, folder)
-    if (found) return found
-    if (folder === dirname(folder))
-      return refuse('not-registered', `${cwd} is in no registered repository`, 'tri-agent init here, or --repo NAME')
-  }
 }
 
 const largestFile = 10 * 1024 * 1024

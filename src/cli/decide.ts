@@ -1,16 +1,14 @@
 /** What a person decides about one task: approve, reject, retry, cancel, prioritize, hold, release. Each answers after the commit and wakes the daemon. */
-import { cancelTask } from '../command/cancel.ts'
-import { approveTask, holdTask, prioritizeTask, rejectTask, releaseTask, retryTask } from '../command/decision.ts'
-import type { CommandPorts } from '../command/ports.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { Task } from '../core/task.ts'
-import { nudge } from '../host/nudge.ts'
-import type { Reader } from '../store/database.ts'
+import type { Database, Reader } from '../store/database.ts'
 import { waitingFor } from '../store/queue.ts'
-import { answer, commandPorts, withDatabase, type Act, type Said } from './context.ts'
+import { ask } from './ask.ts'
+import { answer, withDatabase, type Act, type Context, type Said } from './context.ts'
 import { briefTask } from './describe.ts'
 
-type Decision = (ports: CommandPorts, task: string, said: Said) => Promise<Task | Refusal>
+type Ports = [context: Context, database: Database]
+type Decision = (ports: Ports, task: string, said: Said) => Promise<{ said: Task | Refusal; heard: boolean }>
 
 /** What to say after the decision; may look at what became of other tasks. */
 type Tell = (task: Task, reader: Reader) => string | Promise<string>
@@ -19,31 +17,30 @@ const deciding =
   (decide: Decision, tell: Tell): Act =>
   (context, said) =>
     withDatabase(context, async (database) => {
-      const task = await decide(commandPorts(context, database), said.args[0]!, said)
+      const { said: task, heard } = await decide([context, database], said.args[0]!, said)
       if (isRefusal(task)) return task
-      const heard = await nudge(context.paths.socket)
       const later = heard ? '' : ' The daemon is down; it will see this when it is up: tri-agent up --detach'
       const told = await database.read(async (reader) => tell(task, reader))
       return answer(context, { task: briefTask(task), daemonHeard: heard }, `${told}${later}`)
     })
 
 export const approve = deciding(
-  (ports, task, said) => approveTask(ports, task, said.text('commit') ?? null),
+  (ports, task, said) => ask(...ports, 'approve', task, said.text('commit') ?? null),
   ({ id, approval }) => `${id}: ${approval?.commit.slice(0, 12)} may land.`,
 )
 
 export const reject = deciding(
-  (ports, task, said) => rejectTask(ports, task, said.text('why') ?? ''),
+  (ports, task, said) => ask(...ports, 'reject', task, said.text('why') ?? ''),
   ({ id }) => `${id}: sent back to its implementer with your reason.`,
 )
 
 export const retry = deciding(
-  (ports, task) => retryTask(ports, task),
+  (ports, task) => ask(...ports, 'retry', task),
   ({ id, step }) => `${id}: open again at ${step}.`,
 )
 
 export const cancel = deciding(
-  (ports, task, said) => cancelTask(ports, task, said.text('why') ?? 'no reason given'),
+  (ports, task, said) => ask(...ports, 'cancel', task, said.text('why') ?? 'no reason given'),
   async ({ id, running }, reader) => {
     const waiting = (await waitingFor(reader, id)).filter(({ phase }) => phase === 'escalated').map((each) => each.id)
     const asks = waiting.length === 1 ? 'asks' : 'ask'
@@ -59,7 +56,7 @@ export const prioritize = deciding(
   (ports, task, said) => {
     const lane = said.text('lane')
     const first = said.flag('first')
-    return prioritizeTask(ports, task, {
+    return ask(...ports, 'prioritize', task, {
       ...(lane === undefined ? {} : { lane }),
       ...(first === undefined ? {} : { override: first }),
     })
@@ -68,12 +65,12 @@ export const prioritize = deciding(
 )
 
 export const hold = deciding(
-  (ports, task, said) => holdTask(ports, task, said.text('why') ?? 'no reason given', said.flag('now') === true),
+  (ports, task, said) => ask(...ports, 'hold', task, said.text('why') ?? 'no reason given', said.flag('now') === true),
   ({ id, running, heldNow }) =>
     `${id}: held; nothing new starts for it.${running.length === 0 ? '' : ` What is under way ${heldNow ? 'is ended and starts over later' : 'goes on to its end'}.`}`,
 )
 
 export const release = deciding(
-  (ports, task) => releaseTask(ports, task),
+  (ports, task) => ask(...ports, 'release', task),
   ({ id }) => `${id}: released.`,
 )

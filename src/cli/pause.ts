@@ -1,14 +1,14 @@
 /** pause and resume: of everything, a lane, a repository, a family, or one task (which is a hold). Answers after the commit and wakes the daemon. */
-import { pauseWork, resumeWork, type PauseScope } from '../command/pause.ts'
+import type { PauseScope } from '../command/pause.ts'
 import { oneOf } from '../core/nearest.ts'
 import { plural } from '../core/quantity.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { loadConfig } from '../host/config.ts'
-import { nudge } from '../host/nudge.ts'
 import type { Database } from '../store/database.ts'
 import { countUnder } from '../store/pause.ts'
-import { findRepository } from './add.ts'
-import { answer, commandPorts, withDatabase, type Act, type Context, type Said } from './context.ts'
+import { findRepository } from './repository.ts'
+import { ask } from './ask.ts'
+import { answer, withDatabase, type Act, type Context, type Said } from './context.ts'
 import { hold, release } from './decide.ts'
 import { readPaused } from './paused.ts'
 
@@ -20,9 +20,8 @@ export const pause: Act = async (context, said) => {
     const scope = await scopeOf(context, database, said, true)
     if (isRefusal(scope)) return scope
     const wish = { ...scope, why: said.text('why') ?? '', now: said.flag('now') === true }
-    const paused = await pauseWork(commandPorts(context, database), wish)
+    const { said: paused, heard } = await ask(context, database, 'pause', wish)
     if (isRefusal(paused)) return paused
-    const heard = await nudge(context.paths.socket)
     const named = (await database.read(readPaused)).find(({ what, id }) => what === scope.what && id === scope.name)!
     const underWay = await database.read((reader) => countUnder(reader, scope))
     const fate = paused.now ? 'is ended and starts over later' : 'goes on to its end'
@@ -40,11 +39,10 @@ export const resume: Act = async (context, said) => {
     const scope = await scopeOf(context, database, said, false)
     if (isRefusal(scope)) return scope
     const before = (await database.read(readPaused)).find(({ what, id }) => what === scope.what && id === scope.name)
-    const resumed = await resumeWork(commandPorts(context, database), scope)
+    const { said: resumed, heard } = await ask(context, database, 'resume', scope)
     const still = await database.read(readPaused)
     if (isRefusal(resumed))
       return still.length > 0 ? { ...resumed, hint: still.map(({ undo }) => undo).join(', or ') } : resumed
-    const heard = await nudge(context.paths.socket)
     const rest = still.map(({ told, undo }) => `\nStill paused: ${told} → ${undo}`).join('')
     const later = heard ? '' : ' The daemon is down: tri-agent up --detach'
     return answer(

@@ -1,6 +1,6 @@
 /** verify-history: an independent look at everything that landed. */
 import { isRefusal } from '../core/refusal.ts'
-import { findRepository } from './add.ts'
+import { findRepository } from './repository.ts'
 import type { Act } from './context.ts'
 import { withDatabase } from './context.ts'
 

@@ -6,6 +6,7 @@
  * Stopping undoes it in reverse; what is under way is revoked first and recorded as killed, so that it is ready again at the next start.
  */
 import { join } from 'node:path'
+import { answerRequest, versionOf } from '../command/request.ts'
 import type { Snapshot } from '../core/admission.ts'
 import { defaultLimits } from '../core/budget.ts'
 import type { Event } from '../core/event.ts'
@@ -123,7 +124,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const credentials = readCredentials(settings, options.env, paths.configFile)
   if (isRefusal(credentials)) return credentials
   const stack = new AsyncDisposableStack()
-  const database = ports.openDatabase(paths.database, { mono: world.clock.mono })
+  const database = ports.openDatabase(paths.database, { mono: world.clock.mono, wait: world.timer.sleep })
   stack.defer(() => database.close())
   const epoch = await takeOver(database, { ...options, ports }, sandbox.rung)
   if (isRefusal(epoch)) {
@@ -317,7 +318,8 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   const dispatching = startLoop(world, 'dispatcher', 1000, dispatcher(daemon, new Map<Role, number>()), failed)
   wake = () => dispatching.wake()
   const health = await ports.serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung))
-  const nudges = await ports.listenForNudges(paths.socket, wake)
+  const asked = { database, world, version: versionOf(parts.version, database) }
+  const nudges = await ports.listenForNudges(paths.socket, wake, (line) => answerRequest(asked, line).finally(wake))
   stack.defer(async () => {
     const event: Event = { type: 'daemon.stopped', epoch, why: `stopped, pid ${pid}` }
     await database.write((tx) => tell(tx, world.clock.now(), event))

@@ -326,3 +326,40 @@ test('a database on a network is refused, whether it is there or not, and nothin
     'network-file-system',
   )
 })
+
+test('who says how to wait is not stopped while another process writes, and writes as soon as it has', async (t) => {
+  const path = await scratch(t)
+  let looks = 0
+  const other = () => new DatabaseSync(path)
+  const wait = async () => {
+    looks += 1
+    await turn()
+    if (looks === 3) writing.exec('commit')
+  }
+  const database = openDatabase(path, { wait })
+  t.after(() => database.close())
+  const writing = other()
+  t.after(() => writing.close())
+  writing.exec("begin immediate; insert into gate_result values ('a', 'k', '{}', 0)")
+  await Promise.all([database.write((tx) => put(tx, 'b')), database.write((tx) => put(tx, 'c'))])
+  assert.deepEqual([await trees(database), looks], [['a', 'b', 'c'], 3])
+})
+
+test('it does not wait for ever: then everyone who wanted to write is told, and the next may try', async (t) => {
+  const path = await scratch(t)
+  let looks = 0
+  const database = openDatabase(path, { busyMs: 20, wait: async () => void (looks += 1) })
+  t.after(() => database.close())
+  const writing = new DatabaseSync(path)
+  t.after(() => writing.close())
+  writing.exec('begin immediate')
+  const both = await Promise.allSettled([database.write((tx) => put(tx, 'a')), database.write((tx) => put(tx, 'b'))])
+  assert.deepEqual(
+    both.map((each) => each.status === 'rejected' && isFault(each.reason) && each.reason.code),
+    ['database-unusable', 'database-unusable'],
+  )
+  assert.equal(looks, 10)
+  writing.exec('rollback')
+  await database.write((tx) => put(tx, 'c'))
+  assert.deepEqual(await trees(database), ['c'])
+})

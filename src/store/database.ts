@@ -67,8 +67,9 @@ const batchSize = 256
 const batchMs = 5
 
 /**
- * `fileSystemType`: what statfs says of a folder. `mono`: monotonic milliseconds, for whoever has more to do than to write. `keyFile`: where the key
- * of the seals lies; a backup has none of its own. `copyBefore: false`: it is a copy already, and is migrated without another one.
+ * `fileSystemType`: what statfs says of a folder. `mono`: monotonic milliseconds, for whoever has more to do than to write. `wait`: how whoever has more
+ * to do waits while another process writes; without it SQLite does the waiting, and nothing else happens meanwhile. `keyFile`: where the key of the seals
+ * lies; a backup has none of its own. `copyBefore: false`: it is a copy already, and is migrated without another one.
  */
 export type OpenOptions = {
   busyMs?: number
@@ -77,7 +78,14 @@ export type OpenOptions = {
   copyBefore?: false
   fileSystemType?: (folder: string) => number
   mono?: () => number
+  wait?: (ms: number) => Promise<void>
 }
+
+const usualBusyMs = 5000
+/** SQLITE_BUSY: another process writes. */
+const sqliteBusy = 5
+/** Between two looks whether another process has written. Milliseconds. */
+const busyLookMs = 2
 
 /** Opens (and makes, and migrates) the database at `path`. Faults: `sqlite-too-old`, `database-unusable`, `schema-newer`, `network-file-system`. */
 export function openDatabase(path: string, options: OpenOptions = {}): Database {
@@ -85,6 +93,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   const sealKey = keyOf(path, options)
   const schema = options.readOnly ? null : migrate(writer, path, sealKey!, options.copyBefore ?? path !== memory)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
+  const begin = beginning(writer, options)
   const queue: Waiting[] = []
   let draining = false
   let owed = false
@@ -98,7 +107,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
     while (queue.length > 0) {
       const until = mono() + batchMs
       const batch = queue.splice(0, batchSize)
-      const done = await commitBatch(writer, batch, () => mono() <= until, sealKey!, sealed)
+      const done = await commitBatch(writer, batch, begin, () => mono() <= until, sealKey!, sealed)
       queue.unshift(...batch.slice(done))
       await everybody() // whom this commit answered writes again by then, and shares the next one
       if (mono() - turnedAt < batchMs) continue
@@ -179,6 +188,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 async function commitBatch(
   db: DatabaseSync,
   batch: readonly Waiting[],
+  begin: () => Promise<void>,
   time: () => boolean,
   sealKey: Buffer,
   sealed: (before: number, seal: Seal) => void,
@@ -187,9 +197,10 @@ async function commitBatch(
   const answers: Answer[] = []
   const rows: LogRow[] = []
   const listeners: (() => void)[] = []
-  let tick = nextTick()
+  let tick: ReturnType<typeof nextTick> | null = null
   try {
-    control(db, 'begin immediate')
+    await begin()
+    tick = nextTick()
     for (const { body, resolve, reject } of batch) {
       if (taken > 0 && !time()) break
       taken += 1
@@ -228,11 +239,26 @@ async function commitBatch(
     for (const { reject } of batch.slice(0, taken)) reject(explain(error))
     return taken
   } finally {
-    tick.cancel()
+    tick?.cancel()
   }
   for (const answer of answers) answer()
   for (const listener of listeners) listener()
   return taken
+}
+
+/** Begins a transaction. Who says how to wait does so here, and its event loop turns meanwhile. */
+function beginning(db: DatabaseSync, { wait, busyMs = usualBusyMs }: OpenOptions): () => Promise<void> {
+  if (!wait) return async () => void control(db, 'begin immediate')
+  db.exec('pragma busy_timeout = 0')
+  return async () => {
+    for (let waited = 0; ; waited += busyLookMs)
+      try {
+        return void control(db, 'begin immediate')
+      } catch (error) {
+        if ((error as { errcode?: number }).errcode !== sqliteBusy || waited >= busyMs) throw error
+        await wait(busyLookMs)
+      }
+  }
 }
 
 /** Rejects as soon as the event loop has turned. */
@@ -277,7 +303,7 @@ function connect(path: string, options: OpenOptions): DatabaseSync {
     throw new Fault('database-missing', `there is no database at ${path}`, { hint: 'tri-agent init' })
   try {
     if (path !== memory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    const db = new DatabaseSync(path, { timeout: options.busyMs ?? 5000, readOnly: options.readOnly ?? false })
+    const db = new DatabaseSync(path, { timeout: options.busyMs ?? usualBusyMs, readOnly: options.readOnly ?? false })
     if (fresh) chmodSync(path, 0o600)
     checkVersion(db)
     if (!options.readOnly)

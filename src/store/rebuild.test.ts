@@ -19,6 +19,7 @@ const others = {
   daemon: 'true while a daemon lives',
   lease: 'true while a daemon lives',
   process: 'true while a daemon lives',
+  command: 'answers that may be asked for again',
   gate_result: 'a cache',
   pacer: 'money',
   spending: 'money',
