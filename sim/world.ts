@@ -17,6 +17,10 @@ export type VirtualWorld = World & {
   advance(ms: number): Promise<void>
   /** Fires timers, jumping from one to the next, until none is left. Resolves with the virtual milliseconds that passed. */
   runUntilIdle(limit?: { maxMs?: number; maxTimers?: number }): Promise<number>
+  /** Fires the next timer due by `endMono` and lets promises settle. False where none is due: then the clocks stand at `endMono`. */
+  step(endMono: number): Promise<boolean>
+  /** Moves both clocks by `ms` and fires nothing: the machine slept. */
+  oversleep(ms: number): void
   /** Lets promises settle without moving the clocks. */
   settle(): Promise<void>
   /** Timers that wait. */
@@ -56,6 +60,8 @@ export function virtualWorld(options: VirtualWorldOptions = {}): VirtualWorld {
       ((spec) => Promise.reject(new Fault('spawn-forbidden', `the virtual world starts no process: ${spec.file}`))),
     advance: time.advance,
     runUntilIdle: time.runUntilIdle,
+    step: time.step,
+    oversleep: time.oversleep,
     settle,
     pending: time.pending,
     jumpWall: time.jumpWall,
@@ -85,16 +91,22 @@ function virtualTime(startAt: number) {
     return () => void waiting.delete(entry)
   }
 
+  const fireNext = async (endMs: number): Promise<boolean> => {
+    const next = earliest(waiting)
+    if (!next || next.dueAt > endMs) return false
+    waiting.delete(next)
+    monoMs = Math.max(monoMs, next.dueAt)
+    next.fn()
+    await settle()
+    return true
+  }
+
   const fireUntil = async (endMs: number, maxTimers: number): Promise<void> => {
     await settle()
     for (let fired = 0; ; fired++) {
-      const next = earliest(waiting)
-      if (!next || next.dueAt > endMs) return
-      if (fired >= maxTimers) throw new Fault('never-idle', `${maxTimers} timers fired and ${waiting.size} still wait`)
-      waiting.delete(next)
-      monoMs = Math.max(monoMs, next.dueAt)
-      next.fn()
-      await settle()
+      if (fired >= maxTimers && (earliest(waiting)?.dueAt ?? Infinity) <= endMs)
+        throw new Fault('never-idle', `${maxTimers} timers fired and ${waiting.size} still wait`)
+      if (!(await fireNext(endMs))) return
     }
   }
 
@@ -103,6 +115,12 @@ function virtualTime(startAt: number) {
     after,
     pending: () => waiting.size,
     jumpWall: (ms: number) => void (wallOffset += ms),
+    oversleep: (ms: number) => void (monoMs += ms),
+    step: async (endMs: number) => {
+      if (await fireNext(endMs)) return true
+      monoMs = Math.max(monoMs, endMs)
+      return false
+    },
     advance: async (ms: number) => {
       const end = monoMs + ms
       await fireUntil(end, Infinity)

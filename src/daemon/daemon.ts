@@ -66,6 +66,8 @@ export type Daemon = {
   stagePorts: StagePorts
   /** Whoever started it answers for the repositories' commands: the demo, tests. */
   trusted: boolean
+  /** Attempts a worker of this daemon has in hand. */
+  carrying: Set<string>
   /** Virtual keys of attempts not yet claimed, in memory only. */
   keys: Map<string, string>
   snapshot(reader: Reader, seen: Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'>): Promise<Snapshot>
@@ -215,6 +217,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     database,
     epoch,
     leaseMs: settings.lease.leaseMs,
+    floorMs: ports.floorMs,
     onFault: (error) => void failed('engine', error),
   })
   const pool = stack.use(
@@ -258,6 +261,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     absence,
     stagePorts,
     trusted: parts.trusted === true,
+    carrying: new Set(),
     keys: new Map(),
     snapshot: (reader, seen) =>
       takeSnapshot(reader, { ...seen, settings, agents, at: world.clock.now(), closed: closed.why }),
@@ -315,7 +319,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     failed,
   )
   const backing = startLoop(world, 'backup', lookMs, backupLook({ world, database, settings }), failed)
-  const dispatching = startLoop(world, 'dispatcher', 1000, dispatcher(daemon, new Map<Role, number>()), failed)
+  const dispatching = startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map<Role, number>()), failed)
   wake = () => dispatching.wake()
   const health = await ports.serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung))
   const asked = { database, world, version: versionOf(parts.version, database) }

@@ -27,6 +27,8 @@ export type DaemonPorts = {
   listenForNudges: typeof listenForNudges
   /** Why nothing new may start on this machine, or null. */
   machineClosed: typeof machineClosed
+  /** How often loops look that were not woken. */
+  floorMs: number
   processes: {
     bootId(): string
     startTimeOf(pid: number): number | null
@@ -49,6 +51,7 @@ export const machinePorts: DaemonPorts = {
   serveHealth,
   listenForNudges,
   machineClosed,
+  floorMs: 1000,
   processes: {
     bootId,
     startTimeOf,

@@ -27,12 +27,25 @@ import { keepVigil } from './vigil.ts'
 
 const stages: Record<Running['step'], Stage> = { plan, implement, verify, review, reproduce, crosscheck, land }
 
-/** Carries one claimed attempt. Never rejects for a failure of the work; a fault of ours becomes the attempt's outcome. */
+/**
+ * Carries one claimed attempt. Never rejects for a failure of the work; a fault of ours becomes the attempt's outcome. An engine may hand an attempt
+ * out again: two that work in one folder would end each other's processes, so while one carries it, and after its end, nothing is done.
+ */
 export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<void> {
-  const { database, gateway, keys, paths } = daemon
-  const task = await database.read((reader) => loadTask(reader, carried.task))
-  const running = task?.running.find(({ attempt }) => attempt === carried.attempt)
-  if (!task || !running) throw new Error(`attempt ${carried.attempt} was handed out but is not running`)
+  const { database, carrying } = daemon
+  if (carrying.has(carried.attempt)) return
+  carrying.add(carried.attempt)
+  try {
+    const task = await database.read((reader) => loadTask(reader, carried.task))
+    const running = task?.running.find(({ attempt }) => attempt === carried.attempt)
+    if (task && running) await carryOnce(daemon, carried, task, running)
+  } finally {
+    carrying.delete(carried.attempt)
+  }
+}
+
+async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: Running): Promise<void> {
+  const { gateway, keys, paths } = daemon
   const folder = join(paths.areas, carried.attempt)
   const transcript = await openTranscript(daemon.transcriptFile(carried.attempt), daemon.secrets())
   const vigil = keepVigil(daemon, carried, task, running.role)

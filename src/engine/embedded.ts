@@ -4,18 +4,18 @@ import type { Database } from '../store/database.ts'
 import { beatLease, claimLease, holds, offerLease, releaseLease, type Lease } from '../store/lease.ts'
 import type { Carried, Engine } from './engine.ts'
 
-/** How often the floor poll looks, should a wake-up ever be missed. */
-const pollMs = 1000
-
-/** An engine for the daemon of `epoch`. `leaseMs` is how long a holder may be silent. */
+/**
+ * An engine for the daemon of `epoch`. `leaseMs` is how long a holder may be silent, `floorMs` how often it looks should a wake-up ever be missed.
+ */
 export function embeddedEngine(ports: {
   world: World
   database: Database
   epoch: number
   leaseMs: number
+  floorMs?: number
   onFault: (error: unknown) => void
 }): Engine {
-  const { world, database, epoch, leaseMs } = ports
+  const { world, database, epoch, leaseMs, floorMs = 1000 } = ports
   const carried = new Map<string, AbortController>()
   const sleepers = new Set<() => void>()
 
@@ -65,7 +65,7 @@ export function embeddedEngine(ports: {
       }
       const sleepUntilWoken = () =>
         new Promise<void>((resolve) => {
-          const cancel = world.timer.after(pollMs, resolve)
+          const cancel = world.timer.after(floorMs, resolve)
           cancelSleep = () => {
             cancel()
             resolve()

@@ -2,7 +2,6 @@
  * Asking an agent: an area with a tree in it, dependencies laid over, one contained process of the vendor's CLI, its end read as an answer.
  * The area lives until `use` has looked at what was left in it. What the agent says is an answer, never a fact.
  */
-import { randomUUID } from 'node:crypto'
 import { appendFile, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { AgentEnd, AgentSpec, Role } from '../agent/agent.ts'
@@ -105,6 +104,10 @@ const readOnlyAt = ({ sandbox }: StagePorts, area: Area, path: string): Mount =>
   mode: 'ro',
 })
 
+/** A UUID of 32 hexadecimal digits of chance. */
+const sessionFrom = (hex: string): string =>
+  `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+
 async function start(ports: StagePorts, work: Work, area: Area, question: Question, mounts: Mount[]) {
   const { world, sandbox, settings } = ports
   const { attempt, gateway } = work
@@ -124,7 +127,7 @@ async function start(ports: StagePorts, work: Work, area: Area, question: Questi
     tmp: view.tmp,
     gatewayUrl: view.gatewayUrl,
     key: gateway.key,
-    session: randomUUID(),
+    session: sessionFrom(world.secret(16)),
     access: 'edit' in question.tree ? 'edit' : 'read',
     contained,
     ...(question.schema ? { schema: question.schema } : {}),

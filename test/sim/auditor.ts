@@ -1,0 +1,330 @@
+/**
+ * The auditor: looks at the log and the tables after everything that happens, and knows by itself what must hold. It shares no code with what it judges:
+ * its picture of a task is its own, and what agents wrote, gates saw and git did it knows from the models.
+ */
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { Event, TaskEvent } from '../../src/core/event.ts'
+import type { Machine } from './machine.ts'
+
+export class Broken extends Error {}
+
+type Row = { seq: number; at: number; stream: string; type: string; actor: string; body: string }
+
+type Seen = {
+  id: string
+  kind: string
+  repo: string
+  after: string[]
+  phase: 'open' | 'awaiting' | 'escalated' | 'split' | 'done' | 'cancelled'
+  held: boolean
+  token: number
+  running: Map<string, { step: string; role: string; family: string | null }>
+  passed: Set<string>
+  candidate: { commit: string; tree: string; family: string } | null
+  round: { number: number; commit: string; families: string[]; person: boolean; votes: Set<string> } | null
+  verdict: string | null
+  approved: string | null
+  intent: { commit: string; tree: string } | null
+  landed: string | null
+}
+
+/** What a person was told is so. */
+export type Told = 'added' | 'approved' | 'held' | 'cancelled'
+
+export type Auditor = {
+  /** Looks at what is new. Throws `Broken`. */
+  look(): void
+  /** A person was told that this is so. */
+  acknowledged(what: Told, task: string): void
+  tasks(): readonly Seen[]
+  events(): number
+  close(): void
+}
+
+export type Rules = {
+  unattended: boolean
+  slots: Readonly<Record<string, number>>
+  /** Commands of the gates that must be green on what lands. */
+  gates: readonly string[]
+}
+
+const broken = (why: string): never => {
+  throw new Broken(why)
+}
+
+/** Watches the database at `path`. */
+export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
+  const db = new DatabaseSync(path, { readOnly: true })
+  const sql = (text: string): StatementSync => db.prepare(text)
+  const version = sql('pragma data_version')
+  const next = sql('select seq, at, stream, type, actor, body from event where seq > ? order by seq')
+  const tables = stateChecks(sql, machine, rules)
+  const tasks = new Map<string, Seen>()
+  const told: [Told, string][] = []
+  let last = 0
+  let seenVersion = -1
+  let looks = 0
+  return {
+    tasks: () => [...tasks.values()],
+    events: () => last,
+    close: () => db.close(),
+    acknowledged(what, task) {
+      told.push([what, task])
+    },
+    look() {
+      const now = (version.get() as { data_version: number }).data_version
+      if (now === seenVersion) {
+        hold(told, tasks)
+        return tables.processes()
+      }
+      seenVersion = now
+      for (const row of next.all(last) as Row[]) {
+        if (row.seq !== last + 1) broken(`event ${row.seq} follows event ${last}`)
+        last = row.seq
+        if (row.stream.startsWith('task/')) follow(tasks, row, machine, rules)
+      }
+      hold(told, tasks)
+      tables.leases()
+      tables.processes()
+      if (looks++ % 16 === 0) tables.money()
+    },
+  }
+}
+
+/** What a person was told is in the log from then on. */
+function hold(told: [Told, string][], tasks: ReadonlyMap<string, Seen>): void {
+  for (const [what, id] of told.splice(0)) {
+    const task = tasks.get(id)
+    const holds =
+      task &&
+      (what === 'added' ||
+        (what === 'held' && task.held) ||
+        (what === 'cancelled' && task.phase === 'cancelled') ||
+        (what === 'approved' && task.approved !== null))
+    if (!holds) broken(`${id} was said to be ${what}, and the log does not know`)
+  }
+}
+
+function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { slots }: Rules) {
+  const unleased = sql(
+    "select id from attempt where state <> 'ended' and not exists (select 1 from lease where attempt = id) limit 1",
+  )
+  const unended = sql(
+    "select attempt from lease where not exists (select 1 from attempt where id = lease.attempt and state <> 'ended') limit 1",
+  )
+  const over = sql('select scope from account where spent_nano_usd + held_nano_usd > limit_nano_usd limit 1')
+  const leased = sql('select attempt from lease')
+  const busy = sql(
+    `select role, count(distinct case when role = 'reviewer' then task else id end) as n from attempt
+     where state <> 'ended' group by role`,
+  )
+  const landing = sql(
+    `select repo from attempt join task on task.id = attempt.task
+     where attempt.state <> 'ended' and attempt.step = 'land' group by repo having count(*) > 1`,
+  )
+  const lent = slots['implementer']! + slots['reviewer']! + slots['architect']!
+  return {
+    leases() {
+      const bare = unleased.get() as { id: string } | undefined
+      if (bare) broken(`attempt ${bare.id} is under way without a lease`)
+      const stale = unended.get() as { attempt: string } | undefined
+      if (stale) broken(`attempt ${stale.attempt} has ended and holds a lease`)
+      const rows = busy.all() as { role: string; n: number }[]
+      const agents = rows.filter(({ role }) => role !== 'gate').reduce((sum, { n }) => sum + n, 0)
+      if (agents > lent) broken(`${agents} agents are under way in ${lent} slots`)
+      const gates = rows.find(({ role }) => role === 'gate')?.n ?? 0
+      const most = slots['gate']! + 8 // reproductions of one round may stand beside each other
+      if (gates > most) broken(`${gates} gates are under way in ${slots['gate']} slots`)
+      const two = landing.get() as { repo: string } | undefined
+      if (two) broken(`two landings of ${two.repo} are under way`)
+    },
+    /** Nothing lives that no row accounts for. */
+    processes() {
+      if (machine.processes.size === 0) return
+      const held = new Set((leased.all() as { attempt: string }[]).map(({ attempt }) => attempt))
+      for (const { pid, attempt } of machine.processes.values())
+        if (!held.has(attempt)) broken(`process ${pid} lives, and the lease of its attempt ${attempt} was given back`)
+    },
+    money() {
+      const full = over.get() as { scope: string } | undefined
+      if (full) broken(`${full.scope} has spent and holds more than its limit`)
+    },
+  }
+}
+
+const fresh = (id: string, { kind, repo, after }: Event & { type: 'task.added' }): Seen => ({
+  id,
+  kind,
+  repo,
+  after,
+  phase: 'open',
+  held: false,
+  token: 0,
+  running: new Map(),
+  passed: new Set(),
+  candidate: null,
+  round: null,
+  verdict: null,
+  approved: null,
+  intent: null,
+  landed: null,
+})
+
+function follow(tasks: Map<string, Seen>, row: Row, machine: Machine, rules: Rules): void {
+  const id = row.stream.slice('task/'.length)
+  const event = { type: row.type, ...(JSON.parse(row.body) as object) } as TaskEvent
+  if (event.type === 'task.added') {
+    if (tasks.has(id)) broken(`${id} was added twice`)
+    return void tasks.set(id, fresh(id, event))
+  }
+  const task = tasks.get(id) ?? broken(`${event.type} of ${id}, which was never added`)
+  if (
+    (task.phase === 'done' || task.phase === 'cancelled') &&
+    !/^attempt\.(ended|started)|landing\.refused/.test(event.type)
+  )
+    broken(`${event.type} of ${id}, which is ${task.phase}`)
+  followAttempt(tasks, task, event, rules)
+  followReview(task, event, machine)
+  followEnd(task, event, row.actor, machine, rules)
+}
+
+function followAttempt(tasks: Map<string, Seen>, task: Seen, event: TaskEvent, _rules: Rules): void {
+  switch (event.type) {
+    case 'attempt.admitted': {
+      const { attempt, token, step, role, family } = event
+      if (task.phase !== 'open') broken(`${attempt} was admitted for ${task.id}, which is ${task.phase}`)
+      if (task.held) broken(`${attempt} was admitted for ${task.id}, which is held`)
+      if (token !== task.token + 1) broken(`${attempt} got token ${token} after ${task.token}`)
+      const missing = task.after.find((each) => tasks.get(each)?.phase !== 'done')
+      if (missing) broken(`${attempt} was admitted for ${task.id}, which waits for ${missing}`)
+      task.token = token
+      task.running.set(attempt, { step, role, family })
+      return
+    }
+    case 'attempt.ended': {
+      if (!task.running.delete(event.attempt)) broken(`the end of ${event.attempt} was accepted twice`)
+      if (event.outcome === 'passed') task.passed.add(event.attempt)
+      if (event.killed && event.killed.survivors > 0) broken(`${event.attempt} left survivors`)
+      return
+    }
+    case 'candidate.taken':
+    case 'gates.finished':
+    case 'vote.cast':
+    case 'advice.given':
+    case 'task.planned':
+      if (!task.passed.has(event.attempt)) broken(`${event.type} by ${event.attempt}, which has not passed`)
+      return
+    case 'task.held':
+      task.held = true
+      return
+    case 'task.released':
+      task.held = false
+      return
+    default:
+  }
+}
+
+function followReview(task: Seen, event: TaskEvent, machine: Machine): void {
+  switch (event.type) {
+    case 'candidate.taken': {
+      const { commit, tree, family } = event
+      const author = machine.authors.get(commit)
+      if (task.kind !== 'review' && author !== family)
+        broken(`${commit} is said to be by ${family}, and ${author ?? 'nobody'} wrote it`)
+      task.candidate = { commit, tree, family }
+      task.round = null
+      task.verdict = null
+      task.approved = null
+      return
+    }
+    case 'round.opened': {
+      if (event.commit !== task.candidate?.commit) broken(`round ${event.round} of ${task.id} judges another commit`)
+      if (event.policy.families.includes(event.author)) broken(`${event.author} is asked to review its own work`)
+      if (event.policy.families.length < 2 && !event.policy.person)
+        broken(`round ${event.round} of ${task.id} asks for fewer than two others and no person`)
+      const { families, person } = event.policy
+      task.round = { number: event.round, commit: event.commit, families, person, votes: new Set() }
+      return
+    }
+    case 'vote.cast': {
+      const { round, candidate } = task
+      if (!round || round.number !== event.round || event.commit !== round.commit)
+        return broken(`a vote of ${event.family} outlived its commit`)
+      if (event.family === candidate?.family) broken(`${event.family} voted on its own work`)
+      if (round.votes.has(event.family)) broken(`${event.family} voted twice`)
+      if (!machine.reviewed.has(`${event.family} ${machine.git.treeOf(event.commit)}`))
+        broken(`${event.family} voted on ${event.commit} and never saw it`)
+      round.votes.add(event.family)
+      return
+    }
+    case 'verdict.reached': {
+      const { round } = task
+      const owed = round?.families.filter((family) => !round.votes.has(family)) ?? ['nobody']
+      if (event.verdict === 'approved' && owed.length > 0) broken(`${task.id} was approved without ${owed.join(', ')}`)
+      task.verdict = event.verdict
+      if (event.verdict === 'approved') task.phase = 'awaiting'
+      return
+    }
+    default:
+  }
+}
+
+function followEnd(task: Seen, event: TaskEvent, actor: string, machine: Machine, rules: Rules): void {
+  switch (event.type) {
+    case 'task.approved': {
+      if (task.verdict !== 'approved' || event.commit !== task.candidate?.commit)
+        broken(`${task.id} was approved by ${event.by} without a verdict on that commit`)
+      if (event.by !== actor && event.by !== 'unattended') broken(`${actor} approved as ${event.by}`)
+      if (event.by === 'unattended' && (!rules.unattended || task.round?.person))
+        broken(`${task.id} was approved without the person it needs`)
+      task.approved = event.commit
+      task.phase = 'open'
+      return
+    }
+    case 'task.rejected':
+    case 'task.returned':
+    case 'task.retried':
+      task.phase = 'open'
+      if (event.type !== 'task.retried') task.approved = null
+      return
+    case 'task.escalated':
+      task.phase = 'escalated'
+      return
+    case 'task.split':
+      task.phase = 'split'
+      return
+    case 'task.joined':
+    case 'task.reported':
+      task.phase = 'done'
+      return
+    case 'task.cancelled':
+      if (task.intent) broken(`${task.id} was cancelled while it landed`)
+      task.phase = 'cancelled'
+      return
+    case 'landing.intended':
+      if (task.approved === null || task.approved !== task.candidate?.commit)
+        broken(`${task.id} is about to land without approval`)
+      if (task.intent) broken(`${task.id} is about to land twice at once`)
+      task.intent = event
+      return
+    case 'landing.refused':
+      task.intent = null
+      return
+    case 'task.landed':
+      return landed(task, event, machine, rules)
+    default:
+  }
+}
+
+function landed(task: Seen, event: TaskEvent & { type: 'task.landed' }, machine: Machine, rules: Rules): void {
+  const { commit, tree } = event
+  if (task.landed) broken(`${task.id} landed twice`)
+  if (task.intent?.commit !== commit) broken(`${task.id} landed ${commit} without having said so before`)
+  if (machine.git.treeOf(commit) !== tree) broken(`${commit} is not the tree that was tested`)
+  for (const gate of rules.gates)
+    if (!machine.green.has(`${gate} ${tree}`)) broken(`${task.id} landed a tree on which ${gate} never was green`)
+  if (!machine.landings.some((each) => each.commit === commit)) broken(`${task.id} is said to have landed and did not`)
+  task.landed = commit
+  task.intent = null
+  task.phase = 'done'
+}

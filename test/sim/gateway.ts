@@ -1,0 +1,203 @@
+/**
+ * The gateway without its wire: keys, holds, limits and settlement are the shipped ledger's; what is modelled is the way from a request to them and
+ * the provider behind it, who answers late, says no, hangs, or breaks off, and bills for what it made.
+ */
+import { dayOf, heldTokens, scopePath } from '../../src/core/budget.ts'
+import { familyOf } from '../../src/core/family.ts'
+import { costOf, findPrice, noTokens, ratesFor } from '../../src/core/price.ts'
+import { isRefusal } from '../../src/core/refusal.ts'
+import { reasonOf } from '../../src/core/vendor-refusal.ts'
+import type { Gateway, GatewayOptions } from '../../src/gateway/gateway.ts'
+import { countRequest, enter, judge, reportOf, type Live } from '../../src/gateway/live.ts'
+import type { Tx } from '../../src/store/database.ts'
+import {
+  chargeInput,
+  extendHold,
+  hashKey,
+  keyOwner,
+  placeHold,
+  recoverHolds,
+  revokeAllKeys,
+  revokeKeys,
+  settleHold,
+} from '../../src/store/ledger.ts'
+import type { Life } from './life.ts'
+import { never, nextTime, type Answered, type Asked, type Machine } from './machine.ts'
+
+type Flight = { live: Live; hold: number; asked: Asked; isOver: boolean; cut(): void }
+
+const nothing = { input: 0, output: 0 }
+/** How long a provider that hangs is waited for. */
+const patienceMs = 900_000
+
+export async function modelGateway(machine: Machine, life: Life, options: GatewayOptions): Promise<Gateway> {
+  const { world, database, prices, limits } = options
+  await database.write(async (tx) => {
+    await revokeAllKeys(tx, world.clock.now())
+    await recoverHolds(tx, world.clock.now())
+  })
+  const lives = new Map<string, Live>()
+  const flights = new Set<Flight>()
+  const listeners = new Set<(attempt: string, kind: 'bytes' | 'waiting') => void>()
+  const moved = (live: Live) => listeners.forEach((listener) => listener(live.grant.attempt, 'bytes'))
+
+  const ratesOf = ({ model, input }: Asked) => {
+    const price = findPrice(prices, model)
+    if (isRefusal(price)) throw new Error(price.why)
+    return ratesFor(price, dayOf(world.clock.now()), input)
+  }
+
+  /** Ends a request's money: exactly, for nothing, or (cut off) for all that may have been made. */
+  const settle = async (flight: Flight, how: 'exact' | 'estimated' | 'free', output: number) => {
+    if (flight.isOver) return
+    flight.isOver = true
+    flights.delete(flight)
+    const { asked, live } = flight
+    const tokens = how === 'free' ? noTokens : { ...noTokens, input: asked.input, output }
+    const nanoUsd = how === 'free' ? 0 : costOf(ratesOf(asked), tokens)
+    await database.write((tx) => settleHold(tx, flight.hold, { nanoUsd, tokens, how, at: world.clock.now() }))
+    countRequest(live, asked.model, tokens, nanoUsd)
+  }
+
+  const place = (tx: Tx, live: Live, asked: Asked) => {
+    const day = dayOf(world.clock.now())
+    const rates = ratesOf(asked)
+    const first = heldTokens(limits.quantumTokens, asked.output, limits)
+    return placeHold(tx, {
+      keyHash: live.keyHash,
+      grant: live.grant,
+      model: asked.model,
+      path: scopePath(live.grant, limits, day),
+      inputNanoUsd: Math.ceil((asked.input * 1.2 * Math.max(rates.input, rates.cacheWrite)) / 1e6),
+      inputTokens: Math.ceil(asked.input * 1.2),
+      outputRate: rates.output,
+      leastTokens: first,
+      mostTokens: first,
+      at: world.clock.now(),
+      day,
+    })
+  }
+
+  /** Connections that wait for an answer; a daemon that dies drops them all. */
+  const waiting = new Set<() => void>()
+  const ask = (key: string, asked: Asked, signal: { isDead(): boolean }): Promise<Answered> => {
+    const { promise: dropped, resolve } = Promise.withResolvers<Answered>()
+    const drop = () => resolve({ status: null, ...nothing })
+    waiting.add(drop)
+    return Promise.race([dropped, serve(key, asked, signal, drop)]).finally(() => waiting.delete(drop))
+  }
+
+  const serve = async (
+    key: string,
+    asked: Asked,
+    signal: { isDead(): boolean },
+    drop: () => void,
+  ): Promise<Answered> => {
+    const live = [...lives.values()].find((each) => each.keyHash === hashKey(key))
+    if (!live || live.revoked) return { status: 401, ...nothing }
+    if (familyOf(asked.model) !== live.grant.family || !live.grant.models.includes(asked.model))
+      return { status: 403, ...nothing }
+    const placed = await database.write((tx) => place(tx, live, asked))
+    if (isRefusal(placed)) {
+      judge(live, placed.refused === 'over-budget' ? 'over-budget' : 'refused', placed.why)
+      return { status: placed.refused === 'over-budget' ? 402 : 401, ...nothing }
+    }
+    const flight: Flight = { live, hold: placed.hold, asked, isOver: false, cut: drop }
+    flights.add(flight)
+    if (live.revoked) {
+      await settle(flight, 'free', 0)
+      return { status: 401, ...nothing }
+    }
+    return provide(flight, signal)
+  }
+
+  /** The provider's side of one request. */
+  const provide = async (flight: Flight, signal: { isDead(): boolean }): Promise<Answered> => {
+    const { live, asked } = flight
+    const dice = nextTime(machine, `ask ${live.grant.family}`)
+    const trouble = machine.troubles.find(
+      ({ family, until }) => family === live.grant.family && until > machine.world.clock.mono(),
+    )
+    await life.delay(300, 4000)
+    if (flight.isOver) return never()
+    if (trouble?.kind === '429' || trouble?.kind === '500') {
+      const status = Number(trouble.kind)
+      const reason = reasonOf({ family: live.grant.family, status, text: '{"error":{"message":"not now"}}' })
+      judge(live, status === 429 ? 'rate-limited' : 'unreachable', reason)
+      await settle(flight, 'free', 0)
+      return { status, ...nothing }
+    }
+    if (trouble?.kind === 'hang') {
+      await life.delay(patienceMs, patienceMs)
+      judge(live, 'unreachable', 'the provider said nothing')
+      await settle(flight, 'estimated', asked.output)
+      return { status: null, ...nothing }
+    }
+    return stream(flight, signal, dice.between(Math.ceil(asked.output / 10), asked.output))
+  }
+
+  /** An answer in pieces: the input is charged first, and the hold grows before what it covers is made. */
+  const stream = async (flight: Flight, signal: { isDead(): boolean }, output: number): Promise<Answered> => {
+    const { live, asked, hold } = flight
+    const rates = ratesOf(asked)
+    const tokens = { ...noTokens, input: asked.input }
+    await database.write((tx) => chargeInput(tx, hold, costOf(rates, tokens), tokens))
+    let held = heldTokens(limits.quantumTokens, asked.output, limits)
+    for (let made = 0; made < output; made += 1000) {
+      await life.delay(2000, 9000)
+      if (flight.isOver) return never()
+      if (signal.isDead()) {
+        await settle(flight, 'estimated', Math.min(output, made + 1000))
+        return never()
+      }
+      moved(live)
+      if (made + 1000 <= held || held === asked.output) continue
+      const next = Math.min(asked.output, held + limits.quantumTokens)
+      const more = Math.ceil(((next - held) * rates.output) / 1e6)
+      const extended = await database.write((tx) => extendHold(tx, hold, more, next))
+      if (isRefusal(extended)) {
+        judge(live, 'over-budget', extended.why)
+        await settle(flight, 'estimated', made)
+        return { status: 402, ...nothing }
+      }
+      held = next
+    }
+    await settle(flight, 'exact', output)
+    judge(live, null)
+    return { status: 200, input: asked.input, output }
+  }
+
+  const revoke = async (attempt: string): Promise<void> => {
+    await life.pass('revoke begins')
+    const live = lives.get(attempt)
+    if (live) live.revoked = true
+    await database.write((tx) => revokeKeys(tx, attempt, world.clock.now()))
+    for (const flight of [...flights].filter((each) => each.live === live)) {
+      flight.cut()
+      await settle(flight, 'estimated', flight.asked.output)
+    }
+    await life.pass('revoke ended')
+  }
+  machine.gateway = { ask, drop: () => waiting.forEach((drop) => drop()) }
+  return {
+    url: 'http://127.0.0.1:8701',
+    revoke,
+    report: (attempt) => reportOf(lives.get(attempt)),
+    async open(key, grant) {
+      const keyHash = hashKey(key)
+      const owner = await database.read((reader) => keyOwner(reader, keyHash))
+      if (owner !== grant.attempt || lives.has(grant.attempt))
+        throw new Error(`no fresh key of attempt ${grant.attempt} is granted`)
+      lives.set(grant.attempt, enter(grant, keyHash))
+      return { socket: `/sockets/${lives.size}` }
+    },
+    onActivity(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...lives.keys()].map(revoke))
+      machine.gateway = null
+    },
+  }
+}

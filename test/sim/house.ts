@@ -1,0 +1,181 @@
+/** Starting a whole daemon on a simulated machine: the shipped assembly, with models where it would meet the world. */
+import fs from 'node:fs'
+import { join } from 'node:path'
+import type { Refusal } from '../../src/core/refusal.ts'
+import { defaultSettings, type FamilySettings, type OperatorSettings } from '../../src/core/setting.ts'
+import { scripted } from '../../src/agent/scripted.ts'
+import type { FoundAgents } from '../../src/daemon/agents.ts'
+import { startDaemon, type RunningDaemon } from '../../src/daemon/daemon.ts'
+import type { DaemonPorts } from '../../src/daemon/ports.ts'
+import { embeddedEngine } from '../../src/engine/embedded.ts'
+import type { Carried, Engine } from '../../src/engine/engine.ts'
+import type { Paths } from '../../src/host/path.ts'
+import type { Registries } from '../../src/stage/stage.ts'
+import { openDatabase } from '../../src/store/database.ts'
+import { modelGateway } from './gateway.ts'
+import { livingDatabase, livingPort, type Life } from './life.ts'
+import { bootName, endProcess, isAliveOn, modelSandbox, type Machine } from './machine.ts'
+
+const models: Readonly<Record<string, string>> = {
+  anthropic: 'claude-opus-5-5',
+  openai: 'gpt-6-sol',
+  google: 'gemini-3.8-flash',
+}
+
+/** The folders of a daemon whose state lies in `root`. */
+export function pathsIn(root: string): Paths {
+  const state = join(root, 'state')
+  const paths = {
+    configFile: join(root, 'config.yaml'),
+    stateFolder: state,
+    keys: join(root, 'keys'),
+    database: join(state, 'tasks.db'),
+    socket: join(state, 'daemon.sock'),
+    areas: join(state, 'areas'),
+    repos: join(state, 'repos'),
+    layers: join(state, 'layers'),
+    transcripts: join(state, 'transcripts'),
+    reports: join(state, 'reports'),
+    sockets: join(state, 'sockets'),
+    log: join(state, 'daemon.log'),
+  }
+  for (const folder of [state, paths.areas, paths.repos, paths.layers, paths.transcripts, paths.reports, paths.sockets])
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 })
+  return paths
+}
+
+export function settingsFor(families: readonly string[], more: Partial<OperatorSettings>): OperatorSettings {
+  const family = (name: string): FamilySettings => ({
+    agent: 'scripted',
+    program: null,
+    baseUrl: 'http://127.0.0.1:1',
+    keyFrom: { value: 'a-key-of-no-provider' },
+    models: { architect: models[name]!, implementer: models[name]!, reviewer: models[name]! },
+  })
+  return {
+    ...defaultSettings(2),
+    families: Object.fromEntries(families.map((name) => [name, family(name)])),
+    slots: { implementer: 2, reviewer: 2, architect: 1, gate: 2 },
+    ...more,
+  }
+}
+
+function agentsOf(settings: OperatorSettings): FoundAgents {
+  const found = { adapter: scripted, folder: '/opt/sim', argv: ['/opt/sim/agent'], version: '1.0.0' }
+  const usable = Object.keys(settings.families)
+  return {
+    get: (name) => (usable.includes(name) ? found : undefined),
+    size: usable.length,
+    usable,
+    upstreams: [],
+    secrets: [],
+  }
+}
+
+/** What an engine may do to its holders: hand an attempt out twice, lose beats. */
+export type EngineFaults = {
+  isDoubled(attempt: string): boolean
+  losesBeat(attempt: string): boolean
+}
+
+function faultyEngine(engine: Engine, life: Life, faults: EngineFaults): Engine {
+  const living = (carried: Carried): Carried => ({
+    ...carried,
+    beat: async (active) => {
+      await life.pass('beat')
+      return faults.losesBeat(carried.attempt) ? true : carried.beat(active)
+    },
+  })
+  return {
+    ...engine,
+    work: (carry) =>
+      engine.work(async (carried) => {
+        await life.pass('claimed')
+        const again = faults.isDoubled(carried.attempt)
+          ? life.delay(0, 600_000).then(() => carry(living(carried)))
+          : null
+        const ends = await Promise.allSettled([carry(living(carried)), again])
+        for (const end of ends) if (end.status === 'rejected') throw end.reason
+        await life.pass('carried')
+      }),
+  }
+}
+
+/** A day of looks every second would take most of the time there is, and hide wake-ups that never come. */
+const floorMs = 20_000
+
+const noRegistries: Registries = {
+  open: async () => ({
+    gateway: { socket: '/sockets/setup', url: 'http://127.0.0.1:8702' },
+    env: {},
+    files: [],
+    secrets: [],
+    withheld: [],
+    reached: () => [],
+    [Symbol.asyncDispose]: async () => {},
+  }),
+}
+
+export type Start = {
+  machine: Machine
+  life: Life
+  paths: Paths
+  settings: OperatorSettings
+  pid: number
+  /** Pids of daemons that live. */
+  daemons: ReadonlySet<number>
+  faults: EngineFaults
+  /** Hears of each database opened, so that it is closed when its daemon is dead. */
+  opened(close: () => void): void
+}
+
+/** Starts one. The promise stays open for ever if it dies before it stands. */
+export function startHouse(start: Start): Promise<RunningDaemon | Refusal> {
+  const { life, paths, settings, pid } = start
+  return startDaemon({
+    world: life.world,
+    paths,
+    settings,
+    env: { PATH: '', HOME: '/' },
+    version: '0.0.0',
+    pid,
+    trusted: true,
+    ports: portsOf(start),
+  })
+}
+
+function portsOf({ machine, life, settings, daemons, faults, opened }: Start): DaemonPorts {
+  const closedFor = () =>
+    machine.world.clock.mono() < machine.memoryShortUntil ? 'less than 1 GB of memory left' : null
+  return {
+    openDatabase(path, options) {
+      const real = openDatabase(path, options)
+      let isOpen = true
+      const close = () => {
+        if (isOpen) real.close()
+        isOpen = false
+      }
+      opened(close)
+      return livingDatabase({ ...real, close }, life, machine)
+    },
+    createGit: () => livingPort(life, 'git', machine.git.git, [5, 1500]),
+    createSandbox: async () => modelSandbox(machine, life),
+    findAgents: async () => ({ agents: agentsOf(settings), missing: [] }),
+    createGateway: (options) => modelGateway(machine, life, options),
+    createEngine: (ports) => faultyEngine(embeddedEngine(ports), life, faults),
+    registriesFor: () => noRegistries,
+    serveHealth: async (_host, port) => ({ port, [Symbol.asyncDispose]: async () => {} }),
+    listenForNudges: async () => ({ [Symbol.asyncDispose]: async () => {} }),
+    machineClosed: async () => {
+      await life.pass('machine looked at')
+      return machine.world.clock.mono() < machine.diskFullUntil ? 'less than 2 GB of disk left' : closedFor()
+    },
+    floorMs,
+    processes: {
+      bootId: () => bootName(machine.boot),
+      startTimeOf: (pid) => machine.processes.get(pid)?.startTime ?? pid,
+      isAlive: (identity) => isAliveOn(machine, daemons, identity),
+      end: (pid) => void endProcess(machine, pid),
+    },
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * The machine a simulated daemon stands on: its process table, its boots, its disk and memory, the provider its gateway asks. It outlives every daemon:
+ * what is here when one dies is what the next one finds.
+ */
+import { Readable } from 'node:stream'
+import type { Exit } from '../../src/host/process.ts'
+import type { ProcessIdentity } from '../../src/host/proc.ts'
+import type { Area, Box, Contained, Sandbox } from '../../src/sandbox/sandbox.ts'
+import type { VirtualWorld } from '../../sim/world.ts'
+import { diceFor, type Dice } from './chance.ts'
+import type { GitModel } from './git.ts'
+import type { Life } from './life.ts'
+
+/** What a contained program can do. Once it is dead nothing it waits for ever comes. */
+export type Self = {
+  box: Box
+  attempt: string
+  say(line: string): void
+  sleep(ms: number): Promise<void>
+  /** A request to a model, with the key it was given. */
+  ask(asked: Asked): Promise<Answered>
+  /** SIGTERM does nothing to it. */
+  ignoreTerm(): void
+}
+
+export type Asked = { model: string; input: number; output: number }
+/** `status` null: no connection. */
+export type Answered = { status: number | null; input: number; output: number }
+export type Program = (self: Self) => Promise<number>
+
+export type Process = {
+  pid: number
+  startTime: number
+  boot: number
+  attempt: string
+  isAlive: boolean
+  ignoresTerm: boolean
+  /** Monotonic ms until which not even SIGKILL ends it: it hangs in the kernel. */
+  stuckUntil: number
+  die(exit: Exit): void
+}
+
+/** What of a family's provider is wrong, and until when (monotonic ms). */
+export type Trouble = { family: string; kind: '429' | '500' | 'hang'; until: number }
+
+export type Machine = {
+  world: VirtualWorld
+  seed: number
+  git: GitModel
+  boot: number
+  nextPid: number
+  processes: Map<number, Process>
+  /** Faults are over: everybody is honest, everything works. */
+  isCalm: boolean
+  diskFullUntil: number
+  memoryShortUntil: number
+  troubles: Trouble[]
+  /** The gateway that stands now, or null. */
+  gateway: { ask(key: string, asked: Asked, signal: { isDead(): boolean }): Promise<Answered>; drop(): void } | null
+  /** How often each thing was done before, by name: the same request may be answered differently the next time. */
+  times: Map<string, number>
+  /** Trees on which every gate was green at some time, as the gates themselves saw them. */
+  green: Set<string>
+  /** The family of the model that wrote each commit, as its program knows. */
+  authors: Map<string, string>
+  /** Which family saw which tree: `FAMILY TREE`. */
+  reviewed: Set<string>
+  /** Every time a branch was moved by a landing. */
+  landings: { commit: string; target: string; message: string }[]
+  /** The program a box starts. */
+  programs(box: Box): Program
+}
+
+/** Counts, and answers dice for this one time. */
+export function nextTime({ seed, times }: Machine, name: string): Dice & { time: number } {
+  const time = (times.get(name) ?? 0) + 1
+  times.set(name, time)
+  return { ...diceFor(seed, `${name} ${time}`), time }
+}
+
+/** The attempt an area belongs to: `…/areas/ATTEMPT/agent`. */
+const attemptOf = ({ root }: Pick<Area, 'root'>): string => /(?:^|\/)areas\/([^/]+)/.exec(root)?.[1] ?? root
+
+export const never = <T>(): Promise<T> => new Promise<T>(() => {})
+
+/** The containment of one daemon's life on this machine. */
+export function modelSandbox(machine: Machine, life: Life): Sandbox {
+  return {
+    rung: 'namespace',
+    view: () => ({
+      work: '/work',
+      home: '/home/agent',
+      out: '/out',
+      tmp: '/tmp',
+      gatewayUrl: 'http://127.0.0.1:8701',
+    }),
+    start: async (box) => {
+      await life.pass('sandbox start begins')
+      await life.delay(20, 400)
+      const [process, streams] = startProcess(machine, box, life)
+      await life.pass('sandbox start ended')
+      return contained(machine, life, process, streams)
+    },
+  }
+}
+
+type Streams = { stdout: Readable; stderr: Readable; exit: Promise<Exit> }
+
+function startProcess(machine: Machine, box: Box, life: Life): [Process, Streams] {
+  const { world } = machine
+  const stdout = new Readable({ read() {} })
+  const stderr = new Readable({ read() {} })
+  const { promise: exit, resolve } = Promise.withResolvers<Exit>()
+  const cancels = new Set<() => void>()
+  const process: Process = {
+    pid: machine.nextPid++,
+    startTime: Math.floor(world.clock.mono()),
+    boot: machine.boot,
+    attempt: attemptOf(box.area),
+    isAlive: true,
+    ignoresTerm: false,
+    stuckUntil: 0,
+    die(end) {
+      if (!process.isAlive) return
+      process.isAlive = false
+      machine.processes.delete(process.pid)
+      for (const cancel of cancels) cancel()
+      if (life.isDead()) return // nobody is there to hear of it
+      stdout.push(null)
+      stderr.push(null)
+      resolve(end)
+    },
+  }
+  machine.processes.set(process.pid, process)
+  const self: Self = {
+    box,
+    attempt: process.attempt,
+    say: (line) => void (process.isAlive && !life.isDead() && stdout.push(`${line}\n`)),
+    sleep: (ms) =>
+      new Promise((awake) => {
+        const cancel = world.timer.after(ms, () => {
+          cancels.delete(cancel)
+          awake()
+        })
+        cancels.add(cancel)
+      }),
+    async ask(asked) {
+      const key = box.env['TRI_AGENT_KEY'] ?? ''
+      const answer = machine.gateway
+        ? await machine.gateway.ask(key, asked, { isDead: () => !process.isAlive })
+        : { status: null, input: 0, output: 0 }
+      return process.isAlive ? answer : never()
+    },
+    ignoreTerm: () => void (process.ignoresTerm = true),
+  }
+  void machine
+    .programs(box)(self)
+    .then(
+      (code) => process.die({ code, signal: null }),
+      (error: unknown) => {
+        life.broke(error)
+        process.die({ code: 70, signal: null })
+      },
+    )
+  return [process, { stdout, stderr, exit }]
+}
+
+function contained(machine: Machine, life: Life, process: Process, streams: Streams): Contained {
+  const { world } = machine
+  return {
+    pid: process.pid,
+    startTime: process.startTime,
+    ...streams,
+    stop() {
+      if (!process.ignoresTerm) world.timer.after(50, () => process.die({ code: 143, signal: null }))
+    },
+    async kill() {
+      await life.pass('kill begins')
+      const began = world.clock.mono()
+      while (process.isAlive) {
+        await life.delay(5, 60)
+        if (endProcess(machine, process.pid)) break
+        await life.delay(900, 1100)
+      }
+      await life.pass('kill ended')
+      return { method: 'namespace', survivors: 0, ms: Math.round(world.clock.mono() - began) }
+    },
+  }
+}
+
+/** SIGKILL. False when it is there and does not die. */
+export function endProcess(machine: Machine, pid: number): boolean {
+  const process = machine.processes.get(pid)
+  if (!process) return true
+  if (machine.world.clock.mono() < process.stuckUntil) return false
+  process.die({ code: null, signal: 'SIGKILL' })
+  return true
+}
+
+export const bootName = (boot: number): string => `boot-${boot}`
+
+/** Is it in the process table? */
+export function isAliveOn(machine: Machine, daemons: ReadonlySet<number>, identity: ProcessIdentity): boolean {
+  if (identity.bootId !== bootName(machine.boot)) return false
+  if (daemons.has(identity.pid)) return true
+  return machine.processes.get(identity.pid)?.startTime === identity.startTime
+}

@@ -1,0 +1,167 @@
+/**
+ * Torture: whole daemons on a virtual clock, story after story, until the time or the days are used up. Fails when a story breaks (and then says how to
+ * tell it again, as short as it could be made), when a seed told twice is not the same story, when fewer days were managed than the floor, or when
+ * a shipped module was never entered.
+ */
+import { createHash } from 'node:crypto'
+import { availableParallelism } from 'node:os'
+import { parseArgs } from 'node:util'
+import { exempt, type Entered } from './entered.ts'
+import type { Ending } from './play.ts'
+import { shrink } from './shrink.ts'
+import { drawStory, sayStep, type Story } from './story.ts'
+import { serveTeller, startTeller, storyFolder } from './teller.ts'
+
+const help = `torture: whole daemons on a virtual clock, with everything going wrong that can
+
+  npm run torture                       2 minutes of stories, at least 30 simulated days
+  npm run torture -- --minutes 10       longer
+  npm run torture -- --full             10,000 simulated days
+  npm run torture -- --stories 5        so many stories, whatever the time
+  npm run torture -- --seed 7           one story; a failure is made short and printed
+      --only 3,17                       nothing of it but these steps
+      --keep                            leave its database to be looked at
+      --days 3                          the length of a story's first act in simulated days
+      --from 1                          the first seed
+      --jobs 2                          processes side by side
+      --help
+`
+
+/** numbers.md: a whole allotment that managed fewer simulated days has failed. */
+const floorDays = 30
+const fullDays = 10_000
+/** Every so-manieth story is told twice. */
+const twiceEvery = 10
+/** How long a failure may be made shorter. */
+const shrinkMs = 60_000
+
+type Options = { days: number; from: number; stories: number; minutes: number; mostDays: number; jobs: number }
+type Failure = { seed: number; ending: Ending }
+type Told = { endings: Map<number, Ending>; twice: number; failures: Failure[]; entered: Entered[] }
+
+const daysOf = (endings: ReadonlyMap<number, Ending>): number => sum([...endings.values()].map(({ days }) => days))
+const sum = (numbers: readonly number[]): number => numbers.reduce((all, each) => all + each, 0)
+
+/** Tells stories until something is used up or breaks. */
+async function tellMany(options: Options): Promise<Told> {
+  const told: Told = { endings: new Map(), twice: 0, failures: [], entered: [] }
+  const endsAt = performance.now() + options.minutes * 60_000
+  let next = options.from
+  const goesOn = () =>
+    told.failures.length === 0 &&
+    next < options.from + options.stories &&
+    performance.now() < endsAt &&
+    daysOf(told.endings) < options.mostDays
+  const fail = (seed: number, ending: Ending, broken = ending.broken) =>
+    told.failures.push({ seed, ending: { ...ending, broken } })
+  const tellSome = async (): Promise<Entered[]> => {
+    const teller = startTeller(import.meta.filename)
+    while (goesOn()) {
+      const seed = next++
+      const ending = await teller.tell(seed, options.days)
+      told.endings.set(seed, ending)
+      if (ending.broken !== null) fail(seed, ending)
+      else if ((seed - options.from) % twiceEvery === 0) {
+        told.twice += 1
+        const { hash } = await teller.tell(seed, options.days)
+        if (hash !== ending.hash) fail(seed, ending, `told twice it is two stories: ${ending.hash} and ${hash}`)
+      }
+    }
+    return teller.end()
+  }
+  const entered = await Promise.all(Array.from({ length: options.jobs }, tellSome))
+  return { ...told, entered: merge(entered) }
+}
+
+const merge = (all: readonly Entered[][]): Entered[] =>
+  all[0]!.map((each, index) => ({ ...each, entered: Math.max(...all.map((other) => other[index]!.entered)) }))
+
+/** Says what broke, the shortest story that breaks so, and what to type. */
+async function report({ seed, ending }: Failure, days: number): Promise<void> {
+  console.log(`\nseed ${seed} broke ${ending.at}:\n${ending.broken}\n`)
+  const endsAt = performance.now() + shrinkMs
+  const { play } = await import('./play.ts')
+  const tell = (story: Story) => play(story, storyFolder())
+  const { steps } = await shrink(drawStory(seed, days), ending, tell, () => performance.now() < endsAt)
+  console.log(`the shortest story found that breaks so, ${steps.length} steps:`)
+  for (const step of steps) console.log(`  ${sayStep(step)}`)
+  const only = steps.map(({ n }) => n).join(',')
+  console.log(`\nto tell it again: npm run torture -- --seed ${seed} --days ${days} --only ${only}\n`)
+}
+
+/** What of the shipped rooms no story went through. */
+const unentered = (entered: readonly Entered[]): string[] => [
+  ...entered.filter((each) => each.entered === 0 && !exempt(each.file)).map(({ file }) => `${file} was never entered`),
+  ...entered.filter((each) => each.entered > 0 && exempt(each.file)).map(({ file }) => `${file} is exempt for nothing`),
+]
+
+/** A whole allotment, with its floor. */
+async function torture(options: Options, floor: number): Promise<number> {
+  const began = performance.now()
+  const { endings, twice, failures, entered } = await tellMany(options)
+  const seconds = (performance.now() - began) / 1000
+  const all = [...endings.entries()].toSorted(([a], [b]) => a - b).map(([, ending]) => ending)
+  const days = daysOf(endings)
+  const total = (name: 'tasks' | 'landed' | 'deaths' | 'events') => sum(all.map((each) => each[name]))
+  const hash = createHash('sha256')
+    .update(all.map((each) => each.hash).join(' '))
+    .digest('hex')
+  const problems = failures.length > 0 || floor === 0 ? [] : unentered(entered)
+  if (days < floor && failures.length === 0)
+    problems.push(`${days.toFixed(1)} simulated days, below the floor of ${floor}`)
+  console.log(
+    `${all.length} stories, ${days.toFixed(1)} simulated days in ${seconds.toFixed(0)} s: ${total('tasks')} tasks, ${total('landed')} landings, ` +
+      `${total('deaths')} deaths, ${total('events')} events; ${twice} told twice and the same; log ${hash.slice(0, 16)}`,
+  )
+  for (const failure of failures) await report(failure, options.days)
+  for (const problem of problems) console.log(problem)
+  const bad = failures.length + problems.length
+  console.log(`${all.length - failures.length} passed, ${bad} failed`)
+  return bad === 0 ? 0 : 1
+}
+
+/** One story, whole or in parts, in this process. */
+async function tellOne(seed: number, days: number, only: string | undefined, keep: boolean): Promise<number> {
+  const { play } = await import('./play.ts')
+  const story = drawStory(seed, days)
+  const wanted = only?.split(',').map(Number)
+  const steps = wanted ? story.steps.filter(({ n }) => wanted.includes(n)) : story.steps
+  const ending = await play({ ...story, steps }, storyFolder(), keep)
+  console.log(ending)
+  if (keep) console.log(`its database: ${storyFolder()}/state/tasks.db`)
+  if (ending.broken !== null && !wanted) await report({ seed, ending }, days)
+  console.log(ending.broken === null ? '1 passed, 0 failed' : '0 passed, 1 failed')
+  return ending.broken === null ? 0 : 1
+}
+
+const valued = <Name extends string>(...names: Name[]) =>
+  Object.fromEntries(names.map((name) => [name, { type: 'string' }])) as Record<Name, { type: 'string' }>
+const flags = <Name extends string>(...names: Name[]) =>
+  Object.fromEntries(names.map((name) => [name, { type: 'boolean' }])) as Record<Name, { type: 'boolean' }>
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      ...valued('minutes', 'days', 'from', 'stories', 'jobs', 'seed', 'only'),
+      ...flags('full', 'keep', 'help', 'child'),
+    },
+  })
+  if (values.child) await serveTeller()
+  if (values.help) console.log(help)
+  if (values.child || values.help) return 0
+  const number = (said: string | undefined, usual: number) => (said === undefined ? usual : Number(said))
+  const days = number(values.days, 3)
+  if (values.seed !== undefined) return tellOne(Number(values.seed), days, values.only, values.keep ?? false)
+  const isCounted = values.stories !== undefined || values.full === true
+  const options: Options = {
+    days,
+    from: number(values.from, 1),
+    stories: number(values.stories, Infinity),
+    minutes: number(values.minutes, isCounted ? Infinity : 2),
+    mostDays: values.full ? fullDays : Infinity,
+    jobs: number(values.jobs, Math.min(4, availableParallelism())),
+  }
+  return torture(options, values.full ? fullDays : values.stories === undefined ? floorDays : 0)
+}
+
+process.exitCode = await main()

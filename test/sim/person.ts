@@ -1,0 +1,142 @@
+/** The person of a story: files wishes, decides on what is there, and reads the database as any program may. */
+import { DatabaseSync } from 'node:sqlite'
+import { addTask } from '../../src/command/add.ts'
+import { cancelTask } from '../../src/command/cancel.ts'
+import {
+  approveTask,
+  holdTask,
+  prioritizeTask,
+  rejectTask,
+  releaseTask,
+  retryTask,
+} from '../../src/command/decision.ts'
+import type { CommandPorts } from '../../src/command/ports.ts'
+import { isRefusal, type Refusal } from '../../src/core/refusal.ts'
+import type { Task } from '../../src/core/task.ts'
+import type { Database } from '../../src/store/database.ts'
+import { listTasks } from '../../src/store/task.ts'
+import type { VirtualWorld } from '../../sim/world.ts'
+import type { Auditor } from './auditor.ts'
+import type { Deed, Step } from './story.ts'
+
+export const actor = 'person:ada'
+
+export type Person = {
+  database: Database
+  world: VirtualWorld
+  repos: { id: string; path: string }[]
+  /** Ids of the tasks it was told of, in order. */
+  added: string[]
+  acknowledged: Auditor['acknowledged']
+  /** How often each task was tried again in the calm. */
+  retries: Map<string, number>
+}
+
+const everything = 1_000_000
+
+/** Does one thing. What is refused is a person's luck. Resolves when it was answered. */
+export async function doDeed(
+  person: Person,
+  step: Step & { what: 'add' | 'person' },
+  database: Database,
+): Promise<void> {
+  const ports: CommandPorts = { database, world: person.world, actor }
+  if (step.what === 'add') return add(person, step, ports)
+  const tasks = (await allTasks(person)).filter((task) => canBe(step.deed, task))
+  const task = tasks[Math.floor(step.pick * tasks.length)]
+  if (!task) return
+  await decide(person, ports, step.deed, task)
+}
+
+const allTasks = async ({ database }: Person): Promise<Task[]> =>
+  (await database.read((reader) => listTasks(reader, { limit: everything }))).toReversed()
+
+async function add(person: Person, step: Step & { what: 'add' }, ports: CommandPorts): Promise<void> {
+  const { title, kind, size, lane, repo, after, budgetNanoUsd } = step
+  const needed = after > 0 ? person.added.at(-after) : undefined
+  const task = await addTask(ports, {
+    repo: person.repos[repo % person.repos.length]!.id,
+    title,
+    kind,
+    size,
+    lane,
+    after: needed ? [needed] : [],
+    budgetNanoUsd,
+  })
+  if (isRefusal(task)) return
+  person.added.push(task.id)
+  person.acknowledged('added', task.id)
+}
+
+const isOpen = ({ phase }: Task) => phase !== 'done' && phase !== 'cancelled'
+
+function canBe(deed: Deed, task: Task): boolean {
+  switch (deed) {
+    case 'approve':
+    case 'reject':
+      return task.phase === 'awaiting-approval'
+    case 'retry':
+      return task.phase === 'escalated'
+    case 'release':
+      return isOpen(task) && task.held !== null
+    case 'hold':
+      return isOpen(task) && task.held === null
+    case 'cancel':
+    case 'prioritize':
+      return isOpen(task)
+  }
+}
+
+async function decide(person: Person, ports: CommandPorts, deed: Deed, { id }: Task): Promise<void> {
+  const answer = await ask(ports, deed, id)
+  if (isRefusal(answer)) return
+  if (deed === 'hold') person.acknowledged('held', id)
+  if (deed === 'approve') person.acknowledged('approved', id)
+  if (deed === 'cancel') person.acknowledged('cancelled', id)
+}
+
+function ask(ports: CommandPorts, deed: Deed, id: string): Promise<Task | Refusal> {
+  switch (deed) {
+    case 'approve':
+      return approveTask(ports, id, null)
+    case 'reject':
+      return rejectTask(ports, id, 'I want it otherwise')
+    case 'retry':
+      return retryTask(ports, id)
+    case 'release':
+      return releaseTask(ports, id)
+    case 'hold':
+      return holdTask(ports, id, 'not now')
+    case 'cancel':
+      return cancelTask(ports, id, 'not wanted any more')
+    case 'prioritize':
+      return prioritizeTask(ports, id, { lane: 'critical', override: true })
+  }
+}
+
+/** In the calm: approves what waits, releases what is held, has what stopped tried again, and gives it up when that helps nothing. */
+export async function answerAll(person: Person): Promise<void> {
+  const ports: CommandPorts = { ...person, actor }
+  for (const task of await allTasks(person)) {
+    if (!isOpen(task)) continue
+    if (task.held !== null) await decide(person, ports, 'release', task)
+    if (task.phase === 'awaiting-approval') await decide(person, ports, 'approve', task)
+    if (task.phase !== 'escalated') continue
+    const times = (person.retries.get(task.id) ?? 0) + 1
+    person.retries.set(task.id, times)
+    const answer = times > 3 ? null : await ask(ports, 'retry', task.id)
+    if (answer === null || isRefusal(answer)) await decide(person, ports, 'cancel', task)
+  }
+}
+
+/** Looking at the tables from outside, as `sqlite3` would. */
+export function lookInto(path: string) {
+  const db = new DatabaseSync(path, { readOnly: true })
+  const count = (table: string) => (db.prepare(`select count(*) as n from ${table}`).get() as { n: number }).n
+  return {
+    processes: () => (db.prepare('select pid from process').all() as { pid: number }[]).map(({ pid }) => pid),
+    leftovers: () => ({ leases: count('lease'), holds: count('hold'), processes: count('process') }),
+    log: () => db.prepare('select seq, at, stream, type, actor, body from event order by seq').all(),
+    close: () => db.close(),
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * Plays a story on a simulated machine, in two acts:
+ *
+ *     faults and people ──▶ everything calm: whoever is asked answers ──▶ all tasks are over, the daemon stops, nothing is left
+ *
+ * In the first act nothing may happen that must not (safety), in the second everything must end (liveness). The auditor looks after every timer.
+ */
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import { join } from 'node:path'
+import { checkDatabase } from '../../src/store/check.ts'
+import { verifyProjections } from '../../src/store/rebuild.ts'
+import { Broken } from './auditor.ts'
+import { layDisk } from './disk.ts'
+import { guard } from './guard.ts'
+import { never } from './machine.ts'
+import { answerAll, doDeed } from './person.ts'
+import { files } from './program.ts'
+import {
+  goOn,
+  hearUnheard,
+  isExpected,
+  now,
+  rise,
+  riseIn,
+  sayError,
+  setScene,
+  settle,
+  stop,
+  watchDeath,
+  type Scene,
+} from './scene.ts'
+import { sayStep, type Step, type Story } from './story.ts'
+
+export type Ending = {
+  /** What went wrong, or null. */
+  broken: string | null
+  /** Where the story stood then. */
+  at: string
+  /** Of every event of the log. */
+  hash: string
+  events: number
+  tasks: number
+  landed: number
+  deaths: number
+  /** Virtual days that passed. */
+  days: number
+}
+
+const minute = 60_000
+const day = 24 * 60 * minute
+/** How long everything may take to end once nothing goes wrong any more. */
+const calmMs = 30 * day
+
+/** Plays one story in a folder of its own, which it makes and, unless it is to be kept, removes. */
+export async function play(story: Story, root: string, keep = false): Promise<Ending> {
+  fs.rmSync(root, { recursive: true, force: true })
+  fs.mkdirSync(root, { recursive: true, mode: 0o700 })
+  const before = process.cwd()
+  process.chdir(root) // paths are told in errors and transcripts: they must be the same wherever the story is told
+  const scene = await setScene(story)
+  using _disk = layDisk({
+    pass: (what) => (scene.life ? scene.life.pass(what) : never()),
+    isFull: () => scene.machine.world.clock.mono() < scene.machine.diskFullUntil,
+  })
+  using _guard = guard((error) => void (scene.fault ??= error))
+  using _unheard = hearUnheard(scene)
+  let broken: string | null = null
+  try {
+    rise(scene)
+    for (const step of story.steps) {
+      await goOn(scene, step.at)
+      await take(scene, step)
+    }
+    await calm(scene)
+    await close(scene)
+  } catch (error) {
+    broken = error instanceof Broken ? error.message : sayError(error)
+  }
+  const ending = tell(scene, broken)
+  scene.life?.die('the story is over')
+  await scene.machine.world.settle()
+  for (const shut of scene.closers) shut()
+  scene.person.database.close()
+  scene.outside.close()
+  scene.audit.close()
+  process.chdir(before)
+  if (!keep) fs.rmSync(root, { recursive: true, force: true })
+  return ending
+}
+
+async function take(scene: Scene, step: Step): Promise<void> {
+  const { machine, person } = scene
+  const { world, git } = machine
+  switch (step.what) {
+    case 'add':
+    case 'person': {
+      const database = step.through === 'daemon' ? scene.running?.daemon.database : undefined
+      const doing = doDeed(person, step, database ?? person.database).then(() => scene.running?.nudge())
+      if (!database) await doing // at the daemon it may stay unanswered for ever
+      else doing.catch((error: unknown) => (isExpected(scene, error) ? null : (scene.fault ??= error)))
+      break
+    }
+    case 'branch': {
+      const { path } = person.repos[step.repo % person.repos.length]!
+      const at = world.clock.now()
+      if (step.deed === 'commit')
+        git.commit(path, 'main', { [files[step.file]!]: `by hand ${step.at}\n` }, 'By hand', at)
+      if (step.deed === 'merge') git.merge(path, scene.settings.landing.branch, 'main', at)
+      if (step.deed === 'check-out') git.checkOut(path, scene.settings.landing.branch)
+      if (step.deed === 'leave') git.checkOut(path, 'main')
+      break
+    }
+    case 'crash':
+      if (!scene.life || scene.life.isDead()) break
+      scene.life.dieAfter(step.points)
+      watchDeath(scene, scene.life, step.awayMs)
+      break
+    case 'stop':
+      stop(scene, step.awayMs)
+      break
+    case 'reboot':
+      machine.boot += 1
+      for (const process of machine.processes.values()) process.die({ code: null, signal: 'SIGKILL' })
+      if (scene.life && !scene.life.isDead()) {
+        scene.life.die('reboot')
+        riseIn(scene, step.awayMs)
+      }
+      break
+    case 'sleep':
+      world.oversleep(step.ms)
+      break
+    case 'clock':
+      world.jumpWall(step.ms)
+      break
+    case 'disk-full':
+      machine.diskFullUntil = now(scene) + step.ms
+      break
+    case 'memory-short':
+      machine.memoryShortUntil = now(scene) + step.ms
+      break
+    case 'provider':
+      machine.troubles = machine.troubles.filter(({ until }) => until > now(scene))
+      machine.troubles.push({ family: step.family, kind: step.kind, until: now(scene) + step.ms })
+      break
+    case 'beats-lost':
+      scene.beatsLostUntil = now(scene) + step.ms
+      break
+    case 'delivered-twice':
+      scene.twiceUntil = now(scene) + step.ms
+      break
+    case 'frozen': {
+      const all = [...machine.processes.values()]
+      const process = all[Math.floor(step.pick * all.length)]
+      if (!process) break
+      process.stuckUntil = now(scene) + step.ms
+      scene.frozen.set(process.attempt, process.stuckUntil)
+    }
+  }
+  await settle(scene)
+}
+
+/** Nothing goes wrong any more: everything must end. */
+async function calm(scene: Scene): Promise<void> {
+  const { machine, audit, person } = scene
+  machine.isCalm = true
+  machine.diskFullUntil = machine.memoryShortUntil = scene.beatsLostUntil = scene.twiceUntil = 0
+  machine.troubles = []
+  scene.frozen.clear()
+  for (const process of machine.processes.values()) process.stuckUntil = 0
+  for (const { path } of person.repos) machine.git.checkOut(path, 'main')
+  const began = now(scene)
+  for (;;) {
+    await goOn(scene, now(scene) + 10 * minute)
+    const open = audit.tasks().filter(({ phase }) => phase !== 'done' && phase !== 'cancelled')
+    if (open.length === 0) return
+    if (now(scene) - began > calmMs)
+      throw new Broken(
+        `does not end: ${open.map(({ id, phase, held }) => `${id} ${phase}${held ? ' held' : ''}`).join(', ')}`,
+      )
+    await answerAll(person)
+    scene.running?.nudge()
+  }
+}
+
+/** The daemon stops, and what is left is looked at. */
+async function close(scene: Scene): Promise<void> {
+  const { machine } = scene
+  while (!scene.running) await goOn(scene, now(scene) + minute)
+  const life = scene.life!
+  stop(scene, 365 * day)
+  for (let waited = 0; !life.isDead(); waited += minute) {
+    if (waited > day) throw new Broken('the daemon does not stop')
+    await goOn(scene, now(scene) + minute)
+  }
+  if (machine.processes.size > 0) throw new Broken('processes are left')
+  const { leases, holds, processes } = scene.outside.leftovers()
+  if (leases + holds + processes > 0) throw new Broken(`left: ${leases} leases, ${holds} holds, ${processes} processes`)
+  const areas = fs.readdirSync(join('state', 'areas'))
+  if (areas.length > 0) throw new Broken(`areas are left: ${areas.join(', ')}`)
+  await checkBooks(scene)
+  checkLandings(scene)
+}
+
+async function checkBooks({ person: { database }, audit }: Scene): Promise<void> {
+  const { differences } = await verifyProjections(database)
+  if (differences.length > 0) throw new Broken(`the log does not explain ${JSON.stringify(differences[0])}`)
+  for (const { what, problems } of await checkDatabase(database))
+    if (problems.length > 0) throw new Broken(`${what}: ${problems[0]}`)
+  audit.look()
+}
+
+/** What git has and what the log says of it: the same. */
+function checkLandings({ machine, audit }: Scene): void {
+  const said = audit.tasks().filter(({ landed }) => landed !== null)
+  for (const { commit, message } of machine.landings) {
+    const task = /^Task: (\S+)$/m.exec(message)?.[1]
+    const known = said.find(({ landed }) => landed === commit)
+    if (!known || known.id !== task) throw new Broken(`${commit} landed for ${task}, and the log does not know`)
+  }
+  if (said.length !== machine.landings.length)
+    throw new Broken(`${said.length} landings in the log, ${machine.landings.length} in git`)
+}
+
+function tell(scene: Scene, broken: string | null): Ending {
+  const { audit, story } = scene
+  const tasks = audit.tasks()
+  const next = story.steps.find(({ at }) => at >= now(scene))
+  return {
+    broken,
+    at: `after ${(now(scene) / day).toFixed(3)} days, before ${next ? sayStep(next) : 'the end'}`,
+    hash: hashOf(scene.outside.log()),
+    events: audit.events(),
+    tasks: tasks.length,
+    landed: tasks.filter(({ landed }) => landed !== null).length,
+    deaths: scene.lives - 1,
+    days: now(scene) / day,
+  }
+}
+
+function hashOf(rows: Iterable<object>): string {
+  const hash = createHash('sha256')
+  for (const row of rows) hash.update(JSON.stringify(row))
+  return hash.digest('hex')
+}

@@ -1,0 +1,234 @@
+/**
+ * The scene of a story: the machine, the person, the auditor, and whichever daemon stands now. How a daemon comes, dies and comes again, and how time
+ * passes in between.
+ */
+import fs from 'node:fs'
+import { isRefusal } from '../../src/core/refusal.ts'
+import type { OperatorSettings } from '../../src/core/setting.ts'
+import { registerRepository } from '../../src/command/register.ts'
+import type { RunningDaemon } from '../../src/daemon/daemon.ts'
+import { openDatabase, type Database } from '../../src/store/database.ts'
+import { virtualWorld } from '../../sim/world.ts'
+import { auditor, Broken, type Auditor } from './auditor.ts'
+import { diceFor } from './chance.ts'
+import { modelGit } from './git.ts'
+import { pathsIn, settingsFor, startHouse } from './house.ts'
+import { beginLife, type Life } from './life.ts'
+import type { Machine } from './machine.ts'
+import { actor, lookInto, type Person } from './person.ts'
+import { files, programsOf } from './program.ts'
+import type { Story } from './story.ts'
+
+const gates = ['check-tests', 'check-lint']
+
+const repositoryFile = `setup: make deps
+setupKey: deps.lock
+gates:
+  - { name: test, command: check-tests }
+  - { name: lint, command: check-lint }
+`
+
+export type Scene = {
+  story: Story
+  machine: Machine
+  settings: OperatorSettings
+  audit: Auditor
+  person: Person
+  outside: ReturnType<typeof lookInto>
+  life: Life | null
+  running: RunningDaemon | null
+  lives: number
+  /** The next daemon is on its way. */
+  isComing: boolean
+  daemons: Set<number>
+  closers: (() => void)[]
+  /** Monotonic ms until which beats are lost, and attempts are handed out twice. */
+  beatsLostUntil: number
+  twiceUntil: number
+  frozen: Map<string, number>
+  fault: unknown
+}
+
+export async function setScene(story: Story): Promise<Scene> {
+  const world = virtualWorld({ seed: story.seed, ids: 'drawn' })
+  const machine: Machine = {
+    world,
+    seed: story.seed,
+    git: modelGit((commit, target, message) => machine.landings.push({ commit, target, message })),
+    boot: 1,
+    nextPid: 1000,
+    processes: new Map(),
+    isCalm: false,
+    diskFullUntil: 0,
+    memoryShortUntil: 0,
+    troubles: [],
+    gateway: null,
+    times: new Map(),
+    green: new Set(),
+    authors: new Map(),
+    reviewed: new Set(),
+    landings: [],
+    programs: (box) => programsOf(machine)(box),
+  }
+  const paths = pathsIn('.')
+  fs.writeFileSync(`${paths.database}.key`, `${'5'.repeat(64)}\n`, { mode: 0o600 }) // drawn by chance everywhere else
+  const database = openDatabase(paths.database)
+  const person: Person = { database, world, repos: [], added: [], acknowledged: () => {}, retries: new Map() }
+  for (let n = 0; n < story.repositories; n++) person.repos.push(await makeRepository(machine, database, n))
+  const settings = settingsFor(story.families, {
+    unattended: story.unattended,
+    money: { dayNanoUsd: story.dayNanoUsd, taskNanoUsd: 10_000_000_000 },
+  })
+  const audit = auditor(paths.database, machine, { unattended: story.unattended, slots: settings.slots, gates })
+  person.acknowledged = audit.acknowledged
+  return {
+    story,
+    machine,
+    settings,
+    audit,
+    person,
+    outside: lookInto(paths.database),
+    life: null,
+    running: null,
+    lives: 0,
+    isComing: false,
+    daemons: new Set(),
+    closers: [],
+    beatsLostUntil: 0,
+    twiceUntil: 0,
+    frozen: new Map(),
+    fault: null,
+  }
+}
+
+async function makeRepository({ git, world }: Machine, database: Database, n: number) {
+  const path = `/repositories/r${n}`
+  const contents = Object.fromEntries(files.map((file) => [file, 'nothing yet\n']))
+  git.init(path, { 'tri-agent.yaml': repositoryFile, 'deps.lock': '1\n', ...contents }, world.clock.now())
+  const row = await registerRepository({ database, world, actor }, { path, name: `r${n}`, base: 'main' })
+  if (isRefusal(row)) throw new Error(row.why)
+  return { id: row.id, path }
+}
+
+/** Starts a daemon; one that dies or fails is started again, as a service manager would. */
+export function rise(scene: Scene): void {
+  const { machine } = scene
+  const n = (scene.lives += 1)
+  const pid = 100_000 + n
+  scene.isComing = false
+  for (const close of scene.closers.splice(0)) close()
+  const life: Life = beginLife(machine, n, { died: () => died(scene, pid), broke: (error) => (scene.fault ??= error) })
+  scene.life = life
+  scene.daemons.clear()
+  scene.daemons.add(pid)
+  const again = (awayMs: number) => {
+    if (scene.life !== life) return
+    life.die('it could not start')
+    riseIn(scene, awayMs)
+  }
+  const isIn = (until: number) => machine.world.clock.mono() < until
+  startHouse({
+    machine,
+    life,
+    paths: pathsIn('.'),
+    settings: scene.settings,
+    pid,
+    daemons: scene.daemons,
+    faults: {
+      isDoubled: () => isIn(scene.twiceUntil),
+      losesBeat: (attempt) => isIn(scene.beatsLostUntil) || isIn(scene.frozen.get(attempt) ?? 0),
+    },
+    opened: (close) => scene.closers.push(close),
+  }).then(
+    (started) => (isRefusal(started) ? again(30_000) : void (scene.running = started)),
+    (error: unknown) => {
+      if (!isExpected(scene, error)) scene.fault ??= error
+      again(30_000)
+    },
+  )
+}
+
+/** A rejection that nobody heard ends a daemon: Node would have ended its process. */
+export function hearUnheard(scene: Scene): Disposable {
+  const heard = (error: unknown) => {
+    if (!isExpected(scene, error)) scene.fault ??= error
+    if (!scene.life || scene.life.isDead()) return
+    scene.life.die('a rejection that nobody heard')
+    riseIn(scene, 1000)
+  }
+  process.on('unhandledRejection', heard)
+  return { [Symbol.dispose]: () => void process.off('unhandledRejection', heard) }
+}
+
+/** A daemon may fail to start on a full disk, and for no other reason. */
+export const isExpected = ({ machine }: Scene, error: unknown): boolean =>
+  machine.world.clock.mono() < machine.diskFullUntil && /ENOSPC|full|no such savepoint/.test(sayError(error))
+
+export function riseIn(scene: Scene, awayMs: number): void {
+  if (scene.isComing) return
+  scene.isComing = true
+  scene.machine.world.timer.after(awayMs, () => rise(scene))
+}
+
+/** What goes with a daemon: its connections, and of its processes those that do not outlive it. */
+function died(scene: Scene, pid: number): void {
+  const { machine } = scene
+  machine.gateway?.drop()
+  machine.gateway = null
+  scene.running = null
+  scene.daemons.delete(pid)
+  const dice = diceFor(machine.seed, `death of ${pid}`)
+  const recorded = new Set(scene.outside.processes())
+  for (const process of machine.processes.values())
+    if (!recorded.has(process.pid) || dice.hits(0.6)) process.die({ code: null, signal: 'SIGKILL' })
+}
+
+/** Lets everything happen that can without time passing, and looks. Nobody's transaction is open after it. */
+export async function settle(scene: Scene): Promise<void> {
+  await scene.machine.world.settle()
+  if (scene.fault) throw scene.fault
+  scene.audit.look()
+}
+
+/** Lets time pass until so many milliseconds of the story are over, looking after each thing that happens. */
+export async function goOn(scene: Scene, until: number): Promise<void> {
+  await settle(scene)
+  while (await scene.machine.world.step(until)) {
+    if (scene.fault) throw scene.fault
+    scene.audit.look()
+  }
+}
+
+export const now = ({ machine }: Scene): number => machine.world.clock.mono()
+
+/** Once it has died it comes again after a while. A crash that never comes (too little happened) is asked for again. */
+export function watchDeath(scene: Scene, life: Life, awayMs: number): void {
+  const look = () => {
+    if (scene.life !== life) return
+    if (life.isDead()) return riseIn(scene, awayMs)
+    scene.machine.world.timer.after(1000, look)
+  }
+  scene.machine.world.timer.after(1000, look)
+}
+
+export function stop(scene: Scene, awayMs: number): void {
+  const { running, life } = scene
+  if (!running || !life || life.isDead()) return
+  scene.running = null
+  running[Symbol.asyncDispose]().then(
+    () => {
+      if (scene.life !== life || life.isDead()) return
+      if (scene.machine.processes.size > 0) scene.fault ??= new Broken('a daemon that stopped left processes')
+      life.die('stopped')
+      riseIn(scene, awayMs)
+    },
+    (error: unknown) => {
+      if (!isExpected(scene, error)) scene.fault ??= error
+      life.die('stopped badly')
+      riseIn(scene, awayMs)
+    },
+  )
+}
+
+export const sayError = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error)

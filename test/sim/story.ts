@@ -1,0 +1,156 @@
+/** A story: what happens to one simulated daemon, when, drawn from a seed. Plain data, so that it can be printed, shortened and told again. */
+import { diceFor, type Dice } from './chance.ts'
+
+export type Deed = 'approve' | 'reject' | 'retry' | 'cancel' | 'hold' | 'release' | 'prioritize'
+export type Step = {
+  /** Which step of the drawn story it is. */
+  n: number
+  /** Milliseconds since the story began. */
+  at: number
+} & (
+  | {
+      what: 'add'
+      title: string
+      kind: string
+      size: string
+      lane: string
+      repo: number
+      /** The so-manieth task before this one is needed first; 0: none. */
+      after: number
+      /** Through the daemon's own connection, where it may die with the wish in its hands. */
+      through: 'daemon' | 'file'
+      budgetNanoUsd: number | null
+    }
+  /** `pick` in [0, 1) says which of the tasks that can be decided on. */
+  | { what: 'person'; deed: Deed; pick: number; through: 'daemon' | 'file' }
+  | { what: 'branch'; repo: number; deed: 'commit' | 'merge' | 'check-out' | 'leave'; file: number }
+  /** Dies at the so-manieth point after `at`, and stays away for a while. */
+  | { what: 'crash'; points: number; awayMs: number }
+  | { what: 'stop'; awayMs: number }
+  | { what: 'reboot'; awayMs: number }
+  | { what: 'sleep'; ms: number }
+  | { what: 'clock'; ms: number }
+  | { what: 'disk-full'; ms: number }
+  | { what: 'memory-short'; ms: number }
+  | { what: 'provider'; family: string; kind: '429' | '500' | 'hang'; ms: number }
+  | { what: 'beats-lost'; ms: number }
+  | { what: 'delivered-twice'; ms: number }
+  /** A worker freezes with what it started: no beat of it arrives and nothing kills its process. */
+  | { what: 'frozen'; pick: number; ms: number }
+)
+
+export type Story = {
+  seed: number
+  days: number
+  families: string[]
+  unattended: boolean
+  repositories: number
+  dayNanoUsd: number
+  steps: Step[]
+}
+
+const second = 1000
+const minute = 60 * second
+const hour = 60 * minute
+const day = 24 * hour
+const usd = 1_000_000_000
+
+/** Draws the story of a seed. */
+export function drawStory(seed: number, days: number): Story {
+  const dice = diceFor(seed, 'story')
+  const families = ['anthropic', 'openai', 'google'].slice(0, dice.pick([3, 3, 3, 2, 1]))
+  const story: Story = {
+    seed,
+    days,
+    families,
+    unattended: dice.hits(0.5),
+    repositories: dice.pick([1, 1, 2]),
+    dayNanoUsd: dice.pick([75, 75, 75, 30, 10]) * usd,
+    steps: [],
+  }
+  const draw = (name: string, perDay: number, make: (dice: Dice, n: number) => StepOf) => {
+    const count = Math.round(perDay * days)
+    for (let n = 0; n < count; n++) {
+      const own = diceFor(seed, `${name} ${n}`)
+      story.steps.push({ at: own.between(0, days * day), ...make(own, n) } as Step)
+    }
+  }
+  drawPerson(draw, story)
+  drawFaults(draw, families)
+  story.steps.sort((a, b) => a.at - b.at)
+  for (const [n, step] of story.steps.entries()) step.n = n
+  return story
+}
+
+type StepOf = Step extends infer S ? (S extends Step ? Omit<S, 'at' | 'n'> : never) : never
+type Draw = (name: string, perDay: number, make: (dice: Dice, n: number) => StepOf) => void
+
+function drawPerson(draw: Draw, { repositories }: Story): void {
+  const through = (dice: Dice) => dice.pick(['daemon', 'file'] as const)
+  draw('add', 24, (dice, n) => ({
+    what: 'add',
+    title: `T${n} change`,
+    kind: dice.pick(['feature', 'fix', 'test', 'refactor', 'security', 'architect', 'review']),
+    size: dice.pick(['small', 'small', 'medium', 'large']),
+    lane: dice.pick(['critical', 'normal', 'normal', 'background']),
+    repo: dice.between(0, repositories - 1),
+    after: dice.hits(0.2) ? dice.between(1, 4) : 0,
+    through: through(dice),
+    budgetNanoUsd: dice.hits(0.1) ? dice.between(1, 200) * (usd / 100) : null,
+  }))
+  const often: [Deed, number][] = [
+    ['approve', 30],
+    ['reject', 2],
+    ['retry', 8],
+    ['cancel', 3],
+    ['hold', 4],
+    ['release', 6],
+    ['prioritize', 5],
+  ]
+  for (const [deed, perDay] of often)
+    draw(deed, perDay, (dice) => ({ what: 'person', deed, pick: dice.roll(), through: through(dice) }))
+  for (const [deed, perDay] of [
+    ['commit', 3],
+    ['merge', 2],
+    ['check-out', 1],
+    ['leave', 2],
+  ] as const)
+    draw(`branch ${deed}`, perDay, (dice) => ({
+      what: 'branch',
+      deed,
+      repo: dice.between(0, repositories - 1),
+      file: dice.between(0, 7),
+    }))
+}
+
+function drawFaults(draw: Draw, families: readonly string[]): void {
+  const away = (dice: Dice) => dice.pick([second, second, 10 * second, 5 * minute, 2 * hour])
+  // few points: it dies while it starts, or in the middle of what has just begun
+  draw('crash', 10, (dice) => ({
+    what: 'crash',
+    points: dice.pick([dice.between(0, 40), dice.between(0, 400), dice.between(0, 4000)]),
+    awayMs: away(dice),
+  }))
+  draw('stop', 1, (dice) => ({ what: 'stop', awayMs: away(dice) }))
+  draw('reboot', 0.5, (dice) => ({ what: 'reboot', awayMs: away(dice) }))
+  draw('sleep', 1, (dice) => ({ what: 'sleep', ms: dice.pick([minute, 10 * minute, 8 * hour]) }))
+  draw('clock', 1, (dice) => ({ what: 'clock', ms: dice.pick([-day, -hour, -second, minute, 2 * hour]) }))
+  draw('disk-full', 1, (dice) => ({ what: 'disk-full', ms: dice.between(minute, 30 * minute) }))
+  draw('memory-short', 0.5, (dice) => ({ what: 'memory-short', ms: dice.between(minute, hour) }))
+  draw('provider', 4, (dice) => ({
+    what: 'provider',
+    family: dice.pick(families),
+    kind: dice.pick(['429', '500', 'hang']),
+    ms: dice.between(minute, 40 * minute),
+  }))
+  draw('beats-lost', 1, (dice) => ({ what: 'beats-lost', ms: dice.between(minute, 5 * minute) }))
+  draw('delivered-twice', 2, (dice) => ({ what: 'delivered-twice', ms: dice.between(minute, 20 * minute) }))
+  draw('frozen', 2, (dice) => ({ what: 'frozen', pick: dice.roll(), ms: dice.between(2 * minute, 30 * minute) }))
+}
+
+/** One line of a story, for people. */
+export function sayStep({ n, at, what, ...more }: Step): string {
+  const time = `${Math.floor(at / day)}d ${String(Math.floor((at % day) / hour)).padStart(2, '0')}:${String(Math.floor((at % hour) / minute)).padStart(2, '0')}`
+  const words = Object.entries(more).map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+  return `${String(n).padStart(4)}  ${time}  ${what}  ${words.join(' ')}`
+}
