@@ -5,10 +5,11 @@
 import { dayOf, heldTokens, scopePath } from '../../src/core/budget.ts'
 import { familyOf } from '../../src/core/family.ts'
 import { costOf, findPrice, noTokens, ratesFor } from '../../src/core/price.ts'
-import { isRefusal } from '../../src/core/refusal.ts'
+import { isRefusal, refuse, type Refusal } from '../../src/core/refusal.ts'
 import { reasonOf } from '../../src/core/vendor-refusal.ts'
 import type { Gateway, GatewayOptions } from '../../src/gateway/gateway.ts'
 import { countRequest, enter, judge, reportOf, type Live } from '../../src/gateway/live.ts'
+import { createTurnstile } from '../../src/gateway/turnstile.ts'
 import type { Tx } from '../../src/store/database.ts'
 import {
   chargeInput,
@@ -19,8 +20,10 @@ import {
   recoverHolds,
   revokeAllKeys,
   revokeKeys,
+  setLimit,
   settleHold,
 } from '../../src/store/ledger.ts'
+import { setPace, watchSpending } from '../../src/store/pace.ts'
 import type { Life } from './life.ts'
 import { never, nextTime, type Answered, type Asked, type Machine } from './machine.ts'
 
@@ -29,17 +32,28 @@ type Flight = { live: Live; hold: number; asked: Asked; isOver: boolean; cut(): 
 const nothing = { input: 0, output: 0 }
 /** How long a provider that hangs is waited for. */
 const patienceMs = 900_000
+/** How long a client waits for an answer's head. */
+const clientPatienceMs = 280_000
 
 export async function modelGateway(machine: Machine, life: Life, options: GatewayOptions): Promise<Gateway> {
   const { world, database, prices, limits } = options
   await database.write(async (tx) => {
+    await setPace(tx, limits.pace, world.clock.now())
     await revokeAllKeys(tx, world.clock.now())
     await recoverHolds(tx, world.clock.now())
   })
   const lives = new Map<string, Live>()
   const flights = new Set<Flight>()
   const listeners = new Set<(attempt: string, kind: 'bytes' | 'waiting') => void>()
-  const moved = (live: Live) => listeners.forEach((listener) => listener(live.grant.attempt, 'bytes'))
+  const turnstile = createTurnstile(world)
+  const moved = (live: Live, kind: 'bytes' | 'waiting' = 'bytes') =>
+    listeners.forEach((listener) => listener(live.grant.attempt, kind))
+  const reachBudget = (live: Live, refusal: Refusal, cut: boolean) => {
+    const { attempt, task, scope: own } = live.grant
+    const scope = 'scope' in refusal ? String(refusal.scope) : own
+    judge(live, 'over-budget', refusal.why, scope)
+    options.onEvent?.({ type: 'budget.reached', attempt, task, why: refusal.why, scope, cut })
+  }
 
   const ratesOf = ({ model, input }: Asked) => {
     const price = findPrice(prices, model)
@@ -55,7 +69,12 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     const { asked, live } = flight
     const tokens = how === 'free' ? noTokens : { ...noTokens, input: asked.input, output }
     const nanoUsd = how === 'free' ? 0 : costOf(ratesOf(asked), tokens)
-    await database.write((tx) => settleHold(tx, flight.hold, { nanoUsd, tokens, how, at: world.clock.now() }))
+    const tripped = await database.write(async (tx) => {
+      await settleHold(tx, flight.hold, { nanoUsd, tokens, how, at: world.clock.now() })
+      return watchSpending(tx, world.clock.now())
+    })
+    if (tripped !== null) trip(`the breaker has tripped: ${tripped}`)
+    turnstile.look()
     countRequest(live, asked.model, tokens, nanoUsd)
   }
 
@@ -97,9 +116,24 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     if (!live || live.revoked) return { status: 401, ...nothing }
     if (familyOf(asked.model) !== live.grant.family || !live.grant.models.includes(asked.model))
       return { status: 403, ...nothing }
-    const placed = await database.write((tx) => place(tx, live, asked))
+    const answered = await turnstile.pass(
+      {
+        lane: live.grant.lane,
+        patienceMs: clientPatienceMs,
+        gone: () => live.revoked || signal.isDead(),
+        waiting: () => moved(live, 'waiting'),
+      },
+      () => database.write((tx) => place(tx, live, asked)),
+    )
+    const placed =
+      'waits' in answered
+        ? 'refusal' in answered
+          ? answered.refusal
+          : refuse('client-gone', 'nobody waits for it')
+        : answered
     if (isRefusal(placed)) {
-      judge(live, placed.refused === 'over-budget' ? 'over-budget' : 'refused', placed.why)
+      if (placed.refused === 'over-budget') reachBudget(live, placed, false)
+      else judge(live, 'refused', placed.why)
       return { status: placed.refused === 'over-budget' ? 402 : 401, ...nothing }
     }
     const flight: Flight = { live, hold: placed.hold, asked, isOver: false, cut: drop }
@@ -141,7 +175,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     const { live, asked, hold } = flight
     const rates = ratesOf(asked)
     const tokens = { ...noTokens, input: asked.input }
-    await database.write((tx) => chargeInput(tx, hold, costOf(rates, tokens), tokens))
+    await database.write((tx) => chargeInput(tx, hold, costOf(rates, tokens), tokens, world.clock.now()))
     let held = heldTokens(limits.quantumTokens, asked.output, limits)
     for (let made = 0; made < output; made += 1000) {
       await life.delay(2000, 9000)
@@ -154,10 +188,14 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
       if (made + 1000 <= held || held === asked.output) continue
       const next = Math.min(asked.output, held + limits.quantumTokens)
       const more = Math.ceil(((next - held) * rates.output) / 1e6)
-      const extended = await database.write((tx) => extendHold(tx, hold, more, next))
+      const { lane } = live.grant
+      const extended = await database.write((tx) =>
+        extendHold(tx, hold, { nanoUsd: more, outputTokens: next, lane, at: world.clock.now() }),
+      )
       if (isRefusal(extended)) {
-        judge(live, 'over-budget', extended.why)
+        if ('scope' in extended && extended.scope === 'minute') trip(extended.why)
         await settle(flight, 'estimated', made)
+        reachBudget(live, extended, true)
         return { status: 402, ...nothing }
       }
       held = next
@@ -178,16 +216,30 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     }
     await life.pass('revoke ended')
   }
+  const halt: Gateway['halt'] = async (attempt, { scope, why }) => {
+    const live = lives.get(attempt)
+    if (live) judge(live, 'over-budget', why, scope)
+    await revoke(attempt)
+  }
+  const trip = (why: string) => {
+    const spending = [...lives.values()].filter(({ revoked }) => !revoked).map(({ grant }) => grant.attempt)
+    if (spending.length === 0) return
+    options.onEvent?.({ type: 'breaker.tripped', why, attempts: spending })
+    for (const attempt of spending) void halt(attempt, { scope: 'minute', why })
+  }
   machine.gateway = { ask, drop: () => waiting.forEach((drop) => drop()) }
   return {
     url: 'http://127.0.0.1:8701',
     revoke,
+    halt,
+    pacerEmptyMs: turnstile.emptyMs,
     report: (attempt) => reportOf(lives.get(attempt)),
     async open(key, grant) {
       const keyHash = hashKey(key)
       const owner = await database.read((reader) => keyOwner(reader, keyHash))
       if (owner !== grant.attempt || lives.has(grant.attempt))
         throw new Error(`no fresh key of attempt ${grant.attempt} is granted`)
+      await database.write((tx) => setLimit(tx, grant.scope, grant.limitNanoUsd))
       lives.set(grant.attempt, enter(grant, keyHash))
       return { socket: `/sockets/${lives.size}` }
     },

@@ -7,7 +7,8 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { dirname, join } from 'node:path'
-import { refuse, type Refusal } from '../../src/core/refusal.ts'
+import { nothingOutside } from '../../src/core/outside.ts'
+import { isRefusal, refuse, type Refusal } from '../../src/core/refusal.ts'
 import type { Candidate, FileChange, Git, LandingCommit, RepoStores, Sha } from '../../src/git/git.ts'
 
 export type Files = ReadonlyMap<string, string>
@@ -207,6 +208,7 @@ function portOf(
   repositories: Map<string, Repository>,
   landed: Parameters<typeof modelGit>[0] = () => {},
 ): Git {
+  const candidates = new Map<string, Set<string>>()
   const { commitAt, filesOf, treeOf, ancestors, mergeBase, keepCommit, keepTree } = store
   const candidateOf = (commit: Sha, base: Sha): Candidate | Refusal => {
     const between = changesBetween(filesOf(base), filesOf(commit))
@@ -232,15 +234,24 @@ function portOf(
     },
     objectFolders: ({ mirror, quarantine }) => [join(mirror, 'objects'), join(quarantine, 'objects')],
     checkout: async (_stores, treeish, dir) => writeFolder(dir, filesOf(treeish)),
-    async intake(_stores, bundle, base) {
+    async intake({ source }, bundle, base, name) {
       if (!fs.existsSync(bundle)) return refuse('no-bundle', 'nothing was handed over')
       const text = fs.readFileSync(bundle, 'utf8')
       if (!text.startsWith('{')) return refuse('unclean', 'what was handed over is no bundle')
       const { head } = JSON.parse(text) as { head: Sha }
       if (!ancestors(head).has(base))
         return refuse('unclean', 'the work does not descend from the commit the task started on')
-      return candidateOf(head, base)
+      const candidate = candidateOf(head, base)
+      if (isRefusal(candidate)) return candidate
+      if (!candidates.has(source)) candidates.set(source, new Set())
+      candidates.get(source)!.add(name)
+      return candidate
     },
+    listCandidates: async ({ source }) => [...(candidates.get(source) ?? [])],
+    async dropCandidates({ source }, names) {
+      for (const name of names) candidates.get(source)?.delete(name)
+    },
+    outside: async () => nothingOutside,
     async fetchRef({ source }, ref, base) {
       const tip = repositories.get(source)?.branches.get(ref)
       if (tip === undefined) return refuse('no-such-ref', `there is no ${ref}`)

@@ -136,7 +136,7 @@ export function startHouse(start: Start): Promise<RunningDaemon | Refusal> {
     world: life.world,
     paths,
     settings,
-    env: { PATH: '', HOME: '/' },
+    env: { PATH: '', HOME: '/', TMPDIR: join(process.cwd(), 'tmp') }, // the folder of the story, see play.ts
     version: '0.0.0',
     pid,
     trusted: true,
@@ -175,6 +175,7 @@ function portsOf({ machine, life, settings, daemons, faults, opened }: Start): D
       bootId: () => bootName(machine.boot),
       startTimeOf: (pid) => machine.processes.get(pid)?.startTime ?? pid,
       isAlive: (identity) => isAliveOn(machine, daemons, identity),
+      isTreeAlive: (identity) => isAliveOn(machine, daemons, identity),
       end: (pid) => void endProcess(machine, pid),
     },
   }

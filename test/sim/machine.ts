@@ -34,6 +34,8 @@ export type Process = {
   boot: number
   attempt: string
   isAlive: boolean
+  /** Its daemon has written it down; until then it dies with that. */
+  isWritten: boolean
   ignoresTerm: boolean
   /** Monotonic ms until which not even SIGKILL ends it: it hangs in the kernel. */
   stuckUntil: number
@@ -94,10 +96,19 @@ export function modelSandbox(machine: Machine, life: Life): Sandbox {
       tmp: '/tmp',
       gatewayUrl: 'http://127.0.0.1:8701',
     }),
-    start: async (box) => {
+    start: async (box, born) => {
       await life.pass('sandbox start begins')
       await life.delay(20, 400)
-      const [process, streams] = startProcess(machine, box, life)
+      const [process, streams, release] = startProcess(machine, box, life)
+      await life.pass('sandbox process born')
+      try {
+        await born?.({ pid: process.pid, startTime: process.startTime })
+      } catch (error) {
+        process.die({ code: null, signal: 'SIGKILL' })
+        throw error
+      }
+      process.isWritten = true
+      release()
       await life.pass('sandbox start ended')
       return contained(machine, life, process, streams)
     },
@@ -106,7 +117,8 @@ export function modelSandbox(machine: Machine, life: Life): Sandbox {
 
 type Streams = { stdout: Readable; stderr: Readable; exit: Promise<Exit> }
 
-function startProcess(machine: Machine, box: Box, life: Life): [Process, Streams] {
+/** A process that does nothing until it is released. */
+function startProcess(machine: Machine, box: Box, life: Life): [Process, Streams, () => void] {
   const { world } = machine
   const stdout = new Readable({ read() {} })
   const stderr = new Readable({ read() {} })
@@ -118,6 +130,7 @@ function startProcess(machine: Machine, box: Box, life: Life): [Process, Streams
     boot: machine.boot,
     attempt: attemptOf(box.area),
     isAlive: true,
+    isWritten: false,
     ignoresTerm: false,
     stuckUntil: 0,
     die(end) {
@@ -153,16 +166,19 @@ function startProcess(machine: Machine, box: Box, life: Life): [Process, Streams
     },
     ignoreTerm: () => void (process.ignoresTerm = true),
   }
-  void machine
-    .programs(box)(self)
-    .then(
-      (code) => process.die({ code, signal: null }),
-      (error: unknown) => {
-        life.broke(error)
-        process.die({ code: 70, signal: null })
-      },
-    )
-  return [process, { stdout, stderr, exit }]
+  const release = () => {
+    if (!process.isAlive) return
+    machine
+      .programs(box)(self)
+      .then(
+        (code) => process.die({ code, signal: null }),
+        (error: unknown) => {
+          life.broke(error)
+          process.die({ code: 70, signal: null })
+        },
+      )
+  }
+  return [process, { stdout, stderr, exit }, release]
 }
 
 function contained(machine: Machine, life: Life, process: Process, streams: Streams): Contained {

@@ -134,7 +134,6 @@ export function lookInto(path: string) {
   const db = new DatabaseSync(path, { readOnly: true })
   const count = (table: string) => (db.prepare(`select count(*) as n from ${table}`).get() as { n: number }).n
   return {
-    processes: () => (db.prepare('select pid from process').all() as { pid: number }[]).map(({ pid }) => pid),
     leftovers: () => ({ leases: count('lease'), holds: count('hold'), processes: count('process') }),
     log: () => db.prepare('select seq, at, stream, type, actor, body from event order by seq').all(),
     close: () => db.close(),

@@ -4,7 +4,7 @@
  */
 import fs from 'node:fs'
 import { isRefusal } from '../../src/core/refusal.ts'
-import type { OperatorSettings } from '../../src/core/setting.ts'
+import { defaultSettings, type OperatorSettings } from '../../src/core/setting.ts'
 import { registerRepository } from '../../src/command/register.ts'
 import type { RunningDaemon } from '../../src/daemon/daemon.ts'
 import { openDatabase, type Database } from '../../src/store/database.ts'
@@ -77,7 +77,8 @@ export async function setScene(story: Story): Promise<Scene> {
   for (let n = 0; n < story.repositories; n++) person.repos.push(await makeRepository(machine, database, n))
   const settings = settingsFor(story.families, {
     unattended: story.unattended,
-    money: { dayNanoUsd: story.dayNanoUsd, taskNanoUsd: 10_000_000_000 },
+    money: { ...defaultSettings(2).money, dayNanoUsd: story.dayNanoUsd },
+    backup: { everyMs: Number.MAX_SAFE_INTEGER }, // it starts programs of the machine
   })
   const audit = auditor(paths.database, machine, { unattended: story.unattended, slots: settings.slots, gates })
   person.acknowledged = audit.acknowledged
@@ -178,9 +179,8 @@ function died(scene: Scene, pid: number): void {
   scene.running = null
   scene.daemons.delete(pid)
   const dice = diceFor(machine.seed, `death of ${pid}`)
-  const recorded = new Set(scene.outside.processes())
   for (const process of machine.processes.values())
-    if (!recorded.has(process.pid) || dice.hits(0.6)) process.die({ code: null, signal: 'SIGKILL' })
+    if (!process.isWritten || dice.hits(0.6)) process.die({ code: null, signal: 'SIGKILL' })
 }
 
 /** Lets everything happen that can without time passing, and looks. Nobody's transaction is open after it. */
