@@ -24,7 +24,7 @@ const benches: Readonly<Record<string, { about: string; load: () => Promise<Benc
   },
   queue: {
     about:
-      'the store at full drain, against other queues, with 2,000 and 1,000,000 queued (5 minutes on a quiet machine)',
+      'the store at full drain, against other queues, with 2,000 and 1,000,000 queued (10 minutes on a quiet machine)',
     load: async () => (await import('./queue.ts')).benchQueue,
   },
   backup: {

@@ -1,12 +1,12 @@
 /** What every bench shares: medians, what a process costs, the table and the line of JSON. Reads /proc, so it measures on Linux alone. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { capture } from '../src/host/process.ts'
 import { world } from '../test/cli-rig.ts'
 
 export type Row = {
   what: string
-  unit: 'ms' | 'MB' | '%' | 's' | '/s'
+  unit: 'ms' | 'MB' | '%' | 's' | '/s' | '×'
   measured: number
   /** The same without us, from the same run; null where there is no such thing. */
   baseline: number | null
@@ -23,6 +23,12 @@ export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+/** The value below which this part of them lies. */
+export function quantile(values: readonly number[], part: number): number {
+  const sorted = values.toSorted((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]!
 }
 
 const isMet = ({ measured, target, atLeast }: Row): boolean | null =>
@@ -54,6 +60,7 @@ export function report(bench: string, rows: readonly Row[]): string {
     bench,
     node: process.versions.node,
     cores: cpus().length,
+    load: loadavg(),
     rows: rows.map((row) => ({ ...row, met: isMet(row) })),
   }
   return `${lines.join('\n')}\n${JSON.stringify(json)}\n`

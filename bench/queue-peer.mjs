@@ -1,8 +1,8 @@
 /**
- * One peer of bench queue, as a program of its own that lies beside the peers' packages: `node queue-peer.mjs plainjob|bullmq COUNT SOCKET`.
- * Prints one line of JSON: jobs added and jobs carried out per second, with no-op work and a payload of 400 bytes.
+ * One peer of bench queue, as a program of its own that lies beside the peers' packages: `node queue-peer.mjs PEER COUNT WHERE`, where WHERE is
+ * the socket of its server (Redis) or the folder of it (PostgreSQL). Prints one line of JSON: jobs added and jobs carried out per second, with no-op work and a payload of 400 bytes.
  */
-const [name, count = '12000', socket = ''] = process.argv.slice(2)
+const [name, count = '12000', where = ''] = process.argv.slice(2)
 const jobs = Number(count)
 const payload = { text: 'x'.repeat(380) }
 const perSecond = (began) => (jobs * 1000) / (performance.now() - began)
@@ -42,7 +42,7 @@ async function plainjob() {
 /** On a Redis whose append-only file is synced as that Redis was told. */
 async function bullmq() {
   const { Queue, Worker } = await import('bullmq')
-  const connection = { path: socket, maxRetriesPerRequest: null }
+  const connection = { path: where, maxRetriesPerRequest: null }
   const queue = new Queue('noop', { connection })
   await queue.waitUntilReady()
   let began = performance.now()
@@ -62,6 +62,61 @@ async function bullmq() {
   return { added, drained }
 }
 
-const measured = await { plainjob, bullmq }[name]()
-console.log(JSON.stringify(measured))
-process.exit(0) // a client of Redis may hold on to its connection
+/** On PostgreSQL as Debian configures it. `batched`: 500 jobs are fetched at once, and told to be complete together. */
+async function graphile(batched) {
+  const { Logger, makeWorkerUtils, run } = await import('graphile-worker')
+  const logger = new Logger(() => () => {})
+  const pg = { connectionString: `postgres://bench@/postgres?host=${where}` }
+  const utils = await makeWorkerUtils({ ...pg, logger })
+  await utils.migrate()
+  let began = performance.now()
+  await sixtyFour(() => utils.addJob('noop', payload))
+  const added = perSecond(began)
+  let done = 0
+  const { promise, resolve } = Promise.withResolvers()
+  const events = new (await import('node:events')).EventEmitter()
+  events.on('job:complete', () => ++done === jobs && resolve())
+  const preset = { worker: { localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 } }
+  began = performance.now()
+  const runner = await run({
+    ...pg,
+    logger,
+    events,
+    taskList: { noop: async () => {} },
+    concurrency: 64,
+    noHandleSignals: true,
+    ...(batched ? { preset } : {}),
+  })
+  await promise
+  // it says so before it has told its database: a job counts when that is committed, as with everybody else
+  const left = () => utils.withPgClient((client) => client.query('select 1 from graphile_worker._private_jobs limit 1'))
+  while ((await left()).rows.length > 0) await new Promise((again) => setTimeout(again, 2))
+  const drained = perSecond(began)
+  await runner.stop()
+  await utils.release()
+  return { added, drained }
+}
+
+/** On the same PostgreSQL: 64 callers, each of which fetches one job and tells that it is complete. */
+async function pgboss() {
+  const { PgBoss } = await import('pg-boss')
+  const boss = new PgBoss({ connectionString: `postgres://bench@/postgres?host=${where}`, supervise: false })
+  boss.on('error', (error) => console.error(error))
+  await boss.start()
+  await boss.createQueue('noop')
+  let began = performance.now()
+  await sixtyFour(() => boss.send('noop', payload))
+  const added = perSecond(began)
+  began = performance.now()
+  await sixtyFour(async () => {
+    const [job] = await boss.fetch('noop')
+    await boss.complete('noop', job.id)
+  })
+  const drained = perSecond(began)
+  await boss.stop({ graceful: false })
+  return { added, drained }
+}
+
+const peers = { plainjob, bullmq, graphile: () => graphile(false), graphileLocalQueue: () => graphile(true), pgboss }
+console.log(JSON.stringify(await peers[name]()))
+process.exit(0) // a client may hold on to its connection

@@ -6,43 +6,79 @@ import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { environment } from '../src/host/environment.ts'
-import { capture, type Child } from '../src/host/process.ts'
+import { capture } from '../src/host/process.ts'
 import { world } from '../test/cli-rig.ts'
 import { median } from './measure.ts'
+import { startPostgres, startRedis, type Server } from './queue-server.ts'
 
-export type Peer = { name: string; enqueuePerSecond: number; drainPerSecond: number }
+/** Jobs per second, one figure a round. */
+export type Peer = { name: string; added: number[]; drained: number[] }
 
-const packages = { plainjob: '0.0.14', 'better-sqlite3': '13.2.0', bullmq: '6.7.0' }
-const jobs = 12_000
-const rounds = 3
+export type Peers = AsyncDisposable & {
+  /** Measures each of them once more. */
+  round(jobs: number): Promise<void>
+  measured(): Peer[]
+}
+
+const packages = {
+  plainjob: '0.0.14',
+  'better-sqlite3': '13.2.0',
+  bullmq: '6.7.0',
+  ioredis: '5.9.2',
+  'graphile-worker': '0.18.0',
+  'pg-boss': '12.38.0',
+}
+
+/** `slow`: a quarter of the jobs tells as much. */
+const peers: { name: string; program: string; server?: () => Promise<Server | string>; slow?: true }[] = [
+  { name: 'plainjob (SQLite, not durable)', program: 'plainjob' },
+  { name: 'BullMQ (Redis, appendfsync always)', program: 'bullmq', server: () => startRedis('always') },
+  { name: 'BullMQ (Redis, appendfsync everysec)', program: 'bullmq', server: () => startRedis('everysec') },
+  { name: 'graphile-worker (PostgreSQL)', program: 'graphile', server: startPostgres, slow: true },
+  { name: 'graphile-worker, localQueue of 500', program: 'graphileLocalQueue', server: startPostgres },
+  { name: 'pg-boss (PostgreSQL)', program: 'pgboss', server: startPostgres, slow: true },
+]
 
 const path = environment()['PATH'] ?? '/usr/bin:/bin'
 const firstLine = (text: string): string => text.trim().split('\n')[0] ?? ''
 
-/** Every peer that can be had here, each measured several times in turn. */
-export async function measurePeers(note: (text: string) => void): Promise<Peer[]> {
+/** Installs them. */
+export async function openPeers(note: (text: string) => void): Promise<Peers> {
   const folder = await mkdtemp(join(tmpdir(), 'tri-agent-peers-'))
-  try {
-    await writeFile(
-      join(folder, 'package.json'),
-      JSON.stringify({ private: true, type: 'module', dependencies: packages }),
-    )
-    const args = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
-    const { code, stderr } = await capture(world.spawn, { file: 'npm', args, cwd: folder, env: installEnv(folder) })
-    if (code !== 0) {
-      note(`peers SKIPPED: npm cannot install them: ${firstLine(stderr)}`)
-      return []
-    }
-    await copyFile(join(import.meta.dirname, 'queue-peer.mjs'), join(folder, 'queue-peer.mjs'))
-    const plainjob = await measure(folder, 'plainjob (SQLite, not durable)', ['plainjob'], note)
-    const redis: Peer[] = []
-    for (const fsync of ['always', 'everysec']) redis.push(...(await withRedis(folder, fsync, note)))
-    note('graphile-worker and pg-boss SKIPPED: this bench starts no PostgreSQL')
-    return [...plainjob, ...redis]
-  } finally {
-    await rm(folder, { recursive: true, force: true })
+  const manifest = { private: true, type: 'module', dependencies: packages }
+  await writeFile(join(folder, 'package.json'), JSON.stringify(manifest))
+  await copyFile(join(import.meta.dirname, 'queue-peer.mjs'), join(folder, 'queue-peer.mjs'))
+  const args = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+  const { code, stderr } = await capture(world.spawn, { file: 'npm', args, cwd: folder, env: installEnv(folder) })
+  if (code !== 0) note(`peers SKIPPED: npm cannot install them: ${firstLine(stderr)}`)
+  let left = code === 0 ? peers : []
+  const measured = new Map<string, Peer>()
+  return {
+    async round(jobs) {
+      for (const peer of left) {
+        note(peer.name)
+        const figures = await measure(folder, peer, jobs)
+        if (typeof figures === 'string') {
+          note(`${peer.name} SKIPPED: ${figures}`)
+          left = left.filter((each) => each !== peer)
+          continue
+        }
+        const { added, drained } = measured.get(peer.name) ?? { added: [], drained: [] }
+        measured.set(peer.name, {
+          name: peer.name,
+          added: [...added, figures.added],
+          drained: [...drained, figures.drained],
+        })
+      }
+    },
+    measured: () => [...measured.values()],
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
   }
 }
+
+/** The one that is fastest in the middle of its rounds, or null. */
+export const fastest = (measured: readonly Peer[]): Peer | null =>
+  measured.toSorted((a, b) => median(b.drained) - median(a.drained))[0] ?? null
 
 /** What npm needs to reach a registry from here, and nothing else of this account. */
 function installEnv(home: string): Record<string, string> {
@@ -62,58 +98,26 @@ function installEnv(home: string): Record<string, string> {
   return { ...Object.fromEntries(said), PATH: path, HOME: home }
 }
 
+/** One round on a server of its own. Answers why not, where it cannot be had. */
 async function measure(
   folder: string,
-  name: string,
-  args: readonly string[],
-  note: (text: string) => void,
-): Promise<Peer[]> {
-  const added: number[] = []
-  const drained: number[] = []
-  for (let round = 1; round <= rounds; round++) {
-    note(`${name}, round ${round} of ${rounds}`)
-    await rm(join(folder, 'plainjob.db'), { force: true })
-    const [peer = '', socket = ''] = args
+  { program, server: start, slow }: (typeof peers)[number],
+  jobs: number,
+): Promise<{ added: number; drained: number } | string> {
+  const server = start ? await start() : null
+  if (typeof server === 'string') return server
+  try {
+    for (const end of ['', '-wal', '-shm']) await rm(join(folder, `plainjob.db${end}`), { force: true })
     const ended = await capture(world.spawn, {
       file: process.execPath,
-      args: ['queue-peer.mjs', peer, String(jobs), socket],
+      args: ['queue-peer.mjs', program, String(slow ? Math.ceil(jobs / 4) : jobs), server?.where ?? ''],
       cwd: folder,
       env: { PATH: path, HOME: folder },
     })
-    if (ended.code !== 0) {
-      note(`${name} SKIPPED: ${firstLine(ended.stderr)}`)
-      return []
-    }
-    const figures = JSON.parse(ended.stdout) as { added: number; drained: number }
-    added.push(figures.added)
-    drained.push(figures.drained)
-  }
-  return [{ name, enqueuePerSecond: median(added), drainPerSecond: median(drained) }]
-}
-
-/** A Redis of our own on a socket, with nothing in it, ended by its pid. */
-async function withRedis(folder: string, fsync: string, note: (text: string) => void): Promise<Peer[]> {
-  const name = `BullMQ (Redis, appendfsync ${fsync})`
-  const socket = join(folder, 'redis.sock')
-  const said = ['--port', '0', '--unixsocket', socket, '--dir', folder, '--appendonly', 'yes', '--save', '']
-  let redis: Child
-  try {
-    redis = await world.spawn({
-      file: 'redis-server',
-      args: [...said, '--appendfsync', fsync],
-      cwd: folder,
-      env: { PATH: path, HOME: folder },
-    })
-  } catch {
-    note(`${name} SKIPPED: there is no redis-server here (Debian: redis-server)`)
-    return []
-  }
-  try {
-    return await measure(folder, name, ['bullmq', socket], note) // its client waits until the socket is there
+    return ended.code === 0
+      ? (JSON.parse(ended.stdout) as { added: number; drained: number })
+      : firstLine(ended.stderr) || `it ended with ${ended.code}`
   } finally {
-    redis.signal('SIGKILL')
-    await redis.exit
-    await rm(join(folder, 'appendonlydir'), { recursive: true, force: true })
-    await rm(socket, { force: true })
+    await server?.[Symbol.asyncDispose]()
   }
 }

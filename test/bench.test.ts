@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { median, report } from '../bench/measure.ts'
+import { measureQueue } from '../bench/queue.ts'
 import { searchPath } from '../src/git/fixture.ts'
 import { capture } from '../src/host/process.ts'
 import { realWorld } from '../src/host/world.ts'
@@ -21,8 +22,8 @@ test('bench --help lists every bench there is, and nothing is measured', async (
   const { code, stdout } = await bench('--help')
   assert.equal(code, 0)
   const listed = [...stdout.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => `${name}.ts`)
-  const shared = ['main.ts', 'measure.ts', 'rig.ts', 'queue-peer.ts', 'queue-peer.mjs']
-  const files = readdirSync(join(root, 'bench')).filter((name) => !shared.includes(name))
+  const shared = ['main.ts', 'measure.ts', 'rig.ts']
+  const files = readdirSync(join(root, 'bench')).filter((name) => !shared.includes(name) && !name.startsWith('queue-'))
   assert.deepEqual(listed.toSorted(), files.toSorted())
 })
 
@@ -52,4 +53,45 @@ test('a report says met and not met, and ends with one line of JSON', () => {
 
 test('a median is the middle one, or between the two in the middle', () => {
   assert.deepEqual([median([3, 1, 2]), median([4, 1, 3, 2])], [2, 2.5])
+})
+
+test('the bench of the queue measures everything it names, of little as of much', { timeout: 120_000 }, async () => {
+  const counts = { rounds: 2, tasks: 64, long: 200, claims: 9, pickups: 5, kills: 1 }
+  const peer = { name: 'a peer', added: [] as number[], drained: [] as number[] }
+  const open = async () => ({
+    round: async (jobs: number) => {
+      peer.added.push(jobs)
+      peer.drained.push(jobs)
+    },
+    measured: () => [peer],
+    [Symbol.asyncDispose]: async () => {},
+  })
+  const rows = await measureQueue(counts, open, () => {})
+  assert.deepEqual(
+    rows.filter(({ measured, baseline, target }) => ![measured, baseline ?? 1, target ?? 1].every((each) => each > 0)),
+    [],
+  )
+  assert.deepEqual(
+    rows.map(({ what }) => what),
+    [
+      'bare fdatasync of 4 KB',
+      'enqueue, durable, 64 callers',
+      'claim + finish, durable, 64 loops',
+      '  times a peer, round by round',
+      'claim + finish, durable, 3 loops',
+      '  a peer: enqueue',
+      '  a peer: claim + finish',
+      'event loop late at full drain, p99.9',
+      'pickup in process, p50',
+      'pickup in process, p99',
+      'pickup from another process, p50',
+      'pickup from another process, p99',
+      'claim p50 at 200 queued',
+      'backup of 200 tasks',
+      'kill -9 of the daemon to /readyz, slowest',
+      'rebuild --verify, events',
+      'log verify, events',
+    ],
+  )
+  assert.deepEqual(peer.drained, [64, 64], 'a round of theirs for each of ours')
 })

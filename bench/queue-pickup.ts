@@ -1,0 +1,90 @@
+/** How soon a task is in the hands of a worker once somebody begins to add it: in this process, and from another one through the database and a nudge. */
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { join } from 'node:path'
+import { performance } from 'node:perf_hooks'
+import { PassThrough } from 'node:stream'
+import { environment } from '../src/host/environment.ts'
+import { listenForNudges } from '../src/host/nudge.ts'
+import { embeddedEngine } from '../src/engine/embedded.ts'
+import { world } from '../test/cli-rig.ts'
+import { quantile } from './measure.ts'
+import { add, admitHead, finish, leaseMs, withStore, type Made } from './queue-store.ts'
+
+/** A clock that two processes of one machine share, in milliseconds. */
+export const machineMs = (): number => performance.timeOrigin + performance.now()
+
+export type Pickup = { p50: number; p99: number }
+const pickup = (spent: readonly number[]): Pickup => ({ p50: quantile(spent, 0.5), p99: quantile(spent, 0.99) })
+
+/** A daemon's loop in small: woken, it lets in what is at the head and offers it; the engine hands it to a worker, which ends it at once. */
+function work(made: Made, picked: () => void) {
+  const { database, epoch } = made
+  const onFault = (error: unknown) => {
+    throw error
+  }
+  const engine = embeddedEngine({ world, database, epoch, leaseMs, onFault })
+  const pass = () =>
+    database.write(async (tx) => {
+      const admitted = await admitHead(made, tx)
+      if (admitted) await engine.offer(tx, admitted)
+    })
+  const working = engine.work(async (carried) => {
+    picked()
+    await database.write((tx) => finish(tx, { ...carried, epoch }))
+  })
+  return { wake: () => void pass().catch(onFault), [Symbol.asyncDispose]: () => working[Symbol.asyncDispose]() }
+}
+
+export const pickupHere = (times: number): Promise<Pickup> =>
+  withStore(async (made) => {
+    const spent: number[] = []
+    let picked = () => {}
+    await using worker = work(made, () => picked())
+    for (let n = 0; n < times; n++) {
+      const carried = new Promise<void>((resolve) => (picked = resolve))
+      const began = world.clock.mono()
+      await made.database.write(async (tx) => {
+        await add(tx, made.nextId())
+        tx.afterCommit(worker.wake)
+      })
+      await carried
+      spent.push(world.clock.mono() - began)
+    }
+    return pickup(spent)
+  })
+
+/** The other process is told to add a task, says when it began, and is told to add the next one when that one was picked up. */
+export const pickupFromAfar = (times: number): Promise<Pickup> =>
+  withStore(async (made) => {
+    const spent: number[] = []
+    const socket = join(made.folder, 'nudge')
+    let picked = (_at: number) => {}
+    await using worker = work(made, () => picked(machineMs()))
+    await using _nudges = await listenForNudges(socket, worker.wake)
+    const orders = new PassThrough()
+    const adder = await world.spawn({
+      file: process.execPath,
+      args: [join(import.meta.dirname, 'queue-adder.ts'), made.database.path, socket],
+      cwd: made.folder,
+      env: { PATH: environment()['PATH'] ?? '' },
+      stdin: orders,
+    })
+    const lines = createInterface({ input: adder.stdout })
+    const told: string[] = []
+    adder.stderr.setEncoding('utf8').on('data', (text: string) => told.push(text))
+    try {
+      for (let n = 0; n < times; n++) {
+        const carried = new Promise<number>((resolve) => (picked = resolve))
+        const began = once(lines, 'line') as Promise<[string]>
+        orders.write(`${n}\n`)
+        const failed = adder.exit.then(() => Promise.reject(new Error(`the other process ended: ${told.join('')}`)))
+        const [at, [since]] = await Promise.race([Promise.all([carried, began]), failed])
+        spent.push(at - Number(since))
+      }
+    } finally {
+      orders.end()
+      await adder.exit
+    }
+    return pickup(spent)
+  })
