@@ -116,6 +116,7 @@ test('a daemon that does it and dies before it can say so: nothing is done twice
   const answers: string[] = []
   const server = createServer((socket) => {
     socket.once('data', (bytes) => {
+      if (String(bytes) === 'nudge\n') return socket.destroy()
       const { version } = JSON.parse(String(bytes)) as { version: string }
       void ada
         .withDatabase((database) => answerRequest({ database, world, version }, String(bytes)))

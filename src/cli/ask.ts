@@ -27,6 +27,6 @@ export async function ask<Name extends Door>(
   if (reply !== null) return { said: reply.done, heard: true }
   const maybeDone = sent && answer === null
   const said = await carryOut(maybeDone ? onlyOnce(ports, id) : ports, name, args)
-  const heard = sent && !maybeDone && !isRefusal(said) && (await nudge(paths.socket))
+  const heard = sent && !isRefusal(said) && (await nudge(paths.socket)) // busy is not down: it is told to look
   return { said, heard }
 }
