@@ -1,5 +1,6 @@
-/** down: asks the daemon to end and comes back when it has. Whoever cannot wait presses Ctrl-C: once to tell it again, twice to kill it. */
-import { refuse } from '../core/refusal.ts'
+/** down: asks the daemon to end and comes back when it has. Whoever cannot wait says --now, or presses Ctrl-C: once to tell it again, twice to kill it. */
+import { isRefusal, refuse } from '../core/refusal.ts'
+import { defaultSettings } from '../core/setting.ts'
 import { isAlive, killProcess, terminateProcess, type ProcessIdentity } from '../host/proc.ts'
 import { daemonRow } from '../store/lease.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
@@ -7,19 +8,21 @@ import { exitCode } from './exit-code.ts'
 import { complain } from './failure.ts'
 
 /** Ending what is under way takes a kill order per attempt, a few seconds each at worst. */
-const patienceMs = 60_000
+const endMs = 60_000
 const lookMs = 50
 /** After so long a person wants to know that something is still happening. */
 const quietMs = 1500
 
-export const down: Act = (context) =>
+export const down: Act = (context, said) =>
   withDatabase(context, async (database) => {
     const row = await database.read(daemonRow)
     const identity = row && { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
     if (!identity || !terminateProcess(identity))
       return answer(context, { down: true, wasUp: false }, 'The daemon was not up.')
+    const now = said.flag('now') === true
+    if (now) terminateProcess(identity, 'SIGINT') // another signal, because two of one kind may arrive as one
     const hurry = listenForHurry(context, identity)
-    const ended = await waitForEnd(context, identity)
+    const ended = await waitForEnd(context, identity, endMs + (now ? 0 : await longestGraceMs(context)))
     hurry.end()
     if (!ended)
       return complain(
@@ -41,7 +44,11 @@ export const down: Act = (context) =>
   })
 
 /** False when it still lives after all patience. */
-async function waitForEnd({ world: { clock, timer }, note }: Context, identity: ProcessIdentity): Promise<boolean> {
+async function waitForEnd(
+  { world: { clock, timer }, note }: Context,
+  identity: ProcessIdentity,
+  patienceMs: number,
+): Promise<boolean> {
   const began = clock.mono()
   let said = began
   while (isAlive(identity)) {
@@ -56,7 +63,15 @@ async function waitForEnd({ world: { clock, timer }, note }: Context, identity: 
   return true
 }
 
-/** The first Ctrl-C tells the daemon again, which then ends without waiting for anything; the second kills it. Neither loses what was acknowledged. */
+/** What is under way is given so long to end by itself. */
+async function longestGraceMs({ paths, env }: Context): Promise<number> {
+  const { loadConfig } = await import('../host/config.ts')
+  const loaded = await loadConfig({ file: paths.configFile, env })
+  const { drain } = isRefusal(loaded) ? defaultSettings(1) : loaded.settings
+  return Math.max(drain.criticalMs, drain.normalMs, drain.backgroundMs)
+}
+
+/** The first Ctrl-C tells the daemon again, which then ends what is under way; the second kills it. Neither loses what was acknowledged. */
 function listenForHurry({ note }: Context, identity: ProcessIdentity): { end(): void; killed(): boolean } {
   let times = 0
   let killed = false

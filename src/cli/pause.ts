@@ -85,7 +85,7 @@ async function scopeOf(
   return lane === undefined ? { what: 'all', name: 'all' } : { what: 'lane', name: lane }
 }
 
-async function knownFamily({ paths, env }: Context, family: string): Promise<string | Refusal> {
+export async function knownFamily({ paths, env }: Context, family: string): Promise<string | Refusal> {
   const loaded = await loadConfig({ file: paths.configFile, env })
   return isRefusal(loaded) ? loaded : oneOf('family', family, Object.keys(loaded.settings.families))
 }

@@ -3,6 +3,18 @@ import type { Verb } from './verb-shape.ts'
 
 export const tidyVerbs: readonly Verb[] = [
   {
+    name: 'kill',
+    group: 'Decide',
+    args: [
+      { name: '<what>', about: 'a task, or: all, family' },
+      { name: '[name]', about: 'of the family' },
+    ],
+    about: 'End at once what is under way, and say what survived; it stays held or paused until you say so',
+    options: [{ flags: '--why <reason>', about: 'the reason, for the log' }],
+    examples: ['tri-agent kill 7k2m', 'tri-agent kill family openai', 'tri-agent kill all --why "it spends too much"'],
+    load: async () => (await import('./kill.ts')).kill,
+  },
+  {
     name: 'reap',
     group: 'Check',
     args: [],

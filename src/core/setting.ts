@@ -80,6 +80,8 @@ export type OperatorSettings = {
   lending: { idleMs: number }
   patience: Patience
   lease: { beatMs: number; leaseMs: number }
+  /** How long an attempt may go on when the daemon is told to end, by the lane of its task. */
+  drain: { criticalMs: number; normalMs: number; backgroundMs: number }
   retry: RetryPolicy
   review: { rounds: number; reviewerMs: number }
   /** Waiting this long raises a task's effective rank by one lane. */
@@ -149,6 +151,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
   lending: { idleMs: minute },
   patience: { smallMs: 5 * minute, mediumMs: 15 * minute, largeMs: 30 * minute, grace: 1.5, wallMs: day },
   lease: { beatMs: 30 * second, leaseMs: 90 * second },
+  drain: { criticalMs: minute, normalMs: 20 * second, backgroundMs: 0 },
   retry: { attempts: 3, firstMs: 5 * second, factor: 2, capMs: 300 * second, jitter: 0.25, sameSignature: 3 },
   review: { rounds: 3, reviewerMs: 20 * minute },
   lane: { stepMs: 15 * minute },

@@ -36,6 +36,7 @@ import { pathOf } from './ahead.ts'
 import { buryTree } from './bury.ts'
 import type { FoundAgents } from './agents.ts'
 import { backupLook, lookMs } from './backup.ts'
+import { drain } from './drain.ts'
 import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
 import { intentHappened } from './lander.ts'
@@ -104,7 +105,14 @@ export type DaemonOptions = {
   ports?: DaemonPorts
 }
 
-export type RunningDaemon = AsyncDisposable & { daemon: Daemon; port: number; rung: string; nudge(): void }
+export type RunningDaemon = AsyncDisposable & {
+  daemon: Daemon
+  port: number
+  rung: string
+  nudge(): void
+  /** Starts nothing new and waits for what is under way, each as long as its lane is given, or until `hurry` fires. Then it may be disposed of. */
+  drain(hurry: AbortSignal): Promise<void>
+}
 
 /** Starts everything. Refuses `already-up`, `rung-too-low`, `no-agent`, `credential-missing`; faults where the machine is broken. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon | Refusal> {
@@ -245,7 +253,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     layers: layersIn(paths.layers),
     registries: ports.registriesFor({ world, folder: paths.sockets, env, settings, credentials }),
   }
-  const closed = { why: await ports.machineClosed(paths.stateFolder) }
+  const closed = { why: await ports.machineClosed(paths.stateFolder), draining: false }
   let wake = () => {}
   const daemon: Daemon = {
     world,
@@ -264,7 +272,13 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     carrying: new Set(),
     keys: new Map(),
     snapshot: (reader, seen) =>
-      takeSnapshot(reader, { ...seen, settings, agents, at: world.clock.now(), closed: closed.why }),
+      takeSnapshot(reader, {
+        ...seen,
+        settings,
+        agents,
+        at: world.clock.now(),
+        closed: closed.draining ? 'the daemon is ending' : closed.why,
+      }),
     async mint(tx, { attempt, task, step, family, model }) {
       const key = `vk-${attempt}-${world.secret(24)}`
       const root = task.root === task.id ? task : ((await loadTask(tx, task.root)) ?? task)
@@ -341,6 +355,11 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     port: health.port,
     rung: sandbox.rung,
     nudge: wake,
+    async drain(hurry) {
+      closed.draining = true
+      wake()
+      await drain({ world, engine, database, absence, grace: settings.drain }, hurry)
+    },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }
 }

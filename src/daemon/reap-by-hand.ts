@@ -54,6 +54,15 @@ export function reapByHand({ world, env, database, actor }: HandPorts, found: re
   return reap(ports, found)
 }
 
+/** Ends what a daemon that is gone left of these attempts: false where something of one lives on. Attempts without a process are left out. */
+export async function endProcesses(ports: HandPorts, attempts: ReadonlySet<string>): Promise<Map<string, boolean>> {
+  const found = (await findUnaccounted(await lookFromOutside(ports))).filter(
+    ({ row }) => row && attempts.has(row.attempt),
+  )
+  const gone = await reapByHand(ports, found)
+  return new Map(found.map((each) => [each.row!.attempt, gone.includes(each)]))
+}
+
 async function lookFromOutside({ world, env, paths, database }: HandPorts): Promise<Lookout> {
   const loaded = await loadConfig({ file: paths.configFile, env })
   const { retention } = isRefusal(loaded) ? defaultSettings(1) : loaded.settings

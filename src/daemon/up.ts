@@ -1,4 +1,4 @@
-/** `up` in the foreground: the daemon until SIGTERM or SIGINT. The first drains, the second ends at once. */
+/** `up` in the foreground: the daemon until SIGTERM or SIGINT. The first drains, the second ends what is under way at once. */
 import { isRefusal } from '../core/refusal.ts'
 import { loadConfig } from '../host/config.ts'
 import { Fault } from '../host/fault.ts'
@@ -38,18 +38,23 @@ export async function up({ env, unattended, climbed, note, onReady }: UpOptions)
   await using running = started
   const told = toldToStop()
   onReady({ pid: process.pid, port: running.port, rung: running.rung })
-  await told
+  await told.once
+  await running.drain(told.twice)
   return 0
 }
 
-function toldToStop(): Promise<void> {
-  return new Promise((resolve) => {
+/** Told once it drains, told twice it ends what is under way at once, told three times it waits for nothing: the next start finds what it left. */
+function toldToStop(): { once: Promise<void>; twice: AbortSignal } {
+  const hurry = new AbortController()
+  const once = new Promise<void>((resolve) => {
     let times = 0
     for (const name of ['SIGTERM', 'SIGINT'] as const)
       process.on(name, () => {
         times += 1
-        if (times > 1) process.exit(75) // asked twice: what is under way is found dead and given back at the next start
+        if (times > 2) process.exit(75)
+        if (times > 1) hurry.abort()
         resolve()
       })
   })
+  return { once, twice: hurry.signal }
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { isRefusal } from '../core/refusal.ts'
 import { isOver, type Running, type Task } from '../core/task.ts'
 import { untrusted } from '../core/trust.ts'
+import type { Contained, KillReport } from '../sandbox/sandbox.ts'
 import type { Carried } from '../engine/engine.ts'
 import { isFault } from '../host/fault.ts'
 import { openTranscript } from '../host/transcript.ts'
@@ -49,6 +50,12 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
   const folder = join(paths.areas, carried.attempt)
   const transcript = await openTranscript(daemon.transcriptFile(carried.attempt), daemon.secrets())
   const vigil = keepVigil(daemon, carried, task, running.role)
+  const trees: Contained[] = []
+  // The first to hear that it must end, before the stage: no request leaves while the program is still being told.
+  carried.signal.addEventListener(
+    'abort',
+    () => void gateway.revoke(carried.attempt).catch((error: unknown) => daemon.failed('worker', error)),
+  )
   let result: StageResult
   let context: RepoContext | null = null
   try {
@@ -61,7 +68,7 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
       const opened =
         key === null ? null : { ...(await daemon.openGateway(carried.attempt, key, context)), url: gateway.url, key }
       const work: Work = {
-        ...workOf(daemon, carried, task, running, context),
+        ...workOf(daemon, carried, task, running, context, trees),
         folder,
         gateway: opened,
         onAgentEvent: vigil.onAgentEvent,
@@ -79,13 +86,28 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
     await gateway.revoke(carried.attempt)
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }
+  result = { ...result, killed: result.killed ?? (await lastReport(trees)) }
   await settle(daemon, carried, running, result, context, await transcript.close())
   if (result.reason === untrusted) await holdUntrusted(daemon, carried.task)
   if (context) daemon.wantClone(task.repo, context)
   daemon.wake()
 }
 
-function workOf(daemon: Daemon, carried: Carried, task: Task, attempt: Running, context: RepoContext) {
+/** How the last process tree of an attempt ended; of those before only survivors count. Asked of all, because a kill asked twice answers the same. */
+async function lastReport(trees: readonly Contained[]): Promise<KillReport | null> {
+  const reports = await Promise.all(trees.map((each) => each.kill()))
+  const last = reports.at(-1)
+  return last ? { ...last, survivors: reports.reduce((sum, { survivors }) => sum + survivors, 0) } : null
+}
+
+function workOf(
+  daemon: Daemon,
+  carried: Carried,
+  task: Task,
+  attempt: Running,
+  context: RepoContext,
+  trees: Contained[],
+) {
   const { database, world, epochBoot } = daemon
   return {
     task,
@@ -95,7 +117,8 @@ function workOf(daemon: Daemon, carried: Carried, task: Task, attempt: Running, 
     toolchain: context.toolchain,
     registries: context.registries,
     signal: carried.signal,
-    started: async (contained: { pid: number; startTime: number | null }, area: { root: string }) => {
+    started: async (contained: Contained, area: { root: string }) => {
+      trees.push(contained)
       const row = {
         attempt: carried.attempt,
         pid: contained.pid,

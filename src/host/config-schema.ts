@@ -155,6 +155,7 @@ export const operatorSchema = z.strictObject({
     wall: duration,
   }),
   lease: section({ beat: duration, lease: duration }),
+  drain: section({ critical: anyDuration, normal: anyDuration, background: anyDuration }),
   retry: section({
     attempts: count(20),
     first: duration,

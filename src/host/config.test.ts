@@ -73,6 +73,7 @@ slots: { implementer: 2, reviewer: 2, architect: 2, gate: 2 }
 lending: { idle: 30s }
 patience: { small: 1m, medium: 2m, large: 3m, grace: 2, wall: 1h }
 lease: { beat: 10s, lease: 40s }
+drain: { critical: 3m, normal: 2m, background: 1m }
 retry: { attempts: 2, first: 1s, factor: 3, cap: 10s, jitter: 0, sameSignature: 2 }
 review: { rounds: 2, reviewer: 10m }
 lane: { step: 5m }
@@ -124,6 +125,7 @@ test('every setting can be said in the file, in human units', async (context) =>
     lending: { idleMs: 30_000 },
     patience: { smallMs: 60_000, mediumMs: 120_000, largeMs: 180_000, grace: 2, wallMs: 3_600_000 },
     lease: { beatMs: 10_000, leaseMs: 40_000 },
+    drain: { criticalMs: 180_000, normalMs: 120_000, backgroundMs: 60_000 },
     retry: { attempts: 2, firstMs: 1000, factor: 3, capMs: 10_000, jitter: 0, sameSignature: 2 },
     review: { rounds: 2, reviewerMs: 600_000 },
     lane: { stepMs: 300_000 },
@@ -194,7 +196,7 @@ test('variables that nothing uses are named', async (context) => {
 const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
   [
     'mony:\n  day: $1',
-    'FILE:1: mony: unknown key; did you mean "money"? one of: families, money, slots, lending, patience, lease, retry, review, lane, sizes, rung, unattended, landing, http, setup, backup, retention, prices',
+    'FILE:1: mony: unknown key; did you mean "money"? one of: families, money, slots, lending, patience, lease, drain, retry, review, lane, sizes, rung, unattended, landing, http, setup, backup, retention, prices',
   ],
   ['money:\n  dya: $1', 'FILE:2: money.dya: unknown key; did you mean "day"? one of: day, task, minute, burst, warn'],
   [

@@ -168,11 +168,11 @@ export function signalProcess(pid: number, name: NodeJS.Signals): boolean {
   }
 }
 
-/** Asks this very process to end (SIGTERM); false when it was not there. Faults pass: EPERM says that it is not ours. */
-export function terminateProcess(identity: ProcessIdentity): boolean {
+/** Asks this very process to end; false when it was not there. Faults pass: EPERM says that it is not ours. */
+export function terminateProcess(identity: ProcessIdentity, name: 'SIGTERM' | 'SIGINT' = 'SIGTERM'): boolean {
   if (!isAlive(identity)) return false
   try {
-    return process.kill(identity.pid, 'SIGTERM')
+    return process.kill(identity.pid, name)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false
     throw error

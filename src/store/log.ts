@@ -1,5 +1,5 @@
 /** The log: append and read events. Appending projects in the same transaction, so that the log and the tables cannot disagree. */
-import type { Event, EventType, LoggedEvent } from '../core/event.ts'
+import type { AttemptEnded, Event, EventType, LoggedEvent } from '../core/event.ts'
 import type { Reader, Tx } from './database.ts'
 import { project, standing } from './projection.ts'
 
@@ -80,6 +80,25 @@ export async function lastEvent(reader: Reader, stream: string, type: EventType)
     { stream, type },
   )
   return row ? decode(row) : null
+}
+
+export type AttemptEnd = Pick<AttemptEnded, 'outcome' | 'reason' | 'killed'>
+
+/** How those of these attempts ended that have. */
+export async function attemptEnds(
+  reader: Reader,
+  attempts: readonly { id: string; task: string }[],
+): Promise<Map<string, AttemptEnd>> {
+  const rows = await reader.all<{ attempt: string; body: string }>(
+    `select body ->> '$.attempt' as attempt, body from event
+     where type = 'attempt.ended' and stream in (select value from json_each(:streams))
+       and body ->> '$.attempt' in (select value from json_each(:ids))`,
+    {
+      streams: JSON.stringify([...new Set(attempts.map(({ task }) => `task/${task}`))]),
+      ids: JSON.stringify(attempts.map(({ id }) => id)),
+    },
+  )
+  return new Map(rows.map(({ attempt, body }) => [attempt, JSON.parse(body) as AttemptEnd]))
 }
 
 /** The highest sequence number, 0 for an empty log. */

@@ -1,4 +1,5 @@
 /** Reading tasks, attempts and repositories. */
+import type { Lane } from '../core/lane.ts'
 import type { Task } from '../core/task.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Reader } from './database.ts'
@@ -155,6 +156,30 @@ export async function awaitsStart(reader: Reader, attempt: string): Promise<bool
   const row = await reader.get<{ state: string }>('select state from attempt where id = :id', { id: attempt })
   return row?.state === 'admitted'
 }
+
+/** The lane of an attempt's task, or null where there is no such attempt. */
+export async function laneOfAttempt(reader: Reader, attempt: string): Promise<Lane | null> {
+  const row = await reader.get<{ lane: Lane }>(
+    'select task.lane from attempt join task on task.id = attempt.task where attempt.id = :attempt',
+    { attempt },
+  )
+  return row?.lane ?? null
+}
+
+export type UnderWay = Pick<AttemptRow, 'id' | 'task' | 'step' | 'family'>
+
+/** Attempts that have not ended: of these tasks, of a family, or all (null). */
+export const attemptsUnderWay = (
+  reader: Reader,
+  { tasks = null, family = null }: { tasks?: readonly string[] | null; family?: string | null },
+): Promise<UnderWay[]> =>
+  reader.all<UnderWay>(
+    `select id, task, step, family from attempt
+     where state <> 'ended' and (:family is null or family = :family)
+       and (:tasks is null or task in (select value from json_each(:tasks)))
+     order by id`,
+    { tasks: tasks && JSON.stringify(tasks), family },
+  )
 
 /** Those of these attempts whose task is over. */
 export async function attemptsOfOver(reader: Reader, attempts: readonly string[]): Promise<string[]> {

@@ -112,17 +112,18 @@ test('kill -9 while an agent works: the next daemon ends what it left, and the t
   await endsWell(shop)
 })
 
-test('down in the middle of work ends it; up takes it up again', async () => {
+test('down --now in the middle of work ends it, whatever its grace; up takes it up again', async () => {
   const working = Promise.withResolvers<void>()
   const hanging = implementing('Sell coffee', { read: { path: 'README.md' } }, { misbehave: 'hang' })
   await using shop = await rig({
+    config: { drain: { normal: '10m' } },
     rules: [{ ...hanging, times: 1 }, writing('Sell coffee'), approving],
     onRequest: working.resolve,
   })
   const id = await shop.add('Sell coffee')
   const child = await daemonOf(shop)
   await working.promise
-  const typed = await shop.type('down')
+  const typed = await shop.type('down', '--now')
   assert.equal(typed.code, 0, typed.stderr)
   assert.equal((await child.exit).code, 0)
   const task = await shop.task(id)

@@ -1,0 +1,129 @@
+/** Ends that a person asks for: kill of a task, a family or everything, and the clean stop of the daemon. What is left, and what goes on afterwards. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { isAlive } from '../../src/host/proc.ts'
+import { recordedProcesses } from '../../src/store/lease.ts'
+import { endsWell } from './ending.ts'
+import { approving, implementing, rig, survivorsIn, testGate, writing, type Rig } from './rig.ts'
+
+type Killed = {
+  killed: { step: string; outcome: string; killed: { method: string; survivors: number } }[]
+  survivors: number
+  undo: string
+}
+
+/** What `kill … --json` answered; it must have said that all is proven empty. */
+async function killed(shop: Rig, ...what: string[]): Promise<Killed> {
+  const { code, stdout, stderr } = await shop.type('kill', ...what, '--json')
+  assert.equal(code, 0, stderr + stdout)
+  return JSON.parse(stdout) as Killed
+}
+
+const process = (shop: Rig, step: string) =>
+  shop.until(`a process in ${step}`, async (reader) => {
+    const rows = await recordedProcesses(reader)
+    const row = await reader.get<{ id: string }>(
+      `select attempt.id from process join attempt on attempt.id = process.attempt where step = :step`,
+      { step },
+    )
+    return rows.find(({ attempt }) => attempt === row?.id)
+  })
+
+test('kill of a task: its key is dead before its process, nothing of it survives, it is held, and release lets it land', async () => {
+  const evil = implementing('Sell coffee', { misbehave: 'double-fork' }, { misbehave: 'ignore-term' })
+  const answered = Promise.withResolvers<void>()
+  let requests = 0
+  await using shop = await rig({
+    rules: [{ ...evil, times: 1 }, writing('Sell coffee'), approving],
+    onRequest: () => (requests += 1) === 2 && answered.resolve(),
+  })
+  const { daemon } = await shop.up()
+  const id = await shop.add('Sell coffee')
+  const row = await process(shop, 'implement')
+  await answered.promise
+  const { revoke } = daemon.gateway
+  const aliveAtRevoke: boolean[] = []
+  daemon.gateway.revoke = (attempt) => {
+    aliveAtRevoke.push(isAlive({ bootId: row.boot_id, pid: row.pid, startTime: row.start_time }))
+    return revoke(attempt)
+  }
+  const said = await killed(shop, id, '--why', 'it goes astray')
+  const { rung } = daemon.stagePorts.sandbox
+  assert.deepEqual(
+    said.killed.map(({ step, outcome, killed: { method, survivors } }) => [step, outcome, method, survivors]),
+    [['implement', 'killed', rung, 0]],
+  )
+  assert.deepEqual([said.survivors, said.undo], [0, `tri-agent release ${id}`])
+  assert.deepEqual(aliveAtRevoke, [true, false], 'first the key, then the program')
+  assert.deepEqual(survivorsIn(shop), [])
+  const { held, running, phase } = await shop.task(id)
+  assert.deepEqual([held, running, phase], ['it goes astray', [], 'open'])
+  assert.match((await shop.type('kill', id)).stdout, /^Nothing of it was under way\.\nHeld: /)
+  assert.equal((await shop.type('release', id)).code, 0)
+  await shop.state(id, 'done')
+  await endsWell(shop)
+})
+
+test('kill of a family and of everything ends gates too, reports how, and what is paused goes on when it is resumed', async () => {
+  await using shop = await rig({
+    rules: [{ ...implementing('Sell coffee', { misbehave: 'hang' }), times: 1 }, writing('Sell coffee'), approving],
+    yaml: { gates: [{ ...testGate, command: 'test -e /tmp/never || exec sleep 300' }] },
+  })
+  await shop.up()
+  const id = await shop.add('Sell coffee', { tags: ['family:openai'] })
+  await process(shop, 'implement')
+  const family = await killed(shop, 'family', 'openai')
+  assert.deepEqual(
+    family.killed.map(({ step, outcome, killed: { survivors } }) => [step, outcome, survivors]),
+    [['implement', 'killed', 0]],
+  )
+  assert.match((await shop.type('kill', 'family', 'opnai')).stderr, /did you mean "?openai/)
+  assert.equal((await shop.type(...family.undo.split(' ').slice(1))).code, 0)
+  await process(shop, 'verify')
+  const { stdout } = await shop.type('kill', 'all')
+  assert.match(
+    stdout,
+    new RegExp(
+      `^${id} verify: killed; \\w+, proven empty, \\d+ ms\nEverything is paused; to go on: tri-agent resume$`,
+      'm',
+    ),
+  )
+  assert.deepEqual([(await shop.task(id)).running, survivorsIn(shop)], [[], []])
+  assert.equal((await shop.type('resume')).code, 0)
+  await process(shop, 'verify')
+  await endsWell(shop)
+})
+
+test('told to end, the daemon starts nothing new and lets what is under way come to its end; told again it does not wait', async () => {
+  await using shop = await rig({
+    config: { drain: { normal: '10m' } },
+    rules: [{ ...writing('Sell coffee') }, { ...implementing('Hang on', { misbehave: 'hang' }), times: 1 }, approving],
+  })
+  const first = await shop.up()
+  const id = await shop.add('Sell coffee')
+  await process(shop, 'implement')
+  await first.drain(new AbortController().signal)
+  await shop.down()
+  const drained = await shop.task(id)
+  assert.deepEqual(
+    [drained.step, drained.running, drained.phase],
+    ['verify', [], 'open'],
+    'one step on, and no further',
+  )
+  assert.deepEqual(
+    (await shop.events(id)).flatMap((event) => (event.type === 'attempt.ended' ? [event.outcome] : [])),
+    ['passed'],
+  )
+  const second = await shop.up()
+  await shop.state(id, 'done')
+  const other = await shop.add('Hang on')
+  await process(shop, 'implement')
+  const hurry = new AbortController()
+  const draining = second.drain(hurry.signal)
+  hurry.abort()
+  await draining
+  await shop.down()
+  const { running, phase, step } = await shop.task(other)
+  assert.deepEqual([running, phase, step], [[], 'open', 'implement'], 'ready again where it was')
+  await endsWell(shop)
+})
