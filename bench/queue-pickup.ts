@@ -1,9 +1,12 @@
-/** How soon a task is in the hands of a worker once somebody begins to add it: in this process, and from another one through the database and a nudge. */
+/** How soon a task is in the hands of a worker once somebody begins to add it: in this process, and from another one over the daemon's socket. */
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { join } from 'node:path'
 import { performance } from 'node:perf_hooks'
 import { PassThrough } from 'node:stream'
+import { registerRepository } from '../src/command/register.ts'
+import { answerRequest, versionOf } from '../src/command/request.ts'
+import { isRefusal } from '../src/core/refusal.ts'
 import { environment } from '../src/host/environment.ts'
 import { listenForNudges } from '../src/host/nudge.ts'
 import { embeddedEngine } from '../src/engine/embedded.ts'
@@ -61,11 +64,19 @@ export const pickupFromAfar = (times: number): Promise<Pickup> =>
     const socket = join(made.folder, 'nudge')
     let picked = (_at: number) => {}
     await using worker = work(made, () => picked(machineMs()))
-    await using _nudges = await listenForNudges(socket, worker.wake)
+    const { database } = made
+    const repo = await registerRepository(
+      { database, world, actor: 'person:bench' },
+      { path: '/shop', name: 'shop', base: 'main' },
+    )
+    if (isRefusal(repo)) throw new Error(repo.why)
+    const asked = { database, world, version: versionOf('bench', database) }
+    const answer = (line: string) => answerRequest(asked, line).finally(worker.wake)
+    await using _ = await listenForNudges(socket, worker.wake, answer)
     const orders = new PassThrough()
     const adder = await world.spawn({
       file: process.execPath,
-      args: [join(import.meta.dirname, 'queue-adder.ts'), made.database.path, socket],
+      args: [join(import.meta.dirname, 'queue-adder.ts'), socket, asked.version, repo.id],
       cwd: made.folder,
       env: { PATH: environment()['PATH'] ?? '' },
       stdin: orders,
