@@ -25,6 +25,8 @@ export type AgentSpec = {
   key: string
   /** A UUID for clients that let us choose, so that the transcript and the log agree. */
   session: string
+  /** Go on with that session, whose files are in HOME again, instead of beginning it. */
+  resumed?: boolean
   /** `edit`: may change the tree and run commands. `read`: may look. */
   access: 'read' | 'edit'
   /** True inside our namespace rung, where vendors' own sandboxes cannot nest and must be off (facts: codex loses its patch tool silently). */
@@ -86,6 +88,8 @@ export type AgentAdapter = {
   dialects: readonly Dialect[]
   /** Families whose models this client can drive. */
   families: readonly Family[]
+  /** Folders in HOME where the client keeps what a session can be gone on with; none where that is not possible. */
+  sessions: readonly string[]
   /** The program looked for, and how a user gets it. */
   program: { command: string; install: string }
   /** `file`: the program as the contained process sees it. */

@@ -13,13 +13,14 @@ export const claude: AgentAdapter = {
   name: 'claude',
   dialects: ['anthropic-messages'],
   families: ['anthropic'],
+  sessions: ['.claude/projects'],
   program: { command: 'claude', install: 'npm install --global @anthropic-ai/claude-code' },
   plan,
   parser,
 }
 
 function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
-  const { model, session, access, contained, schema, maxTurns, gatewayUrl, key } = spec
+  const { model, session, resumed, access, contained, schema, maxTurns, gatewayUrl, key } = spec
   return {
     argv: [
       ...file,
@@ -29,7 +30,7 @@ function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
       '--verbose', // stream-json is refused without it
       '--model',
       model,
-      '--session-id',
+      resumed ? '--resume' : '--session-id',
       session,
       '--setting-sources',
       'user',

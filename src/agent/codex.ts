@@ -15,6 +15,7 @@ export const codex: AgentAdapter = {
   name: 'codex',
   dialects: ['openai-responses'],
   families: ['openai'],
+  sessions: [],
   program: { command: 'codex', install: 'npm install --global @openai/codex' },
   plan,
   parser,

@@ -14,6 +14,7 @@ export const gemini: AgentAdapter = {
   name: 'gemini',
   dialects: ['gemini'],
   families: ['google'],
+  sessions: ['.gemini/tmp'],
   program: { command: 'gemini', install: 'npm install --global @google/gemini-cli' },
   plan,
   parser,
@@ -23,7 +24,7 @@ export const gemini: AgentAdapter = {
 const uselessTools = ['google_web_search', 'web_fetch', 'ask_user', 'enter_plan_mode', 'exit_plan_mode']
 
 function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
-  const { model, session, access, gatewayUrl, key, maxTurns, prompt } = spec
+  const { model, session, resumed, access, gatewayUrl, key, maxTurns, prompt } = spec
   const settings = {
     security: { auth: { selectedType: 'gemini-api-key' } }, // without it a base URL makes it exit with 41
     privacy: { usageStatisticsEnabled: false },
@@ -43,7 +44,7 @@ function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
       access === 'read' ? 'default' : 'yolo', // headless, `default` leaves out every tool that writes or executes
       '--model',
       model,
-      '--session-id',
+      resumed ? '--resume' : '--session-id',
       session,
     ],
     env: {

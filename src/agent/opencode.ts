@@ -11,6 +11,7 @@ export const opencode: AgentAdapter = {
   name: 'opencode',
   dialects: ['anthropic-messages', 'openai-responses', 'gemini', 'openai-chat'],
   families: ['anthropic', 'openai', 'google'],
+  sessions: [],
   program: { command: 'opencode', install: 'npm install --global opencode-ai' },
   plan,
   parser,

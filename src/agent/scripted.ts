@@ -10,6 +10,7 @@ export const scripted: AgentAdapter = {
   name: 'scripted',
   dialects: ['anthropic-messages', 'openai-responses', 'gemini'],
   families: ['anthropic', 'openai', 'google'],
+  sessions: [],
   program: { command: 'scripted-agent', install: 'it ships with tri-agent: npm run build makes it' },
   plan: ({ family, model, session, access, gatewayUrl, key, prompt }, file) => ({
     argv: [

@@ -1,4 +1,5 @@
 /** A task for programs (stable names) and for people (why it is where it is, what to type next). */
+import { utcOf } from '../core/budget.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
 import { money } from './format.ts'
 
@@ -43,6 +44,8 @@ export function nextSteps(task: Task, daemonIsUp: boolean, waitsInVain = false):
       return [`tri-agent approve ${id}`, `tri-agent reject ${id} --why "…"`]
     case 'escalated':
       return waitsInVain ? [`tri-agent cancel ${id}`] : [`tri-agent retry ${id}`, `tri-agent cancel ${id}`]
+    case 'parked':
+      return [...resumeSteps(task), `tri-agent cancel ${id}`]
     case 'running':
       return [`tri-agent output ${id} --follow`]
     case 'ready':
@@ -54,6 +57,14 @@ export function nextSteps(task: Task, daemonIsUp: boolean, waitsInVain = false):
     case 'cancelled':
       return []
   }
+}
+
+/** How a parked task goes on before its time. */
+function resumeSteps({ id, parked }: Task): string[] {
+  const scope = parked?.scope ?? ''
+  if (scope.startsWith('task/')) return [`tri-agent budget raise ${id} 5`]
+  if (scope.startsWith('day/')) return ['tri-agent budget raise day 20']
+  return [scope === 'minute' ? 'tri-agent budget resume' : `tri-agent budget resume ${id}`]
 }
 
 /** In a few words, why a task is where it is. `blockedBy` are tasks it waits for, `waits` what else keeps it from starting. */
@@ -70,6 +81,8 @@ export function situation(task: Task, blockedBy: readonly string[] = [], waits: 
       return `${task.step === 'land' ? 'landing' : 'your approval'}${task.why ? `: ${task.why}` : ''}`
     case 'escalated':
       return `stopped at ${task.step}: ${(task.why ?? 'no reason given').replace(new RegExp(`^${task.step}:? `), '')}`
+    case 'parked':
+      return `stopped at a limit with its work kept: ${task.why ?? ''}${task.parked?.until ? `; goes on by itself from ${utcOf(task.parked.until)} on` : ''}`
     case 'split':
       return `split into ${task.children.length} parts`
     case 'done':

@@ -12,7 +12,7 @@ import { age, money, table } from './format.ts'
 import { pausedReader } from './paused.ts'
 
 const over = ['done', 'cancelled']
-const notOver = ['ready', 'running', 'awaiting-approval', 'escalated', 'split']
+const notOver = ['ready', 'running', 'awaiting-approval', 'escalated', 'parked', 'split']
 /** So many that are over are shown without `--all`. */
 const recent = 10
 

@@ -22,6 +22,7 @@ export type Overview = {
   gates: Map<string, GateProgress>
   awaiting: Task[]
   escalated: Task[]
+  parked: Task[]
   held: Task[]
   paused: Paused[]
   stuck: { task: Task; why: string }[]
@@ -32,13 +33,14 @@ export type Overview = {
 export const status: Act = (context) =>
   withDatabase(context, async (database) => {
     const overview = await database.read((reader) => readOverview(reader, context))
-    const { running, gates, awaiting, escalated, held, stuck, ...rest } = overview
+    const { running, gates, awaiting, escalated, parked, held, stuck, ...rest } = overview
     const asJson = {
       up: overview.daemon !== null,
       ...rest,
       running: running.map((task) => ({ ...briefTask(task), gate: gates.get(task.id) ?? null })),
       awaitingApproval: awaiting.map(briefTask),
       escalated: escalated.map(briefTask),
+      parked: parked.map(briefTask),
       held: held.map(briefTask),
       stuck: stuck.map(({ task, why }) => ({ ...briefTask(task), waits: why })),
     }
@@ -48,7 +50,7 @@ export const status: Act = (context) =>
 /** Everything the screen shows, in one snapshot. */
 export async function readOverview(reader: Reader, { world, paths }: Context): Promise<Overview> {
   const now = world.clock.now()
-  const open = await listTasks(reader, { states: ['running', 'awaiting-approval', 'escalated'], limit: 1000 })
+  const open = await listTasks(reader, { states: ['running', 'awaiting-approval', 'escalated', 'parked'], limit: 1000 })
   const inState = (state: string) => open.filter((task) => stateOf(task) === state).reverse()
   const today = await accountOf(reader, `day/${dayOf(now)}`)
   return {
@@ -58,6 +60,7 @@ export async function readOverview(reader: Reader, { world, paths }: Context): P
     gates: await readGates(reader, inState('running'), { now, folder: paths.transcripts }),
     awaiting: inState('awaiting-approval'),
     escalated: inState('escalated'),
+    parked: inState('parked'),
     held: await heldTasks(reader, 1000),
     paused: await readPaused(reader),
     stuck: await readStuck(reader, now),
@@ -66,7 +69,7 @@ export async function readOverview(reader: Reader, { world, paths }: Context): P
   }
 }
 
-const order = ['running', 'ready', 'awaiting-approval', 'escalated', 'split', 'done', 'cancelled']
+const order = ['running', 'ready', 'awaiting-approval', 'escalated', 'parked', 'split', 'done', 'cancelled']
 
 /** The screen as lines; of each group at most `most` tasks. */
 export function overviewText(context: Context, overview: Overview, most: number): string {
@@ -99,6 +102,7 @@ export function overviewText(context: Context, overview: Overview, most: number)
       most,
       situation,
     ),
+    ...group('Parked at a limit, with their work: tri-agent show TASK', overview.parked, most, situation),
     ...group(
       'Ready and not started: tri-agent doctor',
       overview.stuck.map(({ task }) => task),

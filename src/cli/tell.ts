@@ -29,6 +29,8 @@ export function tell(event: Event): string {
       return `the breaker tripped: ${event.why}`
     case 'breaker.closed':
       return 'the breaker closed again'
+    case 'budget.raised':
+      return `${event.by} added ${money(event.byNanoUsd)} to ${event.scope}`
     case 'spending.warned':
       return `a dear minute: ${money(event.minuteNanoUsd)}, a warning is due above ${money(event.warnNanoUsd)}`
     default:
@@ -63,6 +65,12 @@ function tellTask(event: TaskEvent): string {
       return `needs a person: ${event.why}`
     case 'task.retried':
       return `opened again at ${event.step}`
+    case 'task.parked':
+      return `parked at ${event.scope}${event.archive ? ', its work kept' : ''}: ${event.why}`
+    case 'task.resumed':
+      return `goes on: ${event.why}`
+    case 'task.budgeted':
+      return `${event.by} lets it cost ${money(event.budgetNanoUsd)}`
     case 'task.cancelled':
       return `cancelled: ${event.why}`
     case 'task.approved':

@@ -95,6 +95,18 @@ export function dayOf(at: number): string {
   return `${pad(era * 400 + year + (month <= 2 ? 1 : 0), 4)}-${pad(month, 2)}-${pad(day, 2)}`
 }
 
+const dayMs = 86_400_000
+
+/** When the budget day of a moment is over, epoch milliseconds. */
+export const dayEnd = (at: number): number => (Math.floor(at / dayMs) + 1) * dayMs
+
+/** A moment as budgets speak of it: `2026-11-24 16:40 UTC`. */
+export function utcOf(at: number): string {
+  const minutes = Math.floor((((at % dayMs) + dayMs) % dayMs) / 60_000)
+  const pad = (n: number) => String(n).padStart(2, '0')
+  return `${dayOf(at)} ${pad(Math.floor(minutes / 60))}:${pad(minutes % 60)} UTC`
+}
+
 /** Tokens a provider may bill after we stop listening: the cancel lag alone. */
 export const lagTokens = (limits: Limits): number => Math.ceil((limits.decodeRate * limits.cancelLagMs) / 1000)
 

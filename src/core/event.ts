@@ -70,6 +70,20 @@ export type AttemptEnded = {
   killed: { method: string; survivors: number; ms: number } | null
 }
 
+/** What was kept of an attempt that was parked: its work as a bundle, the client's session. */
+export type Archive = {
+  attempt: string
+  family: Family
+  /** What the bundle begins at; null: nothing had been changed. */
+  base: string | null
+  /** The client's own name of its session; null where there is none to go on with. */
+  session: string | null
+  files: number
+  bytes: number
+  /** Of its list of files, each with its own. */
+  sha256: string
+}
+
 export type TaskEvent =
   | TaskAdded
   | { type: 'task.planned'; attempt: string; plan: Plan; family: Family }
@@ -82,6 +96,18 @@ export type TaskEvent =
   | { type: 'task.delayed'; until: number; why: string }
   | { type: 'task.escalated'; why: string; evidence: string }
   | { type: 'task.retried'; step: Step }
+  | {
+      type: 'task.parked'
+      attempt: string
+      /** The limit that was reached: an account, `minute`, `burst` or `waste`. */
+      scope: string
+      why: string
+      /** Goes on by itself then at the earliest; null: when a person raises the limit. */
+      until: number | null
+      archive: Archive | null
+    }
+  | { type: 'task.resumed'; why: string }
+  | { type: 'task.budgeted'; budgetNanoUsd: number; by: string }
   | { type: 'task.cancelled'; why: string }
   | { type: 'task.approved'; commit: string; by: string }
   | { type: 'task.rejected'; commit: string; by: string; why: string }
@@ -154,6 +180,7 @@ export type MoneyEvent =
   | { type: 'breaker.tripped'; why: string; committedNanoUsd: number; heldNanoUsd: number }
   | { type: 'breaker.closed'; trippedAt: number }
   | { type: 'spending.warned'; minuteNanoUsd: number; warnNanoUsd: number }
+  | { type: 'budget.raised'; scope: string; byNanoUsd: number; by: string }
 
 export type Event = TaskEvent | RepoEvent | DaemonEvent | MoneyEvent
 export type EventType = Event['type']

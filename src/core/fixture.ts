@@ -205,6 +205,7 @@ function conclusion(life: Life, task: Task, running: Running, outcome: Outcome, 
     product: outcome === 'passed' ? product : null,
     feedback: outcome === 'failed' && told ? 'it does not work' : null,
     rebase: life.dice(4) === 0,
+    ...(outcome === 'over-budget' && life.dice(4) > 0 ? { limit: limitOf(life, task, running) } : {}),
   }
   const usable = life.benign || life.dice(5) > 0 ? threeFamilies : threeFamilies.slice(0, 1 + life.dice(3))
   happen(
@@ -213,6 +214,12 @@ function conclusion(life: Life, task: Task, running: Running, outcome: Outcome, 
     'ending',
     conclude(task, ending, { ...life.policy, usable }, { at: life.at, chance: life.dice(100) / 100 }),
   )
+}
+
+function limitOf(life: Life, { id }: Task, { attempt, step, family }: Running): NonNullable<Ending['limit']> {
+  const archive = { attempt, family: family ?? 'nobody', base: 'base', session: 's', files: 1, bytes: 1, sha256: 'x' }
+  const isKept = step === 'implement' && life.dice(3) > 0
+  return { scope: pick(life, [`task/${id}`, 'day/x', 'minute']), until: null, archive: isKept ? archive : null }
 }
 
 function productOf(life: Life, task: Task, { step, family, model, finding }: Running): Product {
@@ -285,6 +292,7 @@ function decide(life: Life, task: Task): void {
     return life.dice(3) > 0
       ? person({ type: 'task.approved', commit: round!.commit, by: 'person:ada' })
       : person({ type: 'task.rejected', commit: round!.commit, by: 'person:ada', why: 'not like this' })
+  if (task.phase === 'parked' && life.dice(3) > 0) return person({ type: 'task.resumed', why: 'more money' })
   if (task.phase === 'escalated' && life.dice(3) > 0 && !waitsForNever(life, task)) return person(...retry(task))
   const which = life.dice(4)
   if (which === 0 && task.intent === null) return cancel(life, task)
@@ -309,6 +317,7 @@ export function liveOn(life: Life, days: number): boolean {
     for (const task of life.tasks.values()) {
       if (task.phase === 'escalated' && waitsForNever(life, task)) cancel(life, task)
       else if (task.phase === 'escalated') happen(life, task.id, 'person', retry(task))
+      else if (task.phase === 'parked') happen(life, task.id, 'world', [{ type: 'task.resumed', why: 'a new day' }])
       else if (task.phase === 'awaiting-approval')
         happen(life, task.id, 'person', [{ type: 'task.approved', commit: task.round!.commit, by: 'person:ada' }])
       if (task.held !== null && !isOver(task)) happen(life, task.id, 'person', [{ type: 'task.released' }])

@@ -178,3 +178,28 @@ test('once nothing goes wrong any more and a person answers, every task comes to
     lives,
   )
 })
+
+test('what reached a limit is parked with its work, never failed for it, and goes on only when it is resumed', () => {
+  let [parked, resumed] = [0, 0]
+  inEveryLife((before, event, after) => {
+    if (event.type === 'task.parked') {
+      parked += 1
+      assert.equal(after.phase, 'parked')
+      assert.deepEqual(after.failures, before!.failures)
+      assert.deepEqual(
+        after.archive,
+        event.archive ?? before!.archive,
+        'an older archive outlives a stop that kept nothing',
+      )
+      assert.deepEqual(wantedSteps(after), [])
+    }
+    if (event.type === 'attempt.admitted') assert.notEqual(before!.phase, 'parked')
+    if (event.type === 'task.resumed' && before!.phase === 'parked') {
+      resumed += 1
+      assert.deepEqual([after.phase, after.step, after.parked], ['open', before!.step, null])
+    }
+    if (event.type === 'candidate.taken' || event.type === 'task.cancelled') assert.equal(after.archive, null)
+    if (after.phase !== 'parked') assert.equal(after.parked, null)
+  })
+  assert.ok(parked > 40 && resumed > 30, `${parked} parked, ${resumed} resumed`)
+})

@@ -3,7 +3,7 @@
  *
  * Pure: the delay's random part and the time are handed in. Every answer is a list of events for the task's own stream.
  */
-import type { AttemptEnded, TaskEvent } from './event.ts'
+import type { Archive, AttemptEnded, TaskEvent } from './event.ts'
 import type { Family } from './family.ts'
 import { blockers, gateFeedback, gateLine, type Gate, type GateReport } from './gate.ts'
 import { isRetryable } from './outcome.ts'
@@ -49,6 +49,8 @@ export type Ending = {
   product: Product | null
   /** For `failed`: what the implementer must be told. */
   feedback: string | null
+  /** For `over-budget`: the limit that was reached, until when, and what was kept. */
+  limit?: { scope: string; until: number | null; archive: Archive | null }
   /** For `failed` at landing: the target has moved so far that the work must start over from it. */
   rebase?: boolean
 }
@@ -64,7 +66,7 @@ export function conclude(task: Task, ending: Ending, policy: FlowPolicy, moment:
   const running = task.running.find(({ attempt }) => attempt === ended.attempt)
   if (!running) throw new Error(`attempt ${ended.attempt} is not running: its end was accepted twice`)
   const after = evolve(task, ended, moment.at)
-  if (task.phase !== 'open') return [ended]
+  if (task.phase !== 'open' && task.phase !== 'parked') return [ended] // what goes on beside a parked attempt still counts
   if (ended.outcome === 'passed') {
     if (!product) throw new Error(`${running.step} passed without a product`)
     return [ended, ...passed(after, ended.attempt, product, policy, moment)]
@@ -75,7 +77,7 @@ export function conclude(task: Task, ending: Ending, policy: FlowPolicy, moment:
 function notPassed(
   task: Task,
   step: Step,
-  { ended, feedback, rebase }: Ending,
+  { ended, feedback, rebase, limit }: Ending,
   policy: FlowPolicy,
   moment: Moment,
 ): TaskEvent[] {
@@ -84,6 +86,8 @@ function notPassed(
   if (ended.outcome === 'killed') return []
   if (ended.outcome === 'lost')
     return task.lost.times >= lostLimit ? [escalated(`lost ${task.lost.times} times in a row`, ended.reason)] : []
+  if (ended.outcome === 'over-budget' && limit)
+    return [{ type: 'task.parked', attempt: ended.attempt, why: ended.reason, ...limit }]
   const failures = task.failures.filter((each) => each.step === step)
   const again = isRetryable(ended.outcome) || ended.outcome === 'failed'
   if (!again) return [escalated(`${step}: ${ended.outcome}`, ended.reason)]

@@ -6,7 +6,7 @@
  *
  * Pure: `evolve` says what has happened; what may happen next is decided in flow.ts. A task is the fold of its stream and nothing else.
  */
-import type { AttemptAdmitted, TaskAdded, TaskEvent, TokenCount } from './event.ts'
+import type { Archive, AttemptAdmitted, TaskAdded, TaskEvent, TokenCount } from './event.ts'
 import type { Family } from './family.ts'
 import type { GateReport } from './gate.ts'
 import type { Outcome } from './outcome.ts'
@@ -24,7 +24,7 @@ export type Role = (typeof roles)[number]
 export type SubTask = { title: string; text: string; kind: Kind; size: Size; acceptance: string[]; after: number[] }
 export type Plan = { approach: string; files: string[]; acceptance: string[]; subTasks: SubTask[] }
 
-export const phases = ['open', 'awaiting-approval', 'escalated', 'split', 'done', 'cancelled'] as const
+export const phases = ['open', 'awaiting-approval', 'escalated', 'parked', 'split', 'done', 'cancelled'] as const
 export type Phase = (typeof phases)[number]
 export type TaskState = 'ready' | 'running' | Exclude<Phase, 'open'>
 
@@ -84,6 +84,10 @@ export type Task = Omit<TaskAdded, 'type' | 'task'> & {
   failures: { step: Step; family: Family | null; signature: string | null }[]
   /** Losses in a row. What was under way together is lost together and counts once: `upTo` is the highest token of those counted. */
   lost: { times: number; upTo: number }
+  /** The limit it is stopped at. */
+  parked: { scope: string; until: number | null } | null
+  /** The work of a parked attempt that the next implementer of its family goes on with. */
+  archive: Archive | null
   approval: { commit: string; by: string } | null
   intent: { attempt: string; commit: string; tree: string; parent: string | null; target: string } | null
   landed: { commit: string; tree: string; target: string; at: number } | null
@@ -114,7 +118,8 @@ const firstStep = (kind: Kind, size: Size): Step => {
 export function evolve(task: Task | null, event: TaskEvent, at: number): Task {
   if (event.type === 'task.added') return created(event, at)
   if (!task) throw new Error(`${event.type} before task.added: the log is damaged`)
-  return { ...task, ...change(task, event, at), version: task.version + 1 }
+  const next = { ...task, ...change(task, event, at), version: task.version + 1 }
+  return next.phase === 'parked' ? next : { ...next, parked: null }
 }
 
 /** What is the same of every task when it is added. Rows leave it out for as long as it stays so: to write less, at every event. */
@@ -137,6 +142,8 @@ export const atFirst = {
   rebase: false,
   failures: [],
   lost: { times: 0, upTo: 0 },
+  parked: null,
+  archive: null,
   approval: null,
   intent: null,
   landed: null,
@@ -188,8 +195,16 @@ function change(task: Task, event: Exclude<TaskEvent, TaskAdded>, at: number): P
         lost: atFirst.lost,
         returns: 0,
       }
+    case 'task.parked': {
+      const { scope, until, why, archive } = event
+      return { phase: 'parked', parked: { scope, until }, why, archive: archive ?? task.archive }
+    }
+    case 'task.resumed':
+      return task.phase === 'parked' ? { phase: 'open', why: null, readyAt: at, notBefore: null } : {}
+    case 'task.budgeted':
+      return { budgetNanoUsd: event.budgetNanoUsd }
     case 'task.cancelled':
-      return { phase: 'cancelled', why: event.why }
+      return { phase: 'cancelled', why: event.why, archive: null }
     case 'task.approved':
       return { phase: 'open', step: 'land', readyAt: at, approval: { commit: event.commit, by: event.by } }
     case 'task.rejected':
@@ -251,7 +266,7 @@ function changeByWork(task: Task, event: AttemptEvent, at: number): Partial<Task
       return {}
     case 'attempt.ended': {
       const ended = task.running.find(({ attempt }) => attempt === event.attempt)
-      const failed = event.outcome !== 'passed' && event.outcome !== 'killed' && event.outcome !== 'lost'
+      const failed = !['passed', 'killed', 'lost', 'over-budget'].includes(event.outcome)
       return {
         running: task.running.filter(({ attempt }) => attempt !== event.attempt),
         intent: task.intent?.attempt === event.attempt ? null : task.intent,
@@ -259,6 +274,8 @@ function changeByWork(task: Task, event: AttemptEvent, at: number): Partial<Task
         tokens: addTokens(task.tokens, event.tokens),
         costNanoUsd: task.costNanoUsd + event.costNanoUsd,
         lost: lossesAfter(task, event.outcome, ended?.token ?? 0),
+        // a session that could not be gone on with is not tried again; the work is
+        archive: failed && task.archive ? { ...task.archive, session: null } : task.archive,
         failures:
           failed && ended
             ? [...task.failures, { step: ended.step, family: ended.family, signature: event.signature }]
@@ -276,6 +293,7 @@ function changeByWork(task: Task, event: AttemptEvent, at: number): Partial<Task
         feedback: null,
         rebase: false,
         failures: [],
+        archive: null,
       }
     }
     case 'gates.finished':

@@ -85,7 +85,7 @@ export type Daemon = {
   /** Has a clean clone made ahead for a repository. */
   wantClone(id: string, context: RepoContext): void
   /** What the reaper last saw of the space that work takes; null before it looked. */
-  measured: { areaBytes: number | null }
+  measured: { areaBytes: number | null; archives: number }
   failed(loop: string, error: unknown): Promise<void>
   wake(): void
 }
@@ -317,7 +317,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
     secrets: () => [...agents.secrets, ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],
     wantClone: (id, context) => pool.want(id, context.repo.stores, context.repo.tip),
-    measured: { areaBytes: null },
+    measured: { areaBytes: null, archives: 0 },
     failed,
     wake: () => wake(),
   }

@@ -90,6 +90,16 @@ export function describeHealth(daemon: Daemon, rung: string): () => Promise<Heal
       recordedAt = now
       await record(database, { world, paths }, checks, false)
     }
-    return { ready: true, summary: { epoch, rung, carrying: engine.carrying().length, ...summary, checks } }
+    return {
+      ready: true,
+      summary: {
+        epoch,
+        rung,
+        carrying: engine.carrying().length,
+        archives: daemon.measured.archives,
+        ...summary,
+        checks,
+      },
+    }
   }
 }

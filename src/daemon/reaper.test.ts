@@ -61,7 +61,7 @@ async function machine(context: TestContext, own: World = world) {
       carrying: () => ['att_carried'],
       revoke: (attempt: string, why: string) => revoked.push(`${attempt} ${why}`),
     },
-    measured: { areaBytes: null },
+    measured: { areaBytes: null, archives: 0 },
     absence: { lostMs: () => 0 },
     bury: (row: ProcessRow) => buryTree(world, machinePorts.processes, row),
   } as unknown as Daemon

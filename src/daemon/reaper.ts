@@ -13,7 +13,8 @@ import { removeTree } from '../sandbox/area.ts'
 import type { Database } from '../store/database.ts'
 import { allLeases, forgetProcess, recordedProcesses, type ProcessRow } from '../store/lease.ts'
 import { append } from '../store/log.ts'
-import { listRepos, longOver } from '../store/task.ts'
+import { archivesNamed, listRepos, longOver } from '../store/task.ts'
+import { sweepArchives } from './archive.ts'
 import type { Daemon } from './daemon.ts'
 import { findAged, findUnaccounted, type Leftover, type Lookout } from './leftover.ts'
 import { storesOf } from './repository.ts'
@@ -44,6 +45,12 @@ export function reaper(daemon: Daemon, env: Env) {
     const found = await findUnaccounted(look)
     if (passes % passesPerAging === 1) found.push(...(await findAged(look)))
     if (passes % passesPerMeasuring === 1) daemon.measured.areaBytes = await bytesOf(paths.areas)
+    daemon.measured.archives = await sweepArchives(
+      paths.archives,
+      async (attempts) =>
+        new Set([...(await database.read((reader) => archivesNamed(reader, attempts))), ...engine.carrying()]),
+      { at, keptMs: settings.retention.archivesMs },
+    )
     passes += 1
     await reap({ database, git: daemon.git, bury: daemon.bury, at, actor: 'daemon' }, found)
   }

@@ -133,6 +133,9 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
     active: () => {},
     started: async () => {},
     ended: async () => {},
+    isOverBudget: () => false,
+    keep: async () => null,
+    kept: null,
     anchor: async () => null,
     cachedGates: async () => null,
   }

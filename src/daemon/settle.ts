@@ -3,6 +3,8 @@
  * candidate or a vote is that of the model the gateway saw, and a limit reached on the wire is the outcome.
  */
 import { createHash } from 'node:crypto'
+import { windowMs } from '../core/breaker.ts'
+import { dayEnd } from '../core/budget.ts'
 import type { AttemptEnded, Event, TaskAdded, TaskEvent } from '../core/event.ts'
 import { familyOf } from '../core/family.ts'
 import { conclude, type Ending, type Product } from '../core/flow.ts'
@@ -58,6 +60,8 @@ async function finish(
     const at = world.clock.now()
     for (const report of result.reports) await keepGateResult(tx, report, at)
     const ending = endingOf(carried, running, await withinRoot(tx, task, result), transcript, wire)
+    if (result.outcome === 'over-budget' && wire.scope !== null)
+      ending.limit = { scope: wire.scope, until: untilOf(wire.scope, at), archive: result.archive ?? null }
     const events = conclude(task, ending, daemon.flowPolicy(context), { at, chance: world.random() })
     await append(tx, {
       at,
@@ -129,6 +133,12 @@ function bySeen(product: Product, family: string, model: string): Product {
     case 'land':
       return product
   }
+}
+
+/** When what was stopped at a limit may go on by itself: a new day, a cheaper minute. Null: when a person raises the limit. */
+function untilOf(scope: string, at: number): number | null {
+  if (scope.startsWith('day/')) return dayEnd(at)
+  return scope === 'minute' ? at + windowMs : null
 }
 
 /** numbers.md: parts of one root that are open at a time, however deep. */

@@ -16,11 +16,20 @@ import { implement } from '../stage/implement.ts'
 import { land } from '../stage/land.ts'
 import { plan } from '../stage/plan.ts'
 import { review } from '../stage/review.ts'
-import { stoppedAs, without, type Stage, type StageResult, type Work } from '../stage/stage.ts'
+import {
+  stoppedAs,
+  without,
+  type KeptWork,
+  type LeftWork,
+  type Stage,
+  type StageResult,
+  type Work,
+} from '../stage/stage.ts'
 import { verify } from '../stage/verify.ts'
 import { append, lastEvent } from '../store/log.ts'
 import { forgetProcess, gateResult, recordProcess } from '../store/lease.ts'
 import { awaitsStart, loadTask } from '../store/task.ts'
+import { openArchive, sealArchive } from './archive.ts'
 import type { Daemon } from './daemon.ts'
 import type { RepoContext } from './repository.ts'
 import { settle } from './settle.ts'
@@ -71,6 +80,7 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
         ...workOf(daemon, carried, task, running, context, trees),
         folder,
         gateway: opened,
+        kept: await keptFor(daemon, task, running),
         onAgentEvent: vigil.onAgentEvent,
         onOutput: (stream, line) => transcript.write(stream, line),
         active: vigil.active,
@@ -147,7 +157,16 @@ function workOf(
         return gateResult(reader, tree, key, retried?.at)
       }),
     anchor: () => database.anchor(),
+    isOverBudget: () => daemon.gateway.report(carried.attempt).verdict === 'over-budget',
+    keep: (left: LeftWork) =>
+      sealArchive(daemon.paths.archives, { attempt: carried.attempt, family: attempt.family! }, left),
   }
+}
+
+/** What a parked attempt left, for the next implementer of its family: nobody goes on with the work of another one. */
+async function keptFor({ paths }: Daemon, { archive }: Task, { step, family }: Running): Promise<KeptWork | null> {
+  if (!archive || step !== 'implement' || archive.family !== family) return null
+  return openArchive(paths.archives, archive)
 }
 
 /** Nothing of a task is executed before a person agreed to its repository's commands; `up --trust` releases it. */

@@ -27,6 +27,8 @@ export type Paths = {
   /** Sealed set-up layers. */
   layers: string
   transcripts: string
+  /** What parked attempts left, sealed. */
+  archives: string
   reports: string
   /** One socket per attempt; short, because a socket's whole path fits into 107 bytes or does not work. */
   sockets: string
@@ -58,6 +60,7 @@ export function findPaths(env: Env = process.env): Paths {
     repos: join(stateFolder, 'repos'),
     layers: join(stateFolder, 'layers'),
     transcripts: join(stateFolder, 'transcripts'),
+    archives: join(stateFolder, 'archives'),
     reports: join(stateFolder, 'reports'),
     sockets,
     log: join(stateFolder, 'daemon.log'),
@@ -95,8 +98,9 @@ const userId = (): number => process.getuid?.() ?? 0
 
 /** Makes every folder of ours 0700. Faults: `folder-unsafe` when one is a link, belongs to another user or could be written by one. */
 export async function makeFolders(paths: Paths): Promise<void> {
-  const { stateFolder, sockets, areas, repos, layers, transcripts, reports } = paths
-  for (const folder of [stateFolder, sockets, areas, repos, layers, transcripts, reports]) await makeOwnFolder(folder)
+  const { stateFolder, sockets, areas, repos, layers, transcripts, archives, reports } = paths
+  for (const folder of [stateFolder, sockets, areas, repos, layers, transcripts, archives, reports])
+    await makeOwnFolder(folder)
 }
 
 /** Makes one folder 0700, or makes sure that the one there is ours alone. Faults: `folder-unsafe`, `folder-unmade`. */

@@ -11,6 +11,7 @@ import type { Sha } from '../git/git.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
 import type { Area, Box, Mount } from '../sandbox/sandbox.ts'
 import { startWritten } from './contain.ts'
+import { keepWork, layHome } from './park.ts'
 import type { Prompt } from './prompt.ts'
 import { setUp } from './setup.ts'
 import { stoppedAs, without, type StagePorts, type StageResult, type Work } from './stage.ts'
@@ -18,8 +19,8 @@ import { stoppedAs, without, type StagePorts, type StageResult, type Work } from
 export type Question = {
   role: Role
   prompt: Prompt
-  /** `edit`: a private clone at this commit. `read`: its files, without .git, read-only. */
-  tree: { edit: Sha } | { read: Sha }
+  /** `edit`: a private clone at this commit, whose work begins at `base`. `read`: its files, without .git, read-only. */
+  tree: { edit: Sha; base: Sha } | { read: Sha }
   schema?: object
 }
 
@@ -54,8 +55,14 @@ export async function askAgent(
     const { killed, ...end } = await start(ports, work, area, question, [...tree.mounts, ...tree.modules])
     await work.ended()
     const facts = { promptSha256, killed }
-    if (work.signal.aborted) return without(stoppedAs(work.signal), end.reason, facts)
-    if (end.outcome !== 'passed') return without(end.outcome, end.reason, facts)
+    const outcome = work.signal.aborted ? stoppedAs(work.signal) : end.outcome
+    if (outcome !== 'passed') {
+      const isParked =
+        'edit' in question.tree && (outcome === 'over-budget' || (!work.signal.aborted && work.isOverBudget()))
+      const asked = { end, facts, area, mounts: tree.mounts }
+      const archive = isParked ? await keepWork(ports, work, asked, (question.tree as { base: Sha }).base) : null
+      return without(outcome, end.reason, { ...facts, ...(archive ? { archive } : {}) })
+    }
     return await use({ end, facts, area, mounts: tree.mounts })
   } finally {
     await removeArea(area)
@@ -116,6 +123,7 @@ async function start(ports: StagePorts, work: Work, area: Area, question: Questi
     throw new Error(`${attempt.step} without an agent, a model or a key`)
   const contained = sandbox.rung === 'namespace'
   const view = sandbox.view(area, gateway)
+  const session = 'edit' in question.tree ? await layHome(ports, work, area) : null
   const spec: AgentSpec = {
     attempt: attempt.attempt,
     role: question.role,
@@ -127,7 +135,8 @@ async function start(ports: StagePorts, work: Work, area: Area, question: Questi
     tmp: view.tmp,
     gatewayUrl: view.gatewayUrl,
     key: gateway.key,
-    session: sessionFrom(world.secret(16)),
+    session: session ?? sessionFrom(world.secret(16)),
+    resumed: session !== null,
     access: 'edit' in question.tree ? 'edit' : 'read',
     contained,
     ...(question.schema ? { schema: question.schema } : {}),

@@ -63,6 +63,9 @@ async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
       active: () => {},
       started: async () => {},
       ended: async () => {},
+      isOverBudget: () => false,
+      keep: async () => null,
+      kept: null,
       anchor: async () => null,
       cachedGates: async (of, key) => {
         const found = kept.get(`${of} ${key}`)

@@ -2,23 +2,21 @@
  * Implement: an agent works in a private clone; what it leaves is committed and bundled *inside* the sandbox, taken in strictly checked, and only
  * then is there a candidate. What the agent claims counts for nothing.
  */
-import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { plural } from '../core/quantity.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { goesOnFrom } from '../core/task.ts'
-import { contain } from './contain.ts'
-import { askAgent, type Asked } from './ask.ts'
+import { askAgent } from './ask.ts'
+import { handOff, isMissing } from './hand-off.ts'
+import { bringBack } from './park.ts'
 import { bullets, prompt } from './prompt.ts'
 import { tellPath } from './task-path.ts'
-import { without, withProduct, type Stage, type StagePorts, type Work } from './stage.ts'
-
-/** Committing and bundling is git alone, which may have to look at 100,000 files on a busy machine; a hostile configuration must not hang us. */
-const handOffMs = 300_000
+import { without, withProduct, type Stage } from './stage.ts'
 
 export const implement: Stage = async (ports, work) => {
   const { task, repo } = work
-  const startFrom = goesOnFrom(task, work.attempt.family) ?? { commit: repo.tip, base: repo.tip }
+  const kept = await bringBack(ports, work)
+  const startFrom = kept ?? goesOnFrom(task, work.attempt.family) ?? { commit: repo.tip, base: repo.tip }
   const asked = prompt('implement', {
     title: task.title,
     kind: task.kind,
@@ -36,12 +34,21 @@ export const implement: Stage = async (ports, work) => {
         .map(({ name, command }) => `${name}: ${command}`),
       'none are configured',
     ),
-    feedback: task.feedback ? `From ${task.feedback.from}:\n\n${task.feedback.text}` : 'none: this is the first',
+    feedback: [
+      ...(task.feedback
+        ? [`From ${task.feedback.from}:\n\n${task.feedback.text}`]
+        : kept
+          ? []
+          : ['none: this is the first']),
+      ...(kept
+        ? ['You were stopped at a budget limit. What you had changed by then is in the folder: go on from there.']
+        : []),
+    ].join('\n\n'),
   })
   return askAgent(
     ports,
     work,
-    { role: 'implementer', prompt: asked, tree: { edit: startFrom.commit } },
+    { role: 'implementer', prompt: asked, tree: { edit: startFrom.commit, base: startFrom.base } },
     async (driven) => {
       const left = await handOff(ports, work, driven, startFrom.base)
       if (left !== null) return without('failed', left, driven.facts)
@@ -75,47 +82,4 @@ export const implement: Stage = async (ports, work) => {
       return withProduct(product, `${plural(files.length, 'file')}, +${added} −${removed}`, driven.facts)
     },
   )
-}
-
-/** Nothing at all was left: what the hand-off does where there is nothing beyond the base. Anything else is looked at by the intake. */
-const isMissing = (path: string): Promise<boolean> =>
-  lstat(path).then(
-    () => false,
-    (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
-  )
-
-/** Commits what is in the tree and bundles it, inside a second container without key and network. Null, or why it failed. */
-async function handOff(ports: StagePorts, work: Work, { area, mounts }: Asked, base: string): Promise<string | null> {
-  const view = ports.sandbox.view(area, null)
-  const script = [
-    'set -e',
-    'git add --all',
-    'git diff --cached --quiet HEAD || git -c commit.gpgsign=false commit --quiet --no-verify --message "Task"',
-    // A bundle may not be empty: nothing beyond the base is `no-change`, which the missing file says.
-    'test "$(git rev-parse HEAD)" = "$BASE" || git bundle create --quiet "$OUT/task.bundle" HEAD "^$BASE"',
-  ].join('\n')
-  const env = {
-    HOME: view.home,
-    TMPDIR: view.tmp,
-    OUT: view.out,
-    BASE: base,
-    GIT_CONFIG_NOSYSTEM: '1',
-    GIT_TERMINAL_PROMPT: '0',
-  }
-  const ran = await contain(
-    ports,
-    work,
-    {
-      area,
-      argv: ['/bin/sh', '-c', script],
-      env,
-      stdin: null,
-      mounts,
-      gateway: null,
-      toolchain: work.toolchain,
-    },
-    handOffMs,
-  )
-  if (work.signal.aborted) return 'stopped while handing off'
-  return ran.code === 0 ? null : `the work could not be bundled (exit ${ran.code ?? ran.signal}): ${ran.tail}`
 }

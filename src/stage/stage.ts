@@ -3,7 +3,7 @@
  * It ends by returning or by its signal, whose reason is the Outcome word.
  */
 import type { AgentAdapter, AgentEvent } from '../agent/agent.ts'
-import type { AttemptEnded } from '../core/event.ts'
+import type { Archive, AttemptEnded } from '../core/event.ts'
 import type { Product } from '../core/flow.ts'
 import type { GateReport } from '../core/gate.ts'
 import type { Outcome } from '../core/outcome.ts'
@@ -56,6 +56,25 @@ export type Layers = {
   get(key: string, make: (into: string) => Promise<string | null>): Promise<{ folder: string } | { failed: string }>
 }
 
+export type LeftWork = {
+  /** A file with the commits made, or null: nothing was changed since `base`. */
+  bundle: string | null
+  base: Sha
+  /** The agent's HOME, the folders in it that hold its sessions, and the session's name. */
+  home: string
+  folders: readonly string[]
+  session: string | null
+}
+
+export type KeptWork = {
+  bundle: string | null
+  base: Sha
+  home: string
+  session: string | null
+  /** The attempt it was. */
+  attempt: string
+}
+
 export type Work = {
   task: Task
   attempt: Running
@@ -81,6 +100,12 @@ export type Work = {
   gateway: (NonNullable<Box['gateway']> & { key: string }) | null
   onAgentEvent(event: AgentEvent): void
   onOutput(stream: 'stdout' | 'stderr' | 'note', line: string): void
+  /** Has the gateway denied it for want of money? */
+  isOverBudget(): boolean
+  /** Seals what is left of an attempt that reached a limit; null where it could not be kept. */
+  keep(left: LeftWork): Promise<Archive | null>
+  /** What an earlier attempt of this family left when it was parked, sealed and whole, or null. */
+  kept: KeptWork | null
   /** Any sign that the work itself moves. */
   active(): void
   /** Called when a process tree exists, before anything else happens to it, and when it is proven dead. */
@@ -92,7 +117,10 @@ export type Work = {
 }
 
 /** What gates and set-up need of it: no task, no agent, no model. */
-export type GateWork = Omit<Work, 'task' | 'attempt' | 'gateway' | 'onAgentEvent' | 'anchor'>
+export type GateWork = Omit<
+  Work,
+  'task' | 'attempt' | 'gateway' | 'onAgentEvent' | 'anchor' | 'isOverBudget' | 'keep' | 'kept'
+>
 
 export type StageResult = {
   outcome: Outcome
@@ -106,6 +134,8 @@ export type StageResult = {
   killed: AttemptEnded['killed']
   /** Gate reports to keep for reuse. */
   reports: GateReport[]
+  /** What was kept of an attempt that reached a limit. */
+  archive?: Archive
   /** Land: the commit made of the tested tree, for the lander. */
   landing?: { commit: Sha; tree: Sha; parent: Sha | null }
 }

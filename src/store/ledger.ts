@@ -318,6 +318,15 @@ export async function accountOf(reader: Reader, scope: string): Promise<Account 
   return row && { ...row }
 }
 
+/** Adds to what a scope may spend, whatever its own limit becomes. */
+export async function raiseLimit(tx: Tx, scope: string, nanoUsd: number): Promise<void> {
+  await touchAccount(tx, scope)
+  await tx.run('update account set raised_nano_usd = raised_nano_usd + :nanoUsd where scope = :scope', {
+    scope,
+    nanoUsd,
+  })
+}
+
 /** What a person added to a scope's limit. */
 export const raisedFor = async (reader: Reader, scope: string): Promise<number> =>
   (

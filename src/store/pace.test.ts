@@ -114,6 +114,8 @@ test('money that nothing was held for trips the breaker, and a person may close 
   assert.equal(await database.write((tx) => watchSpending(tx, start)), null)
   assert.match((await settle(database, 1, 111, start))!, /^\$0\.000000101 was billed/)
   assert.equal(await database.write((tx) => closeBreaker(tx, start, 'person:ada')), true)
+  await place(database, 1, start + 1000)
+  assert.equal(await settle(database, 2, 1, start + 1000), null, 'what it tripped for does not trip it again')
 })
 
 test('level, debt and a tripped breaker outlive a crash, and what it left in flight is taken from the level', async () => {

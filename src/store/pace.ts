@@ -88,12 +88,12 @@ export async function noteSpent(
   await tx.run('delete from spending where second < :oldest', { oldest: second - keptMs / 1000 })
 }
 
-/** What the last `ms` show, and what is held now. */
-export async function readSpending(reader: Reader, at: number, ms: number = windowMs): Promise<Spending> {
+/** What the last minute shows since the breaker was last closed, and what is held now. */
+export async function readSpending(reader: Reader, at: number): Promise<Spending> {
   const spent = await reader.get<{ committed: number; off: number }>(
     `select coalesce(sum(nano_usd), 0) as committed, coalesce(sum(off_path_nano_usd), 0) as off
-     from spending where second > :from`,
-    { from: Math.floor((at - ms) / 1000) },
+     from spending where second > max(:from, coalesce((select counts_from / 1000 from pacer), 0))`,
+    { from: Math.floor((at - windowMs) / 1000) },
   )
   const held = await reader.get<{ held: number }>("select held_nano_usd as held from account where scope = 'total'")
   return { committedNanoUsd: spent!.committed, offPathNanoUsd: spent!.off, heldNanoUsd: held?.held ?? 0 }
@@ -119,7 +119,7 @@ export async function closeBreaker(tx: Tx, at: number, actor: string): Promise<b
   if (breaker === null) return false
   const asked = actor !== 'daemon'
   if (!asked && pace !== null && !mayClose(await readSpending(tx, at), pace, breaker.trippedAt, at)) return false
-  await tx.run('update pacer set tripped_at = null, tripped_why = null where one = 1')
+  await tx.run('update pacer set tripped_at = null, tripped_why = null, counts_from = :at where one = 1', { at })
   await append(tx, {
     at,
     actor,

@@ -98,6 +98,35 @@ export const heldTasks = async (reader: Reader, limit: number): Promise<Task[]> 
     )
   ).map(decode)
 
+/** Parked tasks that may go on by themselves by now, those that have waited longest first; so many that a pass stays short. */
+export const parkedUntil = async (reader: Reader, at: number): Promise<Task[]> =>
+  (
+    await reader.all<Doc>(
+      `select doc from task where state = 'parked' and doc ->> '$.parked.until' <= :at order by added_at, id limit 100`,
+      { at },
+    )
+  ).map(decode)
+
+/** Tasks parked at this limit. */
+export const parkedAt = async (reader: Reader, scope: string): Promise<Task[]> =>
+  (
+    await reader.all<Doc>(
+      `select doc from task where state = 'parked' and doc ->> '$.parked.scope' = :scope order by added_at, id`,
+      { scope },
+    )
+  ).map(decode)
+
+/** Those of these attempts whose archive a task that is not over may still need. */
+export async function archivesNamed(reader: Reader, attempts: readonly string[]): Promise<Set<string>> {
+  const rows = await reader.all<{ id: string }>(
+    `select attempt.id from attempt join task on task.id = attempt.task
+     where attempt.id in (select value from json_each(:ids)) and task.state not in ('done', 'cancelled')
+       and doc ->> '$.archive.attempt' = attempt.id`,
+    { ids: JSON.stringify(attempts) },
+  )
+  return new Set(rows.map(({ id }) => id))
+}
+
 /** The first task with this tag, or null. */
 export async function taskTagged(reader: Reader, tag: string): Promise<string | null> {
   const row = await reader.get<{ id: string }>(

@@ -30,7 +30,7 @@ test('a task stops at its own budget: over-budget, nothing spent past it, and a 
   await using shop = await rig({ files, rules: [chatting, approving] })
   await shop.up()
   const id = await shop.add('Sell coffee', { budgetNanoUsd: 50 * cent })
-  await shop.state(id, 'escalated', 'done')
+  await shop.state(id, 'parked', 'escalated', 'done')
   const { outcome, reason } = await endOf(shop, id)
   assert.equal(outcome, 'over-budget')
   assert.match(reason, /BUDGET|budget/)
@@ -38,7 +38,7 @@ test('a task stops at its own budget: over-budget, nothing spent past it, and a 
   assert.ok(spent <= 50 * cent && spent > 10 * cent && held === 0, `${spent} of ${50 * cent}, ${held} held`)
   assert.equal((await shop.task(id)).costNanoUsd, spent)
   const shown = await shop.show(id)
-  assert.match(shown, /^escalated: stopped at implement: over-budget$/m)
+  assert.match(shown, /^parked: stopped at a limit with its work kept: the budget of task\/task_/m)
   assert.match(shown, /of \$0\.5000 spent/)
   await endsWell(shop)
 })
@@ -66,7 +66,7 @@ test('parts draw on what their root may spend, and a repository may make that le
   ]
   await shop.until('all parts to stop', async (reader) => {
     const rows = await reader.all<{ state: string }>('select state from task where parent is not null')
-    return rows.length === 4 && rows.every(({ state }) => state === 'escalated')
+    return rows.length === 4 && rows.every(({ state }) => state === 'parked')
   })
   for (const [root, most] of [
     [given, 60],
@@ -78,7 +78,7 @@ test('parts draw on what their root may spend, and a repository may make that le
   await endsWell(shop)
 })
 
-test('a day stops at its budget: what runs is over-budget, what waits is not begun and says why', async () => {
+test('a day stops at its budget: what runs is parked until the next one, what waits is not begun and says why', async () => {
   await using shop = await rig({
     files,
     config: { ...once, money: { day: '$0.50' } },
@@ -86,8 +86,11 @@ test('a day stops at its budget: what runs is over-budget, what waits is not beg
   })
   await shop.up()
   const id = await shop.add('Sell coffee')
-  await shop.state(id, 'escalated', 'done')
+  await shop.state(id, 'parked', 'escalated', 'done')
   assert.equal((await endOf(shop, id)).outcome, 'over-budget')
+  const { scope, until } = await shop.happened(id, 'task.parked')
+  const today = dayOf(world.clock.now())
+  assert.deepEqual([scope, dayOf(until! - 1), dayOf(until!) > today], [`day/${today}`, today, true])
   const { spent } = await spentOn(shop, `day/${dayOf(world.clock.now())}`)
   assert.ok(spent > 10 * cent && spent <= 50 * cent, `${spent} of ${50 * cent}`)
   await endsWell(shop)

@@ -15,7 +15,7 @@ type Seen = {
   kind: string
   repo: string
   after: string[]
-  phase: 'open' | 'awaiting' | 'escalated' | 'split' | 'done' | 'cancelled'
+  phase: 'open' | 'awaiting' | 'escalated' | 'parked' | 'split' | 'done' | 'cancelled'
   held: boolean
   token: number
   running: Map<string, { step: string; role: string; family: string | null }>
@@ -289,6 +289,12 @@ function followEnd(task: Seen, event: TaskEvent, actor: string, machine: Machine
       return
     case 'task.escalated':
       task.phase = 'escalated'
+      return
+    case 'task.parked':
+      task.phase = 'parked'
+      return
+    case 'task.resumed':
+      if (task.phase === 'parked') task.phase = 'open'
       return
     case 'task.split':
       task.phase = 'split'

@@ -35,6 +35,7 @@ export function pathsIn(root: string): Paths {
     repos: join(state, 'repos'),
     layers: join(state, 'layers'),
     transcripts: join(state, 'transcripts'),
+    archives: join(state, 'archives'),
     reports: join(state, 'reports'),
     sockets: join(state, 'sockets'),
     log: join(state, 'daemon.log'),

@@ -1,4 +1,5 @@
 /** The person of a story: files wishes, decides on what is there, and reads the database as any program may. */
+import { raiseDayBudget, raiseTaskBudget, resumeTask } from '../../src/command/budget.ts'
 import { DatabaseSync } from 'node:sqlite'
 import { addTask } from '../../src/command/add.ts'
 import { cancelTask } from '../../src/command/cancel.ts'
@@ -121,12 +122,22 @@ export async function answerAll(person: Person): Promise<void> {
     if (!isOpen(task)) continue
     if (task.held !== null) await decide(person, ports, 'release', task)
     if (task.phase === 'awaiting-approval') await decide(person, ports, 'approve', task)
+    if (task.phase === 'parked') await giveMoney(ports, task)
     if (task.phase !== 'escalated') continue
     const times = (person.retries.get(task.id) ?? 0) + 1
     person.retries.set(task.id, times)
     const answer = times > 3 ? null : await ask(ports, 'retry', task.id)
     if (answer === null || isRefusal(answer)) await decide(person, ports, 'cancel', task)
   }
+}
+
+/** So much that it cannot stop there again. */
+const plenty = 1000 * 1_000_000_000
+
+async function giveMoney(ports: CommandPorts, { id, parked }: Task): Promise<void> {
+  if (parked?.scope.startsWith('task/')) await raiseTaskBudget(ports, id, plenty, 0)
+  else if (parked?.scope.startsWith('day/')) await raiseDayBudget(ports, plenty, 0)
+  else await resumeTask(ports, id)
 }
 
 /** Looking at the tables from outside, as `sqlite3` would. */

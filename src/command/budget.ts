@@ -1,0 +1,106 @@
+/**
+ * What a person decides about money while it is being spent: a task may cost more, a day may, what is parked goes on, a tripped breaker is closed. The
+ * usual limits are the operator's settings; nothing here changes those.
+ */
+import type { TaskEvent } from '../core/event.ts'
+import { dayOf } from '../core/budget.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import { isOver, stateOf, type Task } from '../core/task.ts'
+import type { Tx } from '../store/database.ts'
+import { accountOf, raiseLimit, setLimit } from '../store/ledger.ts'
+import { append } from '../store/log.ts'
+import { closeBreaker } from '../store/pace.ts'
+import { findTask, loadTask, parkedAt } from '../store/task.ts'
+import type { CommandPorts } from './ports.ts'
+
+export type Raised = { scope: string; limitNanoUsd: number; resumed: string[] }
+
+/**
+ * Lets a task (with its parts: they draw on their root's budget) cost so much more; what is parked there goes on. `usualNanoUsd` is what a task may cost
+ * that nobody gave a budget. Refuses what `findTask` does, `already-over`, `no-amount`.
+ */
+export async function raiseTaskBudget(
+  { database, world, actor }: CommandPorts,
+  said: string,
+  byNanoUsd: number,
+  usualNanoUsd: number,
+): Promise<Raised | Refusal> {
+  if (byNanoUsd <= 0) return noAmount
+  return database.write(async (tx) => {
+    const task = await findTask(tx, said)
+    if (isRefusal(task)) return task
+    const root = (await loadTask(tx, task.root)) ?? task
+    if (isOver(root)) return refuse('already-over', `${root.id} is ${root.phase}`)
+    const scope = `task/${root.id}`
+    const before = (await accountOf(tx, scope))?.limit ?? root.budgetNanoUsd ?? usualNanoUsd
+    const budgetNanoUsd = before + byNanoUsd
+    const at = world.clock.now()
+    await write({ world, actor }, tx, root, { type: 'task.budgeted', budgetNanoUsd, by: actor })
+    await setLimit(tx, scope, budgetNanoUsd) // so that what is under way sees it at once
+    const why = `${actor} raised its budget`
+    return { scope, limitNanoUsd: budgetNanoUsd, resumed: await resumeAt(tx, scope, { at, actor, why }) }
+  })
+}
+
+/** Lets today cost so much more; what is parked at it goes on. Refuses `no-amount`. */
+export async function raiseDayBudget(
+  { database, world, actor }: CommandPorts,
+  byNanoUsd: number,
+  usualNanoUsd: number,
+): Promise<Raised | Refusal> {
+  if (byNanoUsd <= 0) return noAmount
+  return database.write(async (tx) => {
+    const at = world.clock.now()
+    const scope = `day/${dayOf(at)}`
+    await raiseLimit(tx, scope, byNanoUsd)
+    const event = { type: 'budget.raised' as const, scope, byNanoUsd, by: actor }
+    await append(tx, { at, actor, stream: 'budget/main', events: [event] })
+    const limitNanoUsd = (await accountOf(tx, scope))?.limit ?? usualNanoUsd + byNanoUsd
+    return { scope, limitNanoUsd, resumed: await resumeAt(tx, scope, { at, actor, why: `${actor} raised the day` }) }
+  })
+}
+
+/** Lets one parked task go on, whatever it is parked at. Refuses what `findTask` does, `wrong-state`. */
+export async function resumeTask({ database, world, actor }: CommandPorts, said: string): Promise<Task | Refusal> {
+  return database.write(async (tx) => {
+    const task = await findTask(tx, said)
+    if (isRefusal(task)) return task
+    if (task.phase !== 'parked')
+      return refuse(
+        'wrong-state',
+        `${task.id} is ${stateOf(task)}: there is nothing to resume`,
+        `tri-agent show ${task.id}`,
+      )
+    await write({ world, actor }, tx, task, { type: 'task.resumed', why: `${actor} says so` })
+    return (await loadTask(tx, task.id))!
+  })
+}
+
+/** Closes a tripped breaker before its time; what it parked goes on. Refuses `not-tripped`. */
+export async function closeTheBreaker({ database, world, actor }: CommandPorts): Promise<string[] | Refusal> {
+  return database.write(async (tx) => {
+    const at = world.clock.now()
+    if (!(await closeBreaker(tx, at, actor))) return refuse('not-tripped', 'the breaker has not tripped')
+    return resumeAt(tx, 'minute', { at, actor, why: `${actor} closed the breaker` })
+  })
+}
+
+const noAmount = refuse('no-amount', 'say how many dollars more', 'tri-agent budget raise day 20')
+
+async function resumeAt(
+  tx: Tx,
+  scope: string,
+  { at, actor, why }: { at: number; actor: string; why: string },
+): Promise<string[]> {
+  const parked = await parkedAt(tx, scope)
+  for (const { id } of parked)
+    await append(tx, { at, actor, stream: `task/${id}`, events: [{ type: 'task.resumed', why }] })
+  return parked.map(({ id }) => id)
+}
+
+const write = (
+  { world, actor }: Pick<CommandPorts, 'world' | 'actor'>,
+  tx: Tx,
+  { id }: Task,
+  event: TaskEvent,
+): Promise<void> => append(tx, { at: world.clock.now(), actor, stream: `task/${id}`, events: [event] })
