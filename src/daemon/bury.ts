@@ -14,9 +14,9 @@ export async function buryTree(
 ): Promise<boolean> {
   const identity = { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
   const began = world.clock.mono()
-  while (isTreeAlive(identity)) {
+  while (isTreeAlive(identity, row.area)) {
     if (world.clock.mono() - began > buryMs) return false
-    end(row.pid)
+    end(identity, row.area)
     await world.timer.sleep(5)
   }
   return true

@@ -6,8 +6,7 @@ import { embeddedEngine } from '../engine/embedded.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import { createGit } from '../git/subprocess.ts'
 import { listenForNudges } from '../host/nudge.ts'
-import { bootId, isAlive, isTreeAlive, killProcess, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
-import { signalGroup } from '../host/process.ts'
+import { aliveOf, bootId, isAlive, killProcess, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
 import { createSandbox } from '../sandbox/create.ts'
 import { openDatabase } from '../store/database.ts'
 import { findAgents } from './agents.ts'
@@ -33,10 +32,10 @@ export type DaemonPorts = {
     bootId(): string
     startTimeOf(pid: number): number | null
     isAlive(identity: ProcessIdentity): boolean
-    /** It, or what is left of the process group it led: bwrap can be killed before it has bound its child to its own life. */
-    isTreeAlive(identity: ProcessIdentity): boolean
-    /** SIGKILL to a process and its group. */
-    end(pid: number): void
+    /** It, or anything else of the tree that has `area` for its own. */
+    isTreeAlive(identity: ProcessIdentity, area: string): boolean
+    /** SIGKILL to all of that. */
+    end(identity: ProcessIdentity, area: string): void
   }
 }
 
@@ -56,10 +55,7 @@ export const machinePorts: DaemonPorts = {
     bootId,
     startTimeOf,
     isAlive,
-    isTreeAlive,
-    end(pid) {
-      signalGroup(pid, 'SIGKILL')
-      killProcess(pid)
-    },
+    isTreeAlive: (identity, area) => aliveOf(identity, area).length > 0,
+    end: (identity, area) => aliveOf(identity, area).forEach(killProcess),
   },
 }

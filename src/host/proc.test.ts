@@ -10,7 +10,7 @@ import {
   inGroup,
   innerPid,
   isAlive,
-  isTreeAlive,
+  aliveOf,
   pidNamespaceOf,
 } from './proc.ts'
 import { bootId, startTimeOf, withEnvironment } from './proc.ts'
@@ -36,11 +36,11 @@ test('a tree lives as long as anything in the group of its leader does', { skip 
   const [chunk] = (await child.stdout.take(1).toArray()) as Buffer[]
   const leader = { bootId: bootId(), pid: child.pid, startTime: bornAt(child.pid) }
   await child.exit // its stdin is closed: it has ended, what it started has not
-  const seen = [isAlive(leader), isTreeAlive(leader), isTreeAlive({ ...leader, bootId: 'another' })]
-  process.kill(Number(String(chunk)), 'SIGKILL')
-  while (isAlive({ ...leader, pid: Number(String(chunk)), startTime: null }) && isTreeAlive(leader))
-    await world.timer.sleep(5)
-  assert.deepEqual([...seen, isTreeAlive(leader)], [false, true, false, false])
+  const inner = Number(String(chunk))
+  const seen = [isAlive(leader), aliveOf(leader, '/nowhere'), aliveOf({ ...leader, bootId: 'another' }, '/nowhere')]
+  process.kill(inner, 'SIGKILL')
+  while (startTimeOf(inner) !== null) await world.timer.sleep(5)
+  assert.deepEqual([...seen, aliveOf(leader, '/nowhere')], [false, [inner], [], []])
 })
 
 test('descendants, group and marked environment are found, whatever the program calls itself', { skip }, async () => {

@@ -47,13 +47,28 @@ export function isAlive({ bootId: boot, pid, startTime }: ProcessIdentity): bool
 }
 
 /**
- * Is this process alive, or anything in the process group it led? A group's number is given to nobody while one of it lives; where the leader's has
- * been given to another process since, the group is that one's.
+ * What lives of a tree: its leader, the process group that one led, and whatever has the tree's own folder mounted, because bwrap can be killed before
+ * it has bound its child to its own life. A group's number is given to nobody while one of it lives; where the leader's has been given to another
+ * process since, the group is that one's.
  */
-export function isTreeAlive(leader: ProcessIdentity): boolean {
-  if (isAlive(leader)) return true
-  if (leader.bootId !== bootId() || leader.startTime === null || startTimeOf(leader.pid) !== null) return false
-  return inGroup(leader.pid, leader.startTime).length > 0
+export function aliveOf(leader: ProcessIdentity, folder: string): number[] {
+  if (leader.bootId !== bootId()) return []
+  if (leader.startTime === null) return isAlive(leader) ? [leader.pid] : []
+  const isStranger = !isAlive(leader) && startTimeOf(leader.pid) !== null
+  return [...new Set([...(isStranger ? [] : inGroup(leader.pid, leader.startTime)), ...withMounted(folder)])]
+}
+
+/** Living processes that see this folder of the host as a mount. The end of its path must say which it is: a file system may begin anywhere in it. */
+function withMounted(folder: string): number[] {
+  const end = folder.split('/').slice(-3).join('/')
+  const shown = `/${end}/`.replaceAll(/[ \t\n\\]/g, (char) => `\\0${char.charCodeAt(0).toString(8).padStart(2, '0')}`)
+  return living((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/mountinfo`, 'latin1').includes(shown)
+    } catch {
+      return false
+    }
+  })
 }
 
 /** The pid namespace of a process, or null. */

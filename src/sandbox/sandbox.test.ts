@@ -5,7 +5,7 @@ import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import test, { after } from 'node:test'
-import { bornAt, descendantsOf, killProcess } from '../host/proc.ts'
+import { aliveOf, bootId, bornAt, descendantsOf, killProcess } from '../host/proc.ts'
 import { capture } from '../host/process.ts'
 import { removeTree } from './area.ts'
 import { boxOf, carrying, freshArea, hear, makeFolder, see, shell, standOn, textOf, world, path } from './fixture.ts'
@@ -195,6 +195,21 @@ law('nothing of it begins before its birth is written down, and where that fails
   await assert.rejects(full, /the disk is full/)
   assert.deepEqual(carrying(token), [])
 })
+
+difference(
+  'what sees the folder of a tree is of that tree, although its leader is gone and it left the group',
+  async (sandbox) => {
+    const area = await freshArea(folder)
+    const contained = await sandbox.start(shell(area, 'echo ready; sleep 300; :'))
+    await hear(contained, 'ready')
+    const gone = { bootId: bootId(), pid: contained.pid, startTime: 0 } // somebody else has its number by now
+    const seen = [area.root, `${area.root}-2`].map((root) => aliveOf(gone, root).length > 0)
+    await contained.kill()
+    return [...seen, aliveOf(gone, area.root).length > 0]
+  },
+  [true, false, false],
+  [false, false, false],
+)
 
 law('killing an ended box does not touch one that was started since', async (sandbox) => {
   const area = await freshArea(folder)

@@ -38,7 +38,7 @@ function watchCommits({ sql, among, when, nth }: Extract<Stop, { sql: string }>)
       const text = texts.get(this) ?? ''
       return commits(text, () => {
         const answer = original.apply(this, args)
-        if (text.includes(sql) && (among === undefined || Object.values(args[0] ?? {}).includes(among))) isIn = true
+        if (text.includes(sql) && (among === undefined || args.includes(among))) isIn = true
         return answer
       })
     }

@@ -177,7 +177,7 @@ function portsOf({ machine, life, settings, daemons, faults, opened }: Start): D
       startTimeOf: (pid) => machine.processes.get(pid)?.startTime ?? pid,
       isAlive: (identity) => isAliveOn(machine, daemons, identity),
       isTreeAlive: (identity) => isAliveOn(machine, daemons, identity),
-      end: (pid) => void endProcess(machine, pid),
+      end: ({ pid }) => void endProcess(machine, pid),
     },
   }
 }
