@@ -112,6 +112,8 @@ const only: Record<string, readonly string[]> = {
     'src/store/backup.ts',
     'src/store/database.ts',
     'src/store/migrate.ts',
+    'src/store/restore.ts',
+    'src/store/restoring.ts',
     'src/store/shell.ts',
     'src/store/statement.ts',
   ],

@@ -161,12 +161,24 @@ test('a database of a newer program is refused, and the copy made before the upg
     await hint(),
     `tri-agent: ~/.local/state/tri-agent/tasks.db has schema ${to + 1}, this program knows up to ${to}\n  → use the newer tri-agent that wrote it, or restore a backup made before the upgrade\n`,
   )
-  mkdirSync(join(dirname(path), 'backups'))
-  copyFileSync(path, join(dirname(path), `backups/tasks.db.schema-${to}`))
+  // what migrate would have made
+  const before = join(dirname(path), `backups/tasks.db.schema-${to}`)
+  mkdirSync(dirname(before), { mode: 0o700 })
+  const copy = new DatabaseSync(path)
+  copy.prepare('vacuum into ?').run(before)
+  copy.close()
+  const older = new DatabaseSync(before)
+  older.exec(`pragma user_version = ${to}`)
+  older.close()
   assert.match(
     await hint(),
     new RegExp(
-      `go back to what it was before the upgrade: rm .*; cp ~/\\S+backups/tasks\\.db\\.schema-${to} ~/\\S+/tasks\\.db\n$`,
+      `go back to what it was before the upgrade: tri-agent restore ~/\\S+backups/tasks\\.db\\.schema-${to}\n$`,
     ),
   )
+  assert.equal((await ada.type(['restore', before])).code, 0)
+  assert.deepEqual((await ada.json(['db', 'migrate']))['to'], to)
+  assert.equal((await ada.type(['list'])).code, 0)
+  assert.equal((await ada.type(['log', 'verify'])).code, 0)
+  assert.equal((await ada.type(['db', 'check'])).code, 0)
 })

@@ -1,7 +1,8 @@
 /** down: asks the daemon to end and comes back when it has. Whoever cannot wait says --now, or presses Ctrl-C: once to tell it again, twice to kill it. */
-import { isRefusal, refuse } from '../core/refusal.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { defaultSettings } from '../core/setting.ts'
 import { isAlive, killProcess, terminateProcess, type ProcessIdentity } from '../host/proc.ts'
+import type { Database } from '../store/database.ts'
 import { daemonRow } from '../store/lease.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { exitCode } from './exit-code.ts'
@@ -15,33 +16,38 @@ const quietMs = 1500
 
 export const down: Act = (context, said) =>
   withDatabase(context, async (database) => {
-    const row = await database.read(daemonRow)
-    const identity = row && { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
-    if (!identity || !terminateProcess(identity))
-      return answer(context, { down: true, wasUp: false }, 'The daemon was not up.')
-    const now = said.flag('now') === true
-    if (now) terminateProcess(identity, 'SIGINT') // another signal, because two of one kind may arrive as one
-    const hurry = listenForHurry(context, identity)
-    const ended = await waitForEnd(context, identity, endMs + (now ? 0 : await longestGraceMs(context)))
-    hurry.end()
-    if (!ended)
-      return complain(
-        refuse(
-          'daemon-slow',
-          `the daemon (pid ${identity.pid}) has not ended yet; it was told to`,
-          'look again: tri-agent status',
-        ),
-        context.json,
-        exitCode.tryAgain,
-      )
+    const ended = await endDaemon(context, database, said.flag('now') === true)
+    if (ended === null) return answer(context, { down: true, wasUp: false }, 'The daemon was not up.')
+    if (isRefusal(ended)) return complain(ended, context.json, exitCode.tryAgain)
     return answer(
       context,
-      { down: true, wasUp: true, pid: identity.pid },
-      hurry.killed()
+      { down: true, wasUp: true, pid: ended.pid },
+      ended.killed
         ? 'The daemon was killed. What it left is looked after at its next start: tri-agent up'
         : 'The daemon has ended. Queued tasks stay: tri-agent up',
     )
   })
+
+/** Tells the daemon of this database to end and waits for it; null where none was up. Refuses `daemon-slow`. */
+export async function endDaemon(
+  context: Context,
+  database: Database,
+  now: boolean,
+): Promise<{ pid: number; killed: boolean } | Refusal | null> {
+  const row = await database.read(daemonRow)
+  const identity = row && { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
+  if (!identity || !terminateProcess(identity)) return null
+  if (now) terminateProcess(identity, 'SIGINT') // another signal, because two of one kind may arrive as one
+  const hurry = listenForHurry(context, identity)
+  const ended = await waitForEnd(context, identity, endMs + (now ? 0 : await longestGraceMs(context)))
+  hurry.end()
+  if (ended) return { pid: identity.pid, killed: hurry.killed() }
+  return refuse(
+    'daemon-slow',
+    `the daemon (pid ${identity.pid}) has not ended yet; it was told to`,
+    'look again: tri-agent status',
+  )
+}
 
 /** False when it still lives after all patience. */
 async function waitForEnd(

@@ -32,7 +32,18 @@ function asText({ why, hint }: Pick<Said, 'why' | 'hint'>): string {
 }
 
 /** What may pass by itself: another try is worth it. */
-const passing = new Set(['git-timeout', 'port-in-use', 'daemon-slow', 'ENOSPC', 'EMFILE', 'ENFILE', 'EAGAIN', 'EBUSY'])
+const passing = new Set([
+  'git-timeout',
+  'port-in-use',
+  'daemon-slow',
+  'restoring',
+  'disk-full',
+  'ENOSPC',
+  'EMFILE',
+  'ENFILE',
+  'EAGAIN',
+  'EBUSY',
+])
 
 /** Another process writes; SQLite says no more than this (result codes SQLITE_BUSY, SQLITE_LOCKED). */
 const isBusy = ({ code, message }: Fault): boolean => code === 'database-unusable' && /is locked|is busy/.test(message)

@@ -23,6 +23,8 @@ export function tell(event: Event): string {
       return `resumed ${thing(event)}`
     case 'daemon.reaped':
       return tellReaped(event)
+    case 'store.restored':
+      return `restored from ${event.file}, up to event ${event.from?.seq ?? 0}; ${plural(event.landings.length, 'landing')} since then recorded${event.money === 'counted' ? '' : ", today's budget counts as used"}`
     case 'loop.failed':
       return `the ${event.loop} loop failed and goes on: ${firstLine(event.error)}`
     case 'breaker.tripped':

@@ -321,6 +321,15 @@ export const verbs: readonly Verb[] = [
     load: async () => (await import('./backup.ts')).backup,
   },
   {
+    name: 'restore',
+    group: 'Check',
+    args: [{ name: '<file>', about: 'the backup: a path, a name in the list, or latest' }],
+    about: 'Put a backup in the place of the database; what landed and was spent since stays known',
+    options: [{ flags: '--now', about: 'end what is under way at once, instead of letting it come to its end' }],
+    examples: ['tri-agent restore latest', 'tri-agent restore tasks-2026-11-28T12-30-05-123Z.db'],
+    load: async () => (await import('./restore.ts')).restore,
+  },
+  {
     name: 'rebuild',
     group: 'Check',
     args: [],

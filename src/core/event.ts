@@ -12,6 +12,7 @@ import type { Pausable } from './pause.ts'
 import type { Finding, ReviewPolicy } from './review.ts'
 import type { Lane } from './lane.ts'
 import type { Kind, Plan, Role, Size, Step } from './task.ts'
+import type { LogAnchor } from './trailer.ts'
 
 export type TokenCount = { input: number; cachedInput: number; cacheWrite: number; output: number }
 
@@ -176,13 +177,36 @@ export type DaemonEvent =
   | { type: 'work.paused'; what: Pausable; name: string; why: string; now: boolean }
   | { type: 'work.resumed'; what: Pausable; name: string }
 
+/**
+ * A backup took the database's place. What the log had been beyond it is left behind, and these anchors of that are known: `anchors` names those in
+ * the first `bytes` of the file of anchors that this log is not at one with, `behind` are those of landing commits.
+ */
+export type StoreRestored = {
+  type: 'store.restored'
+  file: string
+  /** Where the database that was replaced lies; null where there was none. */
+  kept: string | null
+  /** How far the restored log goes, and how far the one left behind is known to have gone. */
+  from: LogAnchor | null
+  left: LogAnchor | null
+  anchors: { bytes: number; count: number; sha256: string }
+  behind: LogAnchor[]
+  /** Landings since then. `log`: what happened on the way was taken over from the log left behind; `git`: only their trailers tell. */
+  landings: { task: string; repo: string; commit: string; told: 'log' | 'git' }[]
+  /** Repositories that could not be asked; their open tasks are held. */
+  unasked: string[]
+  /** What was spent since: `counted`, or nobody can say and the day `day-closed`. */
+  money: 'counted' | 'day-closed'
+  epoch: number
+}
+
 export type MoneyEvent =
   | { type: 'breaker.tripped'; why: string; committedNanoUsd: number; heldNanoUsd: number }
   | { type: 'breaker.closed'; trippedAt: number }
   | { type: 'spending.warned'; minuteNanoUsd: number; warnNanoUsd: number }
   | { type: 'budget.raised'; scope: string; byNanoUsd: number; by: string }
 
-export type Event = TaskEvent | RepoEvent | DaemonEvent | MoneyEvent
+export type Event = TaskEvent | RepoEvent | DaemonEvent | StoreRestored | MoneyEvent
 export type EventType = Event['type']
 
 /** An event with its place in the log. */

@@ -11,6 +11,7 @@ import { Fault } from '../host/fault.ts'
 import { findPaths, type Env } from '../host/path.ts'
 import { realWorld } from '../host/world.ts'
 import { openDatabase, type Database } from '../store/database.ts'
+import { readLog } from '../store/log.ts'
 import { landingsOf, listRepos, loadTask, type LandingRow } from '../store/task.ts'
 import type { KnownAnchor } from '../store/verify-log.ts'
 import { storesOf } from './repository.ts'
@@ -31,6 +32,7 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
     const known = await database.read(listRepos)
     const repos = known.filter(({ id }) => repo === null || id === repo)
     const all = (await Promise.all(known.map(({ id }) => database.read((reader) => landingsOf(reader, id))))).flat()
+    const fromGit = await landingsFromGit(database)
     const verified: Verified[] = []
     const strangers: { commit: string; repo: string }[] = []
     for (const row of repos) {
@@ -48,7 +50,7 @@ export async function verifyHistory({ env, repo, json, out }: VerifyOptions): Pr
           commit: landing.commit_sha,
           task: landing.task,
           title: task?.title ?? '?',
-          problems: problemsOf(landing, task, history),
+          problems: problemsOf(landing, task, history, fromGit),
         })
       }
       for (const { commit, message } of history)
@@ -94,10 +96,47 @@ async function landingBranch(file: string, env: Env): Promise<string> {
   return settings.settings.landing.branch
 }
 
+/** Landings that restores recorded by their trailers alone, because the database that knew more could not be believed. */
+async function landingsFromGit(database: Database): Promise<Set<string>> {
+  const restores = await database.read((reader) =>
+    readLog(reader, { stream: 'daemon/main', types: ['store.restored'], limit: Number.MAX_SAFE_INTEGER }),
+  )
+  return new Set(
+    restores
+      .flatMap(({ event }) => (event.type === 'store.restored' ? event.landings : []))
+      .flatMap(({ told, commit }) => (told === 'git' ? [commit] : [])),
+  )
+}
+
+/** What can be said of a landing whose story is lost: its own trailers must be at one with its tree and with the policy. */
+function problemsByTrailers(landing: LandingRow, { tree, parents, message }: Commit): string[] {
+  const trailers = readTrailers(message)
+  const family = (said: string) => said.split(' ')[0]
+  const author = family(trailers['Implemented-By']?.[0] ?? '')
+  const others = new Set((trailers['Reviewed-By'] ?? []).map(family).filter((each) => each !== author))
+  const checks: [boolean, string][] = [
+    [tree === landing.tree, `landed tree ${tree} is not the tested tree ${landing.tree}`],
+    [trailers['Tested-Tree']?.[0] === tree, 'its Tested-Tree trailer names another tree'],
+    [trailers['Task']?.[0] === landing.task, 'its Task trailer names another task'],
+    [
+      others.size >= 2 || trailers['Approved-By']?.[0]?.startsWith('person:') === true,
+      'fewer than two other families reviewed it and no person approved',
+    ],
+    [parents.length === 1, 'it does not have exactly one parent'],
+  ]
+  return checks.filter(([holds]) => !holds).map(([, problem]) => problem)
+}
+
 /** Everything that is wrong with one landing, in sentences. */
-function problemsOf(landing: LandingRow, task: Task | null, history: readonly Commit[]): string[] {
+function problemsOf(
+  landing: LandingRow,
+  task: Task | null,
+  history: readonly Commit[],
+  fromGit: ReadonlySet<string>,
+): string[] {
   const commit = history.find((each) => each.commit === landing.commit_sha)
   if (!commit) return ['is not in the history of its target']
+  if (fromGit.has(landing.commit_sha)) return problemsByTrailers(landing, commit)
   if (!task?.candidate || !task.round || !task.approval) return ['the log does not know how it came to be']
   const trailers = readTrailers(commit.message)
   const { candidate, round, approval } = task

@@ -55,6 +55,12 @@ function readName(name: string): { kind: 'backup' | 'replaced'; at: number } | n
   return at === null ? null : { kind: kind === 'tasks' ? 'backup' : 'replaced', at }
 }
 
+/** When a backup was taken: by its name, or by its file where that says nothing. Epoch milliseconds. */
+export const timeOfBackup = (file: string): number => readName(basename(file))?.at ?? Math.round(statSync(file).mtimeMs)
+
+/** Where a database that is put aside goes. */
+export const keepName = (database: string, at: number): string => join(backupFolder(database), nameAt('replaced', at))
+
 type Asked = { world: World; database: string; kind: 'backup' | 'replaced'; into?: string; progress?: Progress }
 
 /** Takes a backup, 0600. `into`: this file instead of a name in the folder of backups. Faults: `backup-exists`, `disk-full`, `database-unusable`. */
@@ -211,7 +217,7 @@ function anchorsIn(copy: string, database: string): string {
 }
 
 /** Makes what was renamed in a folder last through a power cut. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r')
   await handle.sync().finally(() => handle.close())
 }

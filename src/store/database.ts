@@ -17,6 +17,7 @@ import { fileSystemType, networkNameOf } from '../host/file-system.ts'
 import { ownSecret, readSecret } from '../host/secret.ts'
 import { crossesAnchor, writeAnchor } from './anchor.ts'
 import { migrate, type Migrated } from './migrate.ts'
+import { refuseWhileRestoring } from './restoring.ts'
 import { lastSeal, sealAppended, type LogRow, type Seal } from './seal.ts'
 import { execute, type Params } from './statement.ts'
 
@@ -93,7 +94,11 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   const sealKey = keyOf(path, options)
   const schema = options.readOnly ? null : migrate(writer, path, sealKey!, options.copyBefore ?? path !== memory)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
-  const begin = beginning(writer, options)
+  const free = beginning(writer, options)
+  const begin = async () => {
+    await free()
+    refuseWhileRestoring(writer)
+  }
   const queue: Waiting[] = []
   let draining = false
   let owed = false

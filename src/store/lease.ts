@@ -130,6 +130,10 @@ export const deadLeases = (
 export const allLeases = (reader: Reader): Promise<Lease[]> =>
   reader.all<Lease>('select attempt, task, token, epoch from lease')
 
+/** Attempts that have a lease, of whatever epoch. */
+export const leasedAttempts = async (reader: Reader): Promise<Set<string>> =>
+  new Set((await reader.all<{ attempt: string }>('select attempt from lease')).map(({ attempt }) => attempt))
+
 export type ProcessRow = {
   attempt: string
   pid: number

@@ -68,6 +68,10 @@ export async function readLastLog(reader: Reader, filter: Omit<LogFilter, 'after
   return rows.map(decode).reverse()
 }
 
+/** Everything in one stream, in order. */
+export const streamOf = (reader: Reader, stream: string): Promise<LoggedEvent[]> =>
+  readLog(reader, { stream, limit: Number.MAX_SAFE_INTEGER })
+
 /** Everything that happened to one task, in order. */
 export const storyOf = (reader: Reader, task: string): Promise<LoggedEvent[]> =>
   readLog(reader, { stream: `task/${task}`, limit: Number.MAX_SAFE_INTEGER })

@@ -109,7 +109,7 @@ function checkOwner(db: DatabaseSync, path: string): void {
 function newer(path: string, found: number, known: number): Fault {
   const backup = backupOf(path, known)
   const hint = existsSync(backup)
-    ? `use the newer tri-agent that wrote it; or go back to what it was before the upgrade: rm ${path}-wal ${path}-shm; cp ${backup} ${path}`
+    ? `use the newer tri-agent that wrote it; or go back to what it was before the upgrade: tri-agent restore ${backup}`
     : 'use the newer tri-agent that wrote it, or restore a backup made before the upgrade'
   return new Fault('schema-newer', `${path} has schema ${found}, this program knows up to ${known}`, { hint })
 }

@@ -232,6 +232,30 @@ export const longOver = async (reader: Reader, ids: readonly string[], since: nu
   return new Set(rows.map(({ id }) => id))
 }
 
+/** Every task that draws on this root, itself among them, in the order they were added. */
+export const tasksOfRoot = async (reader: Reader, root: string): Promise<string[]> =>
+  (
+    await reader.all<{ id: string }>(`select id from task where doc ->> '$.root' = :root order by added_at, id`, {
+      root,
+    })
+  ).map(({ id }) => id)
+
+/** Tasks of a repository that are not over. */
+export const openTasksOf = async (reader: Reader, repo: string): Promise<Task[]> =>
+  (
+    await reader.all<Doc>(
+      `select doc from task where repo = :repo and state not in ('done', 'cancelled') order by added_at, id`,
+      { repo },
+    )
+  ).map(decode)
+
+export const openTaskIds = async (reader: Reader): Promise<string[]> =>
+  (
+    await reader.all<{ id: string }>(
+      `select id from task where state not in ('done', 'cancelled') order by added_at, id`,
+    )
+  ).map(({ id }) => id)
+
 export type RepoRow = { id: string; path: string; name: string; base: string; trusted: string | null }
 
 export const listRepos = (reader: Reader): Promise<RepoRow[]> =>

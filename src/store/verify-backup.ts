@@ -100,6 +100,8 @@ async function look(
     tell('pages, references, schema and seals')
     report.seal = (await opened.read(lastSeal)) ?? null
     const looked = await checkDatabase(opened, anchorsAgainst(living, report.seal))
+    const isDamaged = looked.some(({ problems }) => problems.length > 0)
+    if (isDamaged) return { ...report, events: report.seal?.last_seq ?? 0, ok: false, looked } // what was changed does not fold
     tell('every table, folded again from the log')
     const { events, differences } = await verifyProjections(opened)
     report.events = events

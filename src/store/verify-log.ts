@@ -2,8 +2,9 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { LogAnchor } from '../core/trailer.ts'
 import { Fault } from '../host/fault.ts'
-import { readAnchors } from './anchor.ts'
+import { nameOfAnchors, readAnchors } from './anchor.ts'
 import type { Database, Reader } from './database.ts'
+import { lastEvent } from './log.ts'
 import { firstLink, keyIdOf, logPage, macFrom, type Seal } from './seal.ts'
 
 /**
@@ -52,7 +53,9 @@ export async function verifyLog(database: Database, elsewhere: readonly KnownAnc
     const walked = await walk(reader, key, counted.end)
     const keys = await sealKeys(reader, keyIdOf(key))
     const anchors = [...here, ...elsewhere.filter((anchor) => keys.has(anchor.key))]
-    const damage = [...walked.damage, ...(await missingAnchors(reader, anchors, walked.last))]
+    const left = await leftBehind(reader, database.path)
+    const behind = (await withoutSeal(reader, anchors)).filter((anchor) => !left.has(anchor.mac))
+    const damage = [...walked.damage, ...behind.map((anchor) => rolledBack(anchor, walked.last))]
     return {
       ok: damage.length === 0,
       events: counted.events,
@@ -142,14 +145,34 @@ async function checkSeal(reader: Reader, key: Buffer, keyId: string, seal: Seal,
 }
 
 /** Anchors that name a seal which is not there: the log has been further than it is, or another way. */
-async function missingAnchors(reader: Reader, anchors: readonly KnownAnchor[], end: number): Promise<LogDamage[]> {
-  const damage: LogDamage[] = []
-  for (const { seq, mac, where } of anchors) {
-    const there = await reader.get<{ mac: string }>('select mac from seal where last_seq = :seq', { seq })
-    if (there?.mac === mac) continue
-    const why =
-      seq > end ? `${where} knows of event ${seq}, the log ends at ${end}` : `${where} knows another seal here`
-    damage.push({ kind: 'rolled-back', first: Math.min(seq, end + 1), last: seq, why })
+export async function withoutSeal<Anchor extends LogAnchor>(
+  reader: Reader,
+  anchors: readonly Anchor[],
+): Promise<Anchor[]> {
+  const missing: Anchor[] = []
+  for (const anchor of anchors) {
+    const there = await reader.get<{ mac: string }>('select mac from seal where last_seq = :seq', { seq: anchor.seq })
+    if (there?.mac !== anchor.mac) missing.push(anchor)
   }
-  return damage
+  return missing
+}
+
+const rolledBack = ({ seq, where }: KnownAnchor, end: number): LogDamage => ({
+  kind: 'rolled-back',
+  first: Math.min(seq, end + 1),
+  last: seq,
+  why: seq > end ? `${where} knows of event ${seq}, the log ends at ${end}` : `${where} knows another seal here`,
+})
+
+/**
+ * The seals that the last restore left behind, as its event (sealed like any other) names them. In the file of anchors they are exactly those of its
+ * time that this log is not at one with; one more or one less, and none of them is explained.
+ */
+async function leftBehind(reader: Reader, path: string): Promise<Set<string>> {
+  const restored = (await lastEvent(reader, 'daemon/main', 'store.restored'))?.event
+  if (restored?.type !== 'store.restored') return new Set()
+  const { bytes, count, sha256 } = restored.anchors
+  const inFile = path === ':memory:' ? [] : await withoutSeal(reader, readAnchors(path, bytes))
+  const isWhole = inFile.length === count && nameOfAnchors(inFile) === sha256
+  return new Set([...(isWhole ? inFile : []), ...restored.behind].map(({ mac }) => mac))
 }

@@ -71,6 +71,8 @@ export type Rig = AsyncDisposable & {
   env: Record<string, string>
   ports: CommandPorts
   database: Database
+  /** Opens the database again: another file lies in its place. */
+  reopen(): void
   /** Starts the daemon in this process. */
   up(): Promise<RunningDaemon>
   down(): Promise<void>
@@ -116,7 +118,7 @@ export async function rig(made: Made): Promise<Rig> {
   await mkdir(dirname(paths.configFile), { recursive: true, mode: 0o700 })
   await writeFile(paths.configFile, JSON.stringify(configOf(made, provider.url)), { mode: 0o600 })
   await makeRepository(repository, env, made)
-  const database = openDatabase(paths.database)
+  let database = openDatabase(paths.database)
   let running: RunningDaemon | null = null
   /** The daemon's own connection while there is one: two that write in one process would wait for each other for ever. */
   const ports = {
@@ -144,7 +146,13 @@ export async function rig(made: Made): Promise<Rig> {
     provider,
     env,
     ports,
-    database,
+    get database() {
+      return database
+    },
+    reopen() {
+      database.close()
+      database = openDatabase(paths.database)
+    },
     repo: registered.id,
     look,
     async up() {

@@ -1,0 +1,206 @@
+/**
+ * restore: a backup takes the place of the database, and everything that happened since and can be known is known afterwards.
+ *
+ *     verify the backup ─▶ mark ─▶ end what the daemon left ─▶ stage, carry money and epoch over ─▶ compare with git and the log left behind
+ *       ─▶ one transaction: store.restored, landings, holds ─▶ keep the old one, swap ─▶ anchor
+ *
+ * The daemon is down. Until the swap nothing of the living database is touched; the swap is one transaction.
+ */
+import { rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { dayOf } from '../core/budget.ts'
+import type { StoreRestored } from '../core/event.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import type { OperatorSettings } from '../core/setting.ts'
+import type { LogAnchor } from '../core/trailer.ts'
+import type { Git } from '../git/git.ts'
+import { createGit } from '../git/subprocess.ts'
+import { isFault } from '../host/fault.ts'
+import { makeOwnFolder, type Env, type Paths } from '../host/path.ts'
+import type { World } from '../host/world.ts'
+import { endAnchors, nameOfAnchors, readAnchors } from '../store/anchor.ts'
+import { backupFolder, keepName, takeBackup, timeOfBackup } from '../store/backup.ts'
+import { checkDatabase } from '../store/check.ts'
+import { openDatabase, type Database } from '../store/database.ts'
+import { append } from '../store/log.ts'
+import { carryOver, stageBackup, surveyLiving, swapIn, type Living } from '../store/restore.ts'
+import { awaitWriters, markRestoring } from '../store/restoring.ts'
+import { keyIdOf, lastSeal } from '../store/seal.ts'
+import type { RepoRow } from '../store/task.ts'
+import { verifyBackup } from '../store/verify-backup.ts'
+import { withoutSeal } from '../store/verify-log.ts'
+import { pathOf } from './ahead.ts'
+import { buryTree } from './bury.ts'
+import { machinePorts } from './ports.ts'
+import {
+  compareLandings,
+  holdUnasked,
+  landingsInGit,
+  leftOut,
+  record,
+  type FoundLanding,
+  type Reconciliation,
+} from './reconcile.ts'
+
+export type RestoreOptions = {
+  world: World
+  env: Env
+  paths: Paths
+  settings: OperatorSettings
+  file: string
+  actor: string
+  tell: (what: string) => void
+}
+
+export type Restored = {
+  event: StoreRestored
+  /** When the backup was taken. */
+  takenAt: number
+  /** Why the old database could not be asked, where it could not. */
+  damaged: string | null
+  /** Tasks added since that are in the old database alone. */
+  leftOut: string[]
+  unasked: string[]
+}
+
+/** Restores. Refuses a backup that is damaged; faults where the machine fails, and then nothing was changed. */
+export async function restore(options: RestoreOptions): Promise<Restored | Refusal> {
+  const { paths, file, tell } = options
+  const path = paths.database
+  await makeOwnFolder(paths.stateFolder)
+  await makeOwnFolder(backupFolder(path))
+  const report = await verifyBackup(path, file, tell)
+  if (isRefusal(report)) return report
+  const wrong = report.looked.flatMap(({ what, problems }) => problems.map((each) => `${what}: ${each}`))
+  if (wrong.length > 0)
+    return refuse('backup-damaged', `${file} is not whole: ${wrong[0]}`, 'choose another: tri-agent backup list')
+  using _ = markRestoring(path)
+  const living = surveyLiving(path)
+  if (living.state === 'readable') awaitWriters(path)
+  const staged = join(backupFolder(path), `.draft-${process.pid}-${basename(file)}`)
+  try {
+    return await carryOut(options, living, staged)
+  } finally {
+    for (const end of ['', '-wal', '-shm', '-journal', '.anchors']) rmSync(`${staged}${end}`, { force: true })
+  }
+}
+
+async function carryOut(options: RestoreOptions, living: Living, staged: string): Promise<Restored> {
+  const { world, paths, settings, file, env, tell } = options
+  const path = paths.database
+  const at = world.clock.now()
+  const takenAt = timeOfBackup(file)
+  const kept = living.state === 'missing' ? null : keepName(path, at)
+  if (living.state === 'readable') {
+    for (const row of living.processes) await buryTree(world, machinePorts.processes, row)
+    tell('the copy that is kept')
+    if (living.sound) await takeBackup({ world, database: path, kind: 'replaced', into: kept! }) // its last anchor is among those left behind
+  }
+  tell('the copy that will take its place')
+  await stageBackup(file, staged)
+  openDatabase(staged, { keyFile: `${path}.key`, copyBefore: false }).close() // brings it up to our schema
+  const { epoch } = carryOver(staged, living.state === 'readable' ? { path, epoch: living.epoch } : null, {
+    at,
+    backupAt: takenAt,
+    closeDay: { day: dayOf(at), limitNanoUsd: settings.money.dayNanoUsd },
+  })
+  const database = openDatabase(staged, { keyFile: `${path}.key`, copyBefore: false })
+  const left = await openLeft(path, living)
+  const git = createGit(world, { path: pathOf(env) })
+  let settled: Omit<Restored, 'takenAt' | 'damaged'>
+  try {
+    tell('what landed since, in git')
+    settled = await reconcile({ ...options, git, database, left, epoch, living, kept })
+  } finally {
+    database.close()
+    left?.close()
+  }
+  tell('the swap')
+  await swapIn({ database: path, staged, living, kept })
+  const restored = openDatabase(path)
+  await restored.anchor().finally(() => restored.close())
+  return { ...settled, takenAt, damaged: whyNotAsked(living, left !== null) }
+}
+
+/** The log left behind, where it can be believed: whole pages, every seal as it was made. */
+async function openLeft(path: string, living: Living): Promise<Database | null> {
+  if (living.state !== 'readable' || !living.sound) return null
+  let opened: Database
+  try {
+    opened = openDatabase(path)
+  } catch (error) {
+    if (isFault(error)) return null // of a newer program, say
+    throw error
+  }
+  const looked = await checkDatabase(opened)
+  if (looked.every(({ what, problems }) => what === 'schema' || problems.length === 0)) return opened
+  opened.close()
+  return null
+}
+
+function whyNotAsked(living: Living, isBelieved: boolean): string | null {
+  if (living.state === 'missing') return 'there was none'
+  if (living.state === 'unreadable') return living.why
+  return isBelieved ? null : 'it is damaged'
+}
+
+type Parts = RestoreOptions & {
+  git: Git
+  database: Database
+  left: Database | null
+  epoch: number
+  living: Living
+  kept: string | null
+}
+
+async function reconcile(parts: Parts): Promise<Omit<Restored, 'takenAt' | 'damaged'>> {
+  const { world, paths, settings, actor, git, database, left } = parts
+  const keyId = keyIdOf(database.sealKey!)
+  const asked = { git, repos: paths.repos, branch: settings.landing.branch, staged: database, left, keyId }
+  const { found, unasked } = await landingsInGit(asked)
+  const comparison = await compareLandings(asked, found)
+  const event = await describe({ ...parts, keyId }, found, unasked, comparison)
+  const at = world.clock.now()
+  await database.write(async (tx) => {
+    await append(tx, { at, actor, stream: 'daemon/main', events: [event] })
+    await record(tx, comparison, at)
+    await holdUnasked(tx, unasked, at)
+  })
+  return {
+    event,
+    leftOut: left === null ? [] : await leftOut(database, left),
+    unasked: unasked.map(({ name }) => name),
+  }
+}
+
+/** The event: what was restored, and exactly which anchors it leaves behind. */
+async function describe(
+  { paths, file, database, left, epoch, living, kept, keyId }: Parts & { keyId: string },
+  found: readonly FoundLanding[],
+  unasked: readonly RepoRow[],
+  { recorded }: Reconciliation,
+): Promise<StoreRestored> {
+  const bytes = endAnchors(paths.database)
+  const inFile = readAnchors(paths.database, bytes)
+  const inGit = found.flatMap(({ anchor }) => (anchor?.key === keyId ? [anchor] : []))
+  const [behindInFile, behind, seal, end] = [
+    await database.read((reader) => withoutSeal(reader, inFile)),
+    await database.read((reader) => withoutSeal(reader, inGit)),
+    await database.read(lastSeal),
+    await left?.read(lastSeal),
+  ]
+  const ends = [...behindInFile, ...behind, ...(end ? [{ seq: end.last_seq, mac: end.mac, key: end.key_id }] : [])]
+  return {
+    type: 'store.restored',
+    file,
+    kept,
+    from: seal ? { seq: seal.last_seq, mac: seal.mac, key: seal.key_id } : null,
+    left: ends.reduce<LogAnchor | null>((last, each) => (last === null || each.seq > last.seq ? each : last), null),
+    anchors: { bytes, count: behindInFile.length, sha256: nameOfAnchors(behindInFile) },
+    behind,
+    landings: recorded,
+    unasked: unasked.map(({ name }) => name),
+    money: living.state === 'readable' ? 'counted' : 'day-closed',
+    epoch,
+  }
+}
