@@ -95,3 +95,15 @@ function wrapLine(paragraph: string, room: number): string[] {
   }
   return [...lines, line]
 }
+
+const format = {
+  year: 'numeric',
+  month: '2-digit',
+  day: '2-digit',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+} as const
+
+/** `2026-11-24 15:04:05` in the zone of whoever looks. */
+export const clockTime = (at: number): string => new Intl.DateTimeFormat('sv-SE', format).format(at)

@@ -8,6 +8,7 @@ import { lastSeq, readLastLog, readLog } from '../store/log.ts'
 import { findTask } from '../store/task.ts'
 import { withDatabase, type Act, type Context } from './context.ts'
 import { exitCode } from './exit-code.ts'
+import { clockTime } from './format.ts'
 import { out as stdout } from './say.ts'
 import { tell } from './tell.ts'
 
@@ -78,15 +79,3 @@ export function sentence({ stream, actor, event }: LoggedEvent): string {
   const by = actor.startsWith('person:') ? ` [${actor.slice('person:'.length)}]` : ''
   return `${who}  ${tell(event).replaceAll(/\s+/g, ' ')}${by}`
 }
-
-const format = {
-  year: 'numeric',
-  month: '2-digit',
-  day: '2-digit',
-  hour: '2-digit',
-  minute: '2-digit',
-  second: '2-digit',
-} as const
-
-/** `2026-11-24 15:04:05` in the zone of whoever looks. */
-export const clockTime = (at: number): string => new Intl.DateTimeFormat('sv-SE', format).format(at)

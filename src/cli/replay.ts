@@ -7,8 +7,8 @@ import { findTask, loadTask } from '../store/task.ts'
 import { answer, withDatabase, type Act } from './context.ts'
 import { exitCode } from './exit-code.ts'
 import { plural } from '../core/quantity.ts'
-import { clip, money } from './format.ts'
-import { clockTime, sentence } from './log.ts'
+import { clip, clockTime, money } from './format.ts'
+import { sentence } from './log.ts'
 
 const longest = 160
 

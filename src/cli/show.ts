@@ -12,8 +12,7 @@ import { storyOf } from '../store/log.ts'
 import { attemptsOf, findTask, loadTask, repoById, type AttemptRow } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { briefTask, nextSteps, situation } from './describe.ts'
-import { age, clean, clip, money, table, wrap } from './format.ts'
-import { clockTime } from './log.ts'
+import { age, clean, clip, clockTime, money, table, wrap } from './format.ts'
 import { findDaemon } from './presence.ts'
 
 type Shown = {

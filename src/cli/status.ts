@@ -1,4 +1,5 @@
 /** status: one screen. On the fast path: reads the database and the process table, asks nobody. */
+import { tellClosure, type Circumstances } from '../core/admission.ts'
 import { dayOf } from '../core/budget.ts'
 import { stateOf, type Task } from '../core/task.ts'
 import { tellGate, type GateProgress } from '../core/gate-progress.ts'
@@ -9,10 +10,10 @@ import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { briefTask, situation } from './describe.ts'
 import { plural } from '../core/quantity.ts'
 import { readGates } from './gate-progress.ts'
-import { age, clean, clip, money } from './format.ts'
+import { age, clean, clip, clockTime, money } from './format.ts'
 import { readPaused, type Paused } from './paused.ts'
 import { findDaemon, type Presence } from './presence.ts'
-import { readStuck } from './waiting.ts'
+import { readClosures, readStuck } from './waiting.ts'
 
 export type Overview = {
   daemon: Presence | null
@@ -26,6 +27,8 @@ export type Overview = {
   held: Task[]
   paused: Paused[]
   stuck: { task: Task; why: string }[]
+  /** Families that cool down; `until` null: until a person does something. */
+  closures: NonNullable<Circumstances['closures']>
   repositories: { name: string; path: string; base: string }[]
   today: { spentNanoUsd: number; heldNanoUsd: number; limitNanoUsd: number | null }
 }
@@ -64,6 +67,7 @@ export async function readOverview(reader: Reader, { world, paths }: Context): P
     held: await heldTasks(reader, 1000),
     paused: await readPaused(reader),
     stuck: await readStuck(reader, now),
+    closures: await readClosures(reader),
     repositories: (await listRepos(reader)).map(({ name, path, base }) => ({ name, path, base })),
     today: { spentNanoUsd: today?.spent ?? 0, heldNanoUsd: today?.held ?? 0, limitNanoUsd: today?.limit ?? null },
   }
@@ -84,6 +88,7 @@ export function overviewText(context: Context, overview: Overview, most: number)
     `Tasks     ${states.join(', ') || 'none yet: tri-agent add "what you want"'}`,
     `Today     ${money(spentNanoUsd)} spent${heldNanoUsd > 0 ? `, ${money(heldNanoUsd)} held` : ''}${limitNanoUsd === null ? '' : ` of ${money(limitNanoUsd)}`}`,
     `Where     ${repositories.map(({ name, base }) => `${name} (${base})`).join(', ') || 'no repository: tri-agent init'}`,
+    ...overview.closures.map((each) => `Closed    ${each.family}: ${tellClosure(each, clockTime)}`),
     ...overview.paused.map(({ told, at, undo }) => `Paused    ${told}, for ${age(now - at)}: ${undo}`),
     ...group('Under way', overview.running, most, (task) => {
       const since = Math.min(...task.running.map(({ admittedAt }) => admittedAt))

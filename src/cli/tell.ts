@@ -29,6 +29,10 @@ export function tell(event: Event): string {
       return `the ${event.loop} loop failed and goes on: ${firstLine(event.error)}`
     case 'breaker.tripped':
       return `the breaker tripped: ${event.why}`
+    case 'family.closed':
+      return `${event.family} is closed (${event.model}): ${event.why}`
+    case 'family.opened':
+      return `${event.family} is open again (${event.model})`
     case 'breaker.closed':
       return 'the breaker closed again'
     case 'budget.raised':

@@ -1,11 +1,12 @@
 /** Why a ready task does not start: what a person paused, and what the daemon wrote down. Read, never asked for; of a daemon that is down nothing is said. */
-import { whyPaused, whyWaiting } from '../core/admission.ts'
+import { whyPaused, whyWaiting, type Circumstances } from '../core/admission.ts'
 import { dayOf } from '../core/budget.ts'
 import { stateOf, type Task } from '../core/task.ts'
 import type { Reader } from '../store/database.ts'
 import { readCircumstances } from '../store/lease.ts'
 import { accountOf } from '../store/ledger.ts'
 import { firstOfEachLine, readPauses } from '../store/pause.ts'
+import { clockTime } from './format.ts'
 import { findDaemon } from './presence.ts'
 
 /** Tells it of any task; null where nothing but a slot is missing. */
@@ -15,7 +16,7 @@ export async function waitingReader(reader: Reader, now: number): Promise<(task:
   if (circumstances === null || (await findDaemon(reader)) === null)
     return (task) => (stateOf(task) === 'ready' ? whyPaused(task, pauses) : null)
   const day = await accountOf(reader, `day/${dayOf(now)}`)
-  const seen = { ...circumstances, pauses, spentNanoUsd: day ? day.spent + day.held : 0 }
+  const seen = { ...circumstances, pauses, spentNanoUsd: day ? day.spent + day.held : 0, clock: clockTime }
   return (task) => (stateOf(task) === 'ready' ? whyWaiting(task, seen) : null)
 }
 
@@ -27,4 +28,10 @@ export async function readStuck(reader: Reader, now: number): Promise<{ task: Ta
     const found = whyPaused(task, pauses) === null ? why(task) : null // what was paused is said as such, not as trouble
     return found ? [{ task, why: found }] : []
   })
+}
+
+/** The families that cool down, as the daemon that is up wrote it down. */
+export async function readClosures(reader: Reader): Promise<NonNullable<Circumstances['closures']>> {
+  const circumstances = await readCircumstances(reader)
+  return circumstances === null || (await findDaemon(reader)) === null ? [] : (circumstances.closures ?? [])
 }

@@ -346,17 +346,20 @@ test('what is ready and does not start though all slots are free has a reason, a
       fc.constantFrom(...lanes),
       fc.constantFrom(null, 'too much'),
       fc.subarray(somePauses),
-      (each, usable, closed, spentNanoUsd, lane, breaker, pauses) => {
+      fc.subarray(['openai', 'anthropic', 'google']),
+      (each, usable, closed, spentNanoUsd, lane, breaker, pauses, cooling) => {
         const one = { ...each, lane }
         const dayStep = dayStepOf(spentNanoUsd, 100)
-        const world = { ...snapshot([one]), families: usable, closed, dayStep, breaker, pauses }
+        const seen = usable.map((state) => (cooling.includes(state.family) ? { ...state, closedUntil: 1 } : state))
+        const world = { ...snapshot([one]), families: seen, closed, dayStep, breaker, pauses }
         const named = usable.map(({ family }) => family)
-        const now = { closed, families: named, dayNanoUsd: 100, spentNanoUsd, breaker, pauses }
+        const closures = cooling.map((family) => ({ family, until: 1, why: 'its quota is used up' }))
+        const now = { closed, families: named, dayNanoUsd: 100, spentNanoUsd, breaker, pauses, closures, clock: String }
         assert.equal(whyWaiting(one, now) === null, admit(world).length > 0)
       },
     ),
   )
-  const now = { closed: null, families: ['openai'], dayNanoUsd: 5, spentNanoUsd: 0, pauses: [] }
+  const now = { closed: null, families: ['openai'], dayNanoUsd: 5, spentNanoUsd: 0, pauses: [], clock: String }
   assert.match(
     whyWaiting(tasks[0]!, { ...now, spentNanoUsd: 4.5 })!,
     /^90 % of today's budget is used, and normal work/,
@@ -364,6 +367,11 @@ test('what is ready and does not start though all slots are free has a reason, a
   assert.equal(whyWaiting(tasks[0]!, { ...now, breaker: '$5 a minute' }), 'the breaker has tripped: $5 a minute')
   assert.equal(whyWaiting(tasks[1]!, now), "the task's tag asks for google, which is not usable")
   assert.equal(whyWaiting(tasks[4]!, now), 'review by anthropic, which is not usable')
+  const closures = [{ family: 'openai', until: 7, why: 'its quota is used up' }]
+  assert.equal(
+    whyWaiting(tasks[0]!, { ...now, closures }),
+    'implement waits for openai: its quota is used up, asked again at 7',
+  )
   assert.equal(whyWaiting(tasks[4]!, { ...now, families: ['google'] }), null, 'one of its reviewers can start')
   assert.equal(whyWaiting(tasks[0]!, { ...now, spentNanoUsd: 5 }), "today's budget is spent")
   assert.equal(whyWaiting(tasks[0]!, { ...now, closed: 'no disk' }), 'nothing new starts: no disk')

@@ -16,6 +16,9 @@ export type FamilyState = {
   models: { architect: string; implementer: string; reviewer: string }
   /** Epoch ms until which nothing may start (cool-down), or null. */
   closedUntil: number | null
+  /** Since when that is so, and why; null where it is open. */
+  closedSince: number | null
+  closedWhy: string | null
 }
 
 export type Snapshot = {
@@ -94,6 +97,8 @@ export type Circumstances = {
   dayNanoUsd: number
   /** Absent in what earlier daemons wrote. */
   breaker?: string | null
+  /** Families that are usable and cool down; `until` null: until a person does something. */
+  closures?: readonly { family: Family; until: number | null; why: string }[]
 }
 
 /** What a person paused and a ready task therefore waits for, or null: nothing of it is. */
@@ -109,7 +114,12 @@ export function whyPaused(task: Task, pauses: readonly Pause[]): string | null {
   return whys.includes(null) ? null : tellPause(whys[0]!)
 }
 
-type Now = Circumstances & { spentNanoUsd: number; pauses: readonly Pause[] }
+type Now = Circumstances & {
+  spentNanoUsd: number
+  pauses: readonly Pause[]
+  /** How a moment is written. */
+  clock: (at: number) => string
+}
 
 /** Why a task that is ready does not start, slots aside; null where nothing is in its way. `spentNanoUsd`: spent and held today. */
 export function whyWaiting(task: Task, now: Now): string | null {
@@ -124,15 +134,29 @@ export function whyWaiting(task: Task, now: Now): string | null {
     if (now.spentNanoUsd >= now.dayNanoUsd) return "today's budget is spent"
     if (!mayStartOn(dayStepOf(now.spentNanoUsd, now.dayNanoUsd), task.lane))
       return `${Math.floor((now.spentNanoUsd / now.dayNanoUsd) * 100)} % of today's budget is used, and ${task.lane} work stops before`
-    const families = now.families.filter((each) => pauseOfFamily(now.pauses, each) === null)
-    if (family !== null) return families.includes(family) ? null : `${step} by ${family}, which is not usable`
-    const routed = route(task, role, families)
-    return routed.family === null ? routed.why : null
+    const closures = now.closures ?? []
+    const families = now.families.filter(
+      (each) => pauseOfFamily(now.pauses, each) === null && !closures.some((closure) => closure.family === each),
+    )
+    const wanted = family ?? forcedFamily(task) ?? null
+    if (wanted !== null && families.includes(wanted)) return null
+    const closure = closures.find((each) => wanted === null || each.family === wanted)
+    const routed = family === null ? route(task, role, families) : null
+    if (routed && routed.family !== null) return null
+    if (closure) return `${step} waits for ${closure.family}: ${tellClosure(closure, now.clock)}`
+    return routed ? routed.why : `${step} by ${family}, which is not usable`
   })
   return whys.includes(null) ? null : whys[0]!
 }
 
-const mayStart = (task: Task, snapshot: Snapshot): boolean =>
+/** `the account's quota for m is used up, asked again at 14:05`. */
+export const tellClosure = (
+  { why, until }: { why: string; until: number | null },
+  clock: (at: number) => string,
+): string => (until === null ? why : `${why}, asked again at ${clock(until)}`)
+
+/** A task that is open, not held or paused, whose time has come and whose needs are done. */
+export const mayStart = (task: Task, snapshot: Snapshot): boolean =>
   !isOver(task) &&
   task.held === null &&
   pauseOver(snapshot.pauses, task) === null &&

@@ -3,7 +3,7 @@
  * offsets are not events. Events are never changed: a new meaning is a new type.
  *
  * Streams: `task/<id>` carries a task and all of its attempts, `repo/<id>` a repository, `daemon/main` the machine,
- * `budget/main` what all spend together.
+ * `budget/main` what all spend together, `family/<name>` what its provider lets through.
  */
 import type { Family } from './family.ts'
 import type { GateReport } from './gate.ts'
@@ -206,7 +206,12 @@ export type MoneyEvent =
   | { type: 'spending.warned'; minuteNanoUsd: number; warnNanoUsd: number }
   | { type: 'budget.raised'; scope: string; byNanoUsd: number; by: string }
 
-export type Event = TaskEvent | RepoEvent | DaemonEvent | StoreRestored | MoneyEvent
+/** A model of a family may not be asked, and may be again. `until`: epoch milliseconds, null until a person does something. */
+export type FamilyEvent =
+  | { type: 'family.closed'; family: Family; model: string; why: string; until: number | null }
+  | { type: 'family.opened'; family: Family; model: string }
+
+export type Event = TaskEvent | RepoEvent | DaemonEvent | StoreRestored | MoneyEvent | FamilyEvent
 export type EventType = Event['type']
 
 /** An event with its place in the log. */

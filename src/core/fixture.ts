@@ -74,6 +74,8 @@ export const snapshot = (tasks: readonly Task[], more: Partial<Snapshot> = {}): 
     agent: 'scripted',
     models: { architect: `${family}-a`, implementer: `${family}-i`, reviewer: `${family}-r` },
     closedUntil: null,
+    closedSince: null,
+    closedWhy: null,
   })),
   slots: { architect: 1, implementer: 1, reviewer: 1, gate: 1 },
   idleMs: { architect: 0, implementer: 0, reviewer: 0, gate: 0 },

@@ -60,6 +60,9 @@ type Moment = { at: number; chance: number }
 /** A daemon that dies this often under one step is not bad luck. */
 const lostLimit = 5
 
+/** A provider's limit is nobody's failure, and waits as the third of them would; its family is closed meanwhile where it must be. */
+const limitedDelay = 3
+
 /** The events that follow from an attempt's end, the end itself first. */
 export function conclude(task: Task, ending: Ending, policy: FlowPolicy, moment: Moment): TaskEvent[] {
   const { ended, product } = ending
@@ -88,6 +91,10 @@ function notPassed(
     return task.lost.times >= lostLimit ? [escalated(`lost ${task.lost.times} times in a row`, ended.reason)] : []
   if (ended.outcome === 'over-budget' && limit)
     return [{ type: 'task.parked', attempt: ended.attempt, why: ended.reason, ...limit }]
+  if (ended.outcome === 'rate-limited') {
+    const until = moment.at + delayMs(policy.retry, limitedDelay, moment.chance)
+    return [{ type: 'task.delayed', until, why: `${step} rate-limited: ${ended.reason}` }]
+  }
   const failures = task.failures.filter((each) => each.step === step)
   const again = isRetryable(ended.outcome) || ended.outcome === 'failed'
   if (!again) return [escalated(`${step}: ${ended.outcome}`, ended.reason)]

@@ -83,7 +83,8 @@ export type OperatorSettings = {
   /** How long an attempt may go on when the daemon is told to end, by the lane of its task. */
   drain: { criticalMs: number; normalMs: number; backgroundMs: number }
   retry: RetryPolicy
-  review: { rounds: number; reviewerMs: number }
+  /** `familyMs`: how long a family that is needed is waited for before a person is asked. */
+  review: { rounds: number; reviewerMs: number; familyMs: number }
   /** Waiting this long raises a task's effective rank by one lane. */
   lane: { stepMs: number }
   sizes: { taskTextBytes: number; lineBytes: number; outputBytes: number; bundleBytes: number; diffBytes: number }
@@ -153,7 +154,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
   lease: { beatMs: 30 * second, leaseMs: 90 * second },
   drain: { criticalMs: minute, normalMs: 20 * second, backgroundMs: 0 },
   retry: { attempts: 3, firstMs: 5 * second, factor: 2, capMs: 300 * second, jitter: 0.25, sameSignature: 3 },
-  review: { rounds: 3, reviewerMs: 20 * minute },
+  review: { rounds: 3, reviewerMs: 20 * minute, familyMs: 6 * hour },
   lane: { stepMs: 15 * minute },
   sizes: {
     taskTextBytes: 100 * kilobyte,

@@ -266,11 +266,12 @@ function changeByWork(task: Task, event: AttemptEvent, at: number): Partial<Task
       return {}
     case 'attempt.ended': {
       const ended = task.running.find(({ attempt }) => attempt === event.attempt)
-      const failed = !['passed', 'killed', 'lost', 'over-budget'].includes(event.outcome)
+      const failed = !['passed', 'killed', 'lost', 'over-budget', 'rate-limited'].includes(event.outcome)
       return {
         running: task.running.filter(({ attempt }) => attempt !== event.attempt),
         intent: task.intent?.attempt === event.attempt ? null : task.intent,
-        readyAt: at,
+        // whoever was told to come back later has waited since before
+        readyAt: event.outcome === 'rate-limited' ? task.readyAt : at,
         tokens: addTokens(task.tokens, event.tokens),
         costNanoUsd: task.costNanoUsd + event.costNanoUsd,
         lost: lossesAfter(task, event.outcome, ended?.token ?? 0),

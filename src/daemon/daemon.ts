@@ -278,6 +278,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         agents,
         at: world.clock.now(),
         closed: closed.draining ? 'the daemon is ending' : closed.why,
+        closures: gateway.closed(),
       }),
     async mint(tx, { attempt, task, step, family, model }) {
       const key = `vk-${attempt}-${world.secret(24)}`

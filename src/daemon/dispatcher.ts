@@ -4,6 +4,8 @@
  */
 import type { Event } from '../core/event.ts'
 import { admit, type Admission, type Circumstances, type Snapshot } from '../core/admission.ts'
+import { missedFamily } from '../core/missed-family.ts'
+import { showDuration } from '../core/quantity.ts'
 import { roles, type Role, type Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'
 import { keepCircumstances } from '../store/lease.ts'
@@ -18,6 +20,7 @@ import { dayLimit, keepBooks } from './treasurer.ts'
 export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
   const { world, database } = daemon
   let told = ''
+  const since = world.clock.now()
   return async (): Promise<void> => {
     await database.write(async (tx) => {
       const joined = await joinSplits(daemon, tx)
@@ -32,6 +35,7 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
         await keepCircumstances(tx, circumstances)
         tx.afterCommit(() => (told = said))
       }
+      await giveUpWaiting(daemon, tx, snapshot, since)
       for (const admission of admit(snapshot)) await admitOne(daemon, tx, admission, snapshot)
       if (joined > 0) tx.afterCommit(() => daemon.wake())
     })
@@ -44,7 +48,28 @@ const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker }: Snap
   families: families.map(({ family }) => family),
   dayNanoUsd,
   breaker,
+  closures: families.flatMap(({ family, closedUntil, closedWhy }) =>
+    closedUntil === null || closedWhy === null
+      ? []
+      : [{ family, until: closedUntil === Infinity ? null : closedUntil, why: closedWhy }],
+  ),
 })
+
+/** A family that stays away is a person's question: they may wait, mend its key, or let others review. */
+async function giveUpWaiting({ settings }: Daemon, tx: Tx, snapshot: Snapshot, since: number): Promise<void> {
+  const { familyMs } = settings.review
+  for (const task of snapshot.tasks) {
+    const missed = missedFamily(task, snapshot, { mostMs: familyMs, since })
+    if (missed === null) continue
+    const state = snapshot.families.find(({ family }) => family === missed)
+    const event: Event = {
+      type: 'task.escalated',
+      why: `waited ${showDuration(familyMs)} for ${missed}`,
+      evidence: state?.closedWhy ?? `${missed} is not usable: tri-agent doctor`,
+    }
+    await append(tx, { at: snapshot.at, actor: 'daemon', stream: `task/${task.id}`, events: [event] })
+  }
+}
 
 /** No more of one demand can start than there are slots. */
 const look = ({ world, settings }: Daemon) => ({

@@ -1,8 +1,10 @@
 /** What the daemon says of itself, and what admission sees of the world. */
 import type { FamilyState, Snapshot } from '../core/admission.ts'
 import { dayOf, dayStepOf } from '../core/budget.ts'
+import { tellClosing } from '../core/cool-down.ts'
 import type { FlowPolicy } from '../core/flow.ts'
 import type { OperatorSettings } from '../core/setting.ts'
+import type { Closed } from '../gateway/cool-downs.ts'
 import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/ledger.ts'
 import { lastAt, lastSeq } from '../store/log.ts'
@@ -22,16 +24,17 @@ type Seen = Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'> & {
   agents: FoundAgents
   at: number
   closed: string | null
+  closures: readonly Closed[]
 }
 
 /** The state of the world as admission sees it. */
 export async function takeSnapshot(
   reader: Reader,
-  { tasks, pauses, idleMs, settings, agents, at, closed }: Seen,
+  { tasks, pauses, idleMs, settings, agents, at, closed, closures }: Seen,
 ): Promise<Snapshot> {
   const families = agents.usable.map((family): FamilyState => {
     const { agent, models } = settings.families[family]!
-    return { family, agent, models, closedUntil: null }
+    return { family, agent, models, ...closureOf(family, Object.values(models), closures) }
   })
   const day = await accountOf(reader, `day/${dayOf(at)}`)
   const { breaker } = await readPacing(reader)
@@ -47,6 +50,21 @@ export async function takeSnapshot(
     pauses,
     dayStep: dayStepOf(day ? day.spent + day.held : 0, await dayLimit(reader, settings, at)),
     breaker: breaker?.why ?? null,
+  }
+}
+
+/** A family is closed while any model it is driven with is. */
+function closureOf(
+  family: string,
+  models: readonly string[],
+  closures: readonly Closed[],
+): Pick<FamilyState, 'closedUntil' | 'closedSince' | 'closedWhy'> {
+  const own = closures.filter((each) => each.family === family && models.includes(each.model))
+  const last = own.toSorted((a, b) => b.until - a.until)[0]
+  return {
+    closedUntil: last?.until ?? null,
+    closedSince: last?.since ?? null,
+    closedWhy: last ? tellClosing(last.why, last.model) : null,
   }
 }
 

@@ -8,6 +8,7 @@ import { findPrice, ratesFor, tokensFor, type FlatRates, type ModelPrice } from 
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { placeHold, type OverBudget } from '../store/ledger.ts'
 import { patienceMs } from './answer.ts'
+import { tellShut, type Leave } from './cool-downs.ts'
 import { boundInput } from './estimate.ts'
 import type { Upstream } from './gateway.ts'
 import type { Live } from './live.ts'
@@ -22,6 +23,8 @@ export type Admission = {
   /** What leaves. */
   body: Buffer
   hold: HeldRequest | null
+  /** Its place in what the provider's limits let through; null: it takes none. */
+  leave: Leave | null
 }
 
 export type HeldRequest = {
@@ -48,7 +51,7 @@ export async function admit(
   live: Live,
   route: Route,
   raw: Buffer,
-  gone: () => boolean,
+  waiter: Waiter,
 ): Promise<Admission | Refusal | OverBudget> {
   const upstream = wiring.upstreams.find(({ family }) => family === live.grant.family)
   if (!upstream || upstream.key() === '')
@@ -57,22 +60,40 @@ export async function admit(
   if (isRefusal(asked)) return asked
   const stranger = checkModel(wiring, live, asked.model)
   if (stranger) return stranger
-  if (route.kind === 'count') return { asked, upstream, body: asked.body(null), hold: null }
+  if (route.kind === 'count') return { asked, upstream, body: asked.body(null), hold: null, leave: null }
   const price = findPrice(wiring.prices, asked.model)
   if (isRefusal(price)) return { ...price, why: `${price.why}; ${price.hint}` }
-  const hold = await place(wiring, live, { asked, upstream, price, raw, waiter: waiterOf(wiring, live, route, gone) })
-  if (isRefusal(hold)) return hold
+  const { family } = upstream
+  const departing = { family, model: asked.model, key: upstream.key(), bytes: raw.length, cap: asked.cap }
+  const leave = await wiring.coolDowns.pass(departing, waiter)
+  if ('shut' in leave) return waiter.gone() ? nobodyWaits : tellShut(departing, leave)
+  const hold = await place(wiring, live, { asked, upstream, price, raw, waiter }).catch((error: unknown) => {
+    leave.over()
+    throw error
+  })
+  if (isRefusal(hold)) {
+    leave.over()
+    return hold
+  }
   const { told, ...held } = hold
-  return { asked, upstream, body: asked.body(told), hold: held }
+  return { asked, upstream, body: asked.body(told), hold: held, leave }
 }
 
-/** How this request waits: urgent work first, no longer than its client does, and its attempt is not silent meanwhile. */
-function waiterOf({ moved, world }: Wiring, live: Live, { dialect }: Route, gone: () => boolean): Waiter {
+const nobodyWaits = refuse('client-gone', 'nobody waits for it')
+
+/** How this request waits: urgent work first, in all no longer than its client does, and its attempt is not silent meanwhile. */
+export function waiterOf(
+  { moved, world, timeouts }: Wiring,
+  live: Live,
+  { dialect }: Route,
+  gone: () => boolean,
+): Waiter {
   const { attempt, lane } = live.grant
-  let since = world.clock.mono()
+  const began = world.clock.mono()
+  let since = began
   return {
     lane,
-    patienceMs: patienceMs[dialect],
+    patienceMs: () => Math.max(0, (timeouts.patienceMs ?? patienceMs[dialect]) - (world.clock.mono() - began)),
     gone,
     waiting() {
       const now = world.clock.mono()
@@ -127,7 +148,7 @@ async function place(
       }),
     ),
   )
-  if ('waits' in placed) return 'refusal' in placed ? placed.refusal : refuse('client-gone', 'nobody waits for it')
+  if ('waits' in placed) return 'refusal' in placed ? placed.refusal : nobodyWaits
   if (isRefusal(placed)) return placed
   const told = size.whole ? placed.tokens : affordable(asked, placed.lifetime, rates.output, size.most)
   const cap = told ?? asked.cap

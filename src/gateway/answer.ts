@@ -7,8 +7,8 @@
 import type { ServerResponse } from 'node:http'
 import type { Dialect } from './route.ts'
 
-/** Why the gateway answers itself: no right to ask, a request that cannot be taken, no money, no provider. */
-export type AnswerKind = 'denied' | 'unfit' | 'too-large' | 'over-budget' | 'unreachable'
+/** Why the gateway answers itself: no right to ask, a request that cannot be taken, no money, a provider's limit (ask again soon, or stop), no provider. */
+export type AnswerKind = 'denied' | 'unfit' | 'too-large' | 'over-budget' | 'limit-short' | 'limit-long' | 'unreachable'
 
 type Shape = { status: number; type: string; code: string; headers?: Record<string, string> }
 
@@ -18,6 +18,8 @@ const quirks: Readonly<Record<Dialect, Readonly<Record<AnswerKind, Shape>>>> = {
     unfit: { status: 403, type: 'invalid_request_error', code: 'unfit' },
     'too-large': { status: 413, type: 'request_too_large', code: 'too_large' },
     'over-budget': { status: 402, type: 'billing_error', code: 'budget_exceeded' },
+    'limit-short': { status: 429, type: 'rate_limit_error', code: 'limited', headers: { 'retry-after': '20' } },
+    'limit-long': { status: 402, type: 'billing_error', code: 'limited' },
     unreachable: { status: 502, type: 'api_error', code: 'unreachable' },
   },
   'openai-responses': {
@@ -25,6 +27,8 @@ const quirks: Readonly<Record<Dialect, Readonly<Record<AnswerKind, Shape>>>> = {
     unfit: { status: 400, type: 'invalid_request_error', code: 'unfit' },
     'too-large': { status: 413, type: 'invalid_request_error', code: 'too_large' },
     'over-budget': { status: 400, type: 'invalid_request_error', code: 'budget_exceeded' },
+    'limit-short': { status: 429, type: 'rate_limit_error', code: 'limited', headers: { 'retry-after': '20' } },
+    'limit-long': { status: 400, type: 'invalid_request_error', code: 'limited' },
     unreachable: { status: 429, type: 'server_error', code: 'unreachable', headers: { 'retry-after': '5' } },
   },
   'openai-chat': {
@@ -32,6 +36,8 @@ const quirks: Readonly<Record<Dialect, Readonly<Record<AnswerKind, Shape>>>> = {
     unfit: { status: 400, type: 'invalid_request_error', code: 'unfit' },
     'too-large': { status: 413, type: 'invalid_request_error', code: 'too_large' },
     'over-budget': { status: 400, type: 'invalid_request_error', code: 'budget_exceeded' },
+    'limit-short': { status: 429, type: 'rate_limit_error', code: 'limited', headers: { 'retry-after': '20' } },
+    'limit-long': { status: 400, type: 'invalid_request_error', code: 'limited' },
     unreachable: { status: 502, type: 'server_error', code: 'unreachable' },
   },
   gemini: {
@@ -39,6 +45,8 @@ const quirks: Readonly<Record<Dialect, Readonly<Record<AnswerKind, Shape>>>> = {
     unfit: { status: 400, type: 'INVALID_ARGUMENT', code: 'unfit' },
     'too-large': { status: 413, type: 'INVALID_ARGUMENT', code: 'too_large' },
     'over-budget': { status: 402, type: 'FAILED_PRECONDITION', code: 'budget_exceeded' },
+    'limit-short': { status: 429, type: 'RESOURCE_EXHAUSTED', code: 'limited', headers: { 'retry-after': '20' } },
+    'limit-long': { status: 402, type: 'FAILED_PRECONDITION', code: 'limited' },
     unreachable: { status: 502, type: 'UNAVAILABLE', code: 'unreachable' },
   },
 }
@@ -64,6 +72,8 @@ const markers: Readonly<Record<AnswerKind, string>> = {
   unfit: 'REFUSED',
   'too-large': 'REFUSED',
   'over-budget': 'BUDGET_EXCEEDED',
+  'limit-short': 'LIMITED',
+  'limit-long': 'LIMITED',
   unreachable: 'UNREACHABLE',
 }
 

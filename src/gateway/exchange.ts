@@ -8,48 +8,32 @@
  *
  * The order matters where money is: settled before aborted, settled before the client is told that it is over.
  */
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
-import { totalInput } from '../core/price.ts'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { overloadedMs } from '../core/cool-down.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { reasonOf } from '../core/vendor-refusal.ts'
-import { admit, type Admission } from './admit.ts'
+import { admit, waiterOf } from './admit.ts'
 import { answerOf, send, wrongKeyStatus, type AnswerKind } from './answer.ts'
 import { readBody } from './body.ts'
-import { endingOf } from './ending.ts'
 import { maskStream, requestHeaders, responseHeaders } from './header.ts'
-import { openLease, type Lease } from './lease.ts'
-import { countRequest, judge, remember, type AbortReason, type Live } from './live.ts'
-import { meterBody, meterStream, type Meter } from './meter.ts'
-import { upstreamUrl, type Route } from './route.ts'
+import { openLease } from './lease.ts'
+import { judge, type AbortReason } from './live.ts'
+import { meterBody, meterStream } from './meter.ts'
+import { upstreamUrl } from './route.ts'
+import type { Waiter } from './turnstile.ts'
 import { ask, type Outgoing } from './upstream.ts'
 import { tokensOf } from './usage.ts'
-import type { Wiring } from './wiring.ts'
+import { abort, keepCovered, move, reachBudget, settle, watch, type Flight, type Visit } from './flight.ts'
 
-export type Visit = { wiring: Wiring; live: Live; route: Route; key: string }
-
-type State = Visit & {
-  client: ServerResponse
-  realKey: string
-  keyHeader: 'api-key' | null
-  admission: Admission | null
-  raw: Buffer
-  request: ClientRequest | null
-  meter: Meter | null
-  /** The answer is an event stream. */
-  streams: boolean
-  lease: Lease | null
-  /** Why it was ended before its time. */
-  ended: AbortReason | 'cut' | null
-  /** Settles when a cut is through. */
-  cutting: Promise<void> | null
-  /** Monotonic milliseconds of the last byte. */
-  movedAt: number
-}
+/** How often a provider that says later is asked again for one request, and how long that may take. */
+const mostRepeats = 6
+const longestPauseMs = 20_000
 
 /** Carries one request through. Rejects only on a fault of the ledger. */
 export async function exchange(visit: Visit, request: IncomingMessage, client: ServerResponse): Promise<void> {
   const { wiring, live } = visit
-  const state: State = {
+  const ending = new AbortController()
+  const state: Flight = {
     ...visit,
     client,
     realKey: '',
@@ -60,19 +44,24 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
     meter: null,
     streams: false,
     lease: null,
+    times: 0,
+    over: ending.signal,
     ended: null,
     cutting: null,
     movedAt: wiring.world.clock.mono(),
   }
   const over = Promise.withResolvers<void>()
   const flight = {
-    abort: (why: AbortReason) => abort(state, why),
+    abort: (why: AbortReason) => {
+      abort(state, why)
+      ending.abort()
+    },
     done: over.promise,
     heldNanoUsd: () => state.lease?.heldNanoUsd() ?? 0,
   }
   live.exchanges.add(flight)
   client.on('close', () => {
-    if (!client.writableFinished) abort(state, 'client-gone')
+    if (!client.writableFinished) flight.abort('client-gone')
   })
   try {
     await carry(state, request)
@@ -82,36 +71,48 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
   }
 }
 
-function abort(state: State, why: AbortReason): void {
-  if (state.ended) return
-  state.ended = why
-  state.request?.destroy() // without an error: once it is answered nobody would hear that
-  state.wiring.turnstile.look() // it may be waiting there
-  if (why !== 'client-gone') state.client.destroy()
-}
-
-async function carry(state: State, request: IncomingMessage): Promise<void> {
+async function carry(state: Flight, request: IncomingMessage): Promise<void> {
   const { wiring, live, route } = state
   const raw = await readBody(request).catch(() => null)
   if (raw === null) return // the client went away before it had asked anything
   if (isRefusal(raw)) return deny(state, raw.refused === 'body-too-large' ? 'too-large' : 'unfit', raw, null)
   state.raw = raw
-  const outgoing = route.kind === 'models' ? free(state) : await admitted(state)
-  if (!outgoing) return
+  const waiter = waiterOf(wiring, live, route, () => state.ended !== null || live.revoked)
+  for (let pauseMs = 0, again = true; again;) {
+    again = await askOnce(state, request, waiter)
+    if (!again || state.admission === null) return
+    state.times += 1
+    pauseMs = overloadedMs(pauseMs, wiring.world.random())
+    await wiring.world.timer.sleep(pauseMs, state.over)
+    waiter.waiting()
+  }
+}
+
+/** Waits, holds, asks and passes on. True: the provider said later, nothing has reached the client, and it may be asked again. */
+async function askOnce(state: Flight, request: IncomingMessage, waiter: Waiter): Promise<boolean> {
+  const { wiring, live, route } = state
+  const outgoing = route.kind === 'models' ? free(state) : await admitted(state, waiter)
+  if (!outgoing) return false
+  const leave = state.admission?.leave
   if (state.admission?.hold) state.lease = openLease(wiring, state.admission.hold, live.grant.lane, () => state.meter)
-  if (state.ended) return settle(state, 'free') // gone or revoked while the hold was written: nothing has left
   const stop = watch(state)
   try {
-    await forward(state, { method: request.method ?? 'GET', headers: request.headers, ...outgoing })
+    if (state.ended) {
+      await settle(state, 'free') // gone or revoked while the hold was written: nothing has left
+      return false
+    }
+    const mayRepeat = state.times < mostRepeats && waiter.patienceMs() > 2 * longestPauseMs
+    return await forward(state, { method: request.method ?? 'GET', headers: request.headers, mayRepeat, ...outgoing })
   } finally {
     stop()
+    leave?.over(state.meter?.reported.final ? tokensOf(state.meter.reported) : undefined)
     wiring.moved(live.grant.attempt, 'bytes')
   }
 }
 
 type Leaving = { url: URL; body: Buffer }
 
-function free(state: State): Leaving | null {
+function free(state: Flight): Leaving | null {
   const { family } = state.live.grant
   const upstream = state.wiring.upstreams.find((each) => each.family === family)
   if (!upstream) {
@@ -123,20 +124,14 @@ function free(state: State): Leaving | null {
   return { url: upstreamUrl(upstream.baseUrl, state.route.path, upstream.apiVersion), body: Buffer.alloc(0) }
 }
 
-async function admitted(state: State): Promise<Leaving | null> {
+async function admitted(state: Flight, waiter: Waiter): Promise<Leaving | null> {
   const { wiring, live, route } = state
-  const admission = await admit(wiring, live, route, state.raw, () => state.ended !== null || live.revoked)
+  const admission = await admit(wiring, live, route, state.raw, waiter)
   if (isRefusal(admission)) {
     const { refused } = admission
-    const kind: AnswerKind =
-      refused === 'over-budget'
-        ? 'over-budget'
-        : ['body-unfit', 'field-denied', 'price-unknown'].includes(refused)
-          ? 'unfit'
-          : 'denied'
     if (refused === 'client-gone') return null
     if (refused === 'over-budget') reachBudget(state, admission, false)
-    deny(state, kind, admission, route.model)
+    deny(state, kindOf(refused), admission, route.model)
     return null
   }
   const { asked, upstream, body } = admission
@@ -148,40 +143,25 @@ async function admitted(state: State): Promise<Leaving | null> {
   return { url: upstreamUrl(upstream.baseUrl, route.path, upstream.apiVersion), body }
 }
 
-function deny(state: State, kind: AnswerKind, { refused, why }: Refusal, model: string | null): void {
+function kindOf(refused: string): AnswerKind {
+  if (refused === 'over-budget' || refused === 'limit-short' || refused === 'limit-long') return refused
+  return ['body-unfit', 'field-denied', 'price-unknown'].includes(refused) ? 'unfit' : 'denied'
+}
+
+function deny(state: Flight, kind: AnswerKind, { refused, why }: Refusal, model: string | null): void {
   const { wiring, live, route, client } = state
-  if (refused !== 'over-budget') {
+  if (refused === 'limit-short' || refused === 'limit-long') judge(live, 'rate-limited', why)
+  else if (refused !== 'over-budget') {
     judge(live, 'refused', why)
     wiring.emit({ type: 'request.denied', attempt: live.grant.attempt, refused, why, model })
   }
   send(client, answerOf(route.dialect, kind, why))
 }
 
-function reachBudget({ wiring, live }: State, refusal: Refusal, cut: boolean): void {
-  const { attempt, task, scope: own } = live.grant
-  const { why } = refusal
-  const scope = 'scope' in refusal ? String(refusal.scope) : own
-  judge(live, 'over-budget', why, scope)
-  wiring.emit({ type: 'budget.reached', attempt, task, why, scope, cut })
-}
-
-/** Looks at the exchange every tick: silence may be reasoning that costs, or a provider that has died. */
-function watch(state: State): () => void {
-  const { world, timeouts } = state.wiring
-  let cancel = (): void => {}
-  const tick = (): void => {
-    cancel = world.timer.after(timeouts.tickMs, tick)
-    if (world.clock.mono() - state.movedAt > timeouts.idleMs) return abort(state, 'idle')
-    if (state.meter) void keepCovered(state).catch(() => abort(state, 'ledger-failed'))
-  }
-  cancel = world.timer.after(timeouts.tickMs, tick)
-  return () => cancel()
-}
-
 async function forward(
-  state: State,
-  asked: Leaving & { method: string; headers: IncomingMessage['headers'] },
-): Promise<void> {
+  state: Flight,
+  asked: Leaving & { method: string; headers: IncomingMessage['headers']; mayRepeat: boolean },
+): Promise<boolean> {
   const { wiring, route, key, realKey, keyHeader } = state
   const headers = requestHeaders(asked.headers, {
     dialect: route.dialect,
@@ -193,18 +173,25 @@ async function forward(
   })
   const outgoing: Outgoing = { method: asked.method, url: asked.url, headers, body: asked.body }
   const reply = await ask(wiring, outgoing, (request) => (state.request = request))
-  if ('error' in reply) return unanswered(state, reply.error, reply.sent)
+  if ('error' in reply) {
+    if (!state.ended) state.admission?.leave?.unheard()
+    await unanswered(state, reply.error, reply.sent)
+    return false
+  }
   const { response } = reply
   const status = response.statusCode ?? 502
   if (status >= 300 && status < 400) {
     response.destroy()
-    return unanswered(state, new Error(`answered with a redirect (${status})`), false)
+    await unanswered(state, new Error(`answered with a redirect (${status})`), false)
+    return false
   }
-  if (status >= 400) return passRefusal(state, response, status)
+  if (status >= 400) return passRefusal(state, response, status, asked.mayRepeat)
+  state.admission?.leave?.heard(status, response.headers, '')
   await passAnswer(state, response)
+  return false
 }
 
-async function unanswered(state: State, error: Error, sent: boolean): Promise<void> {
+async function unanswered(state: Flight, error: Error, sent: boolean): Promise<void> {
   const { live, route, client } = state
   await settle(state, sent ? 'known' : 'free')
   if (state.ended) return void client.destroy()
@@ -218,24 +205,42 @@ async function unanswered(state: State, error: Error, sent: boolean): Promise<vo
  * A provider's no goes through as it is, because clients match its wording; only a key it does not know gets the status that makes the client stop.
  * A gateway time-out may hide work that was done and is billed.
  */
-async function passRefusal(state: State, response: IncomingMessage, status: number): Promise<void> {
+async function passRefusal(
+  state: Flight,
+  response: IncomingMessage,
+  status: number,
+  mayRepeat: boolean,
+): Promise<boolean> {
   const { live, client, realKey } = state
-  const verdict = status === 429 ? 'rate-limited' : status >= 500 ? 'unreachable' : 'refused'
   const masker = maskStream(realKey)
   const body = await collect(state, response)
   const { family } = live.grant
-  judge(live, verdict, reasonOf({ family, status, text: body?.toString('utf8') ?? '' }))
+  const text = body?.toString('utf8') ?? ''
+  const signal = state.admission?.leave?.heard(status, response.headers, text).kind ?? 'fine'
+  const isLater = signal === 'limited' || signal === 'overloaded'
+  const verdict = isLater || status === 429 ? 'rate-limited' : status >= 500 ? 'unreachable' : 'refused'
+  const reason = reasonOf({ family, status, text })
+  judge(live, verdict, reason)
   await settle(state, status === 504 || status === 524 ? 'known' : 'free')
-  if (!body || state.ended) return void client.destroy()
+  if (!body || state.ended) {
+    client.destroy()
+    return false
+  }
+  if (isLater && mayRepeat) return true
+  if (signal === 'exhausted') {
+    send(client, answerOf(state.route.dialect, 'limit-long', reason)) // its own 429 would have some clients sleep for hours
+    return false
+  }
   const { 'content-length': _, ...headers } = responseHeaders(response.headers, realKey)
   client.writeHead(status === 401 ? wrongKeyStatus(state.route.dialect) : status, headers)
   client.end(Buffer.concat([masker.push(body), masker.flush()]))
+  return false
 }
 
 /** No provider has more to say about a refusal. */
 const longestRefusal = 1024 * 1024
 
-async function collect(state: State, response: IncomingMessage): Promise<Buffer | null> {
+async function collect(state: Flight, response: IncomingMessage): Promise<Buffer | null> {
   const parts: Buffer[] = []
   let bytes = 0
   try {
@@ -250,12 +255,7 @@ async function collect(state: State, response: IncomingMessage): Promise<Buffer 
   }
 }
 
-function move(state: State): void {
-  state.movedAt = state.wiring.world.clock.mono()
-  state.wiring.moved(state.live.grant.attempt, 'bytes')
-}
-
-async function passAnswer(state: State, response: IncomingMessage): Promise<void> {
+async function passAnswer(state: Flight, response: IncomingMessage): Promise<void> {
   const { route, client, realKey } = state
   const streams = /^text\/event-stream/i.test(response.headers['content-type'] ?? '')
   state.streams = streams
@@ -288,7 +288,7 @@ const verdictOf = (failure: string): 'rate-limited' | 'unreachable' | 'refused' 
       : 'refused'
 
 /** Passes bytes on, waiting for a slow client and for money. False when the answer broke off; rejects when the ledger does. */
-async function pump(state: State, response: IncomingMessage, take: (chunk: Buffer) => Buffer): Promise<boolean> {
+async function pump(state: Flight, response: IncomingMessage, take: (chunk: Buffer) => Buffer): Promise<boolean> {
   const { client } = state
   let fault: unknown = null
   try {
@@ -309,7 +309,7 @@ async function pump(state: State, response: IncomingMessage, take: (chunk: Buffe
   }
 }
 
-async function keepBooks(state: State): Promise<void> {
+async function keepBooks(state: Flight): Promise<void> {
   await state.lease?.heard()
   await keepCovered(state)
 }
@@ -322,41 +322,3 @@ const drained = (client: ServerResponse): Promise<void> =>
     }
     client.on('drain', done).on('close', done)
   })
-
-/** Extends the lease in time; where no more can be had and it is used up, cuts. */
-async function keepCovered(state: State): Promise<void> {
-  const { lease } = state
-  if (!lease || state.ended) return
-  const covered = await lease.cover()
-  if (!isRefusal(covered) || state.ended || state.lease !== lease) return
-  state.ended = 'cut'
-  state.cutting = cut(state, lease, covered)
-  await state.cutting
-}
-
-/** Settle, abort, end well-formed, in this order. */
-async function cut(state: State, lease: Lease, refusal: Refusal): Promise<void> {
-  const { meter, client, route } = state
-  const usage = { input: lease.input(), output: lease.used() }
-  const includeUsage = state.admission?.asked.includeUsage ?? false
-  await settle(state, 'known')
-  state.request?.destroy()
-  reachBudget(state, refusal, true)
-  if (!meter) return send(client, answerOf(route.dialect, 'over-budget', refusal.why))
-  if (!state.streams) return void client.destroy()
-  client.end(endingOf(route.dialect, meter.sketch, usage, { includeUsage }))
-}
-
-async function settle(state: State, how: 'known' | 'free'): Promise<void> {
-  const { wiring, live, admission, lease } = state
-  if (!lease || !admission) return
-  const { model } = admission.asked
-  state.lease = null // whoever comes second finds nothing left to settle
-  const bill = await lease.settle(how)
-  countRequest(live, model, bill.tokens, bill.nanoUsd)
-  if (bill.how === 'exact' && state.meter) {
-    const own = tokensOf(state.meter.reported)
-    remember(live, { model, body: state.raw, tokens: totalInput(own) + own.output })
-  }
-  wiring.emit({ type: 'request.settled', attempt: live.grant.attempt, model, nanoUsd: bill.nanoUsd, how: bill.how })
-}

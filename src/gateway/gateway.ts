@@ -15,6 +15,7 @@ import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
 import { hashKey, keyOwner, recoverHolds, revokeAllKeys, revokeKeys, setLimit } from '../store/ledger.ts'
 import { setPace } from '../store/pace.ts'
+import { createCoolDowns, type Closed, type CoolDowns } from './cool-downs.ts'
 import { enter, judge, reportOf, type Live } from './live.ts'
 import { connectionsThrough, type ProxyEnv } from './proxy.ts'
 import { createTurnstile } from './turnstile.ts'
@@ -80,6 +81,8 @@ export type Gateway = {
   /** As `revoke`, and says why: the attempt is over its budget in this scope. */
   halt(attempt: string, limit: { scope: string; why: string }): Promise<void>
   report(attempt: string): WireReport
+  /** Models that no new work should be started on now, and until when. */
+  closed(): Closed[]
   /** How long requests have been waiting for the pacer without a break, in milliseconds; 0: none waits. */
   pacerEmptyMs(): number
   /** Called on every byte that moves for an attempt: the wire's part of its activity. `waiting` while a request is held back. */
@@ -117,7 +120,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     if (/^(?:\d+|setup-[0-9a-f]+)\.sock$/.test(name)) rmSync(join(options.folder, name))
   const lives = new Map<string, Live>()
   const listeners = new Set<(attempt: string, kind: 'bytes' | 'waiting') => void>()
-  const wiring = wire(options, listeners, (why) => {
+  const coolDowns = await createCoolDowns(world, database, (error) =>
+    options.onEvent?.({ type: 'gateway.failed', attempt: null, error: String(error) }),
+  )
+  const wiring = wire(options, coolDowns, listeners, (why) => {
     const spending = [...lives.values()].filter(({ revoked }) => !revoked).map(({ grant }) => grant.attempt)
     if (spending.length === 0) return // several streams can hit the edge at once
     wiring.emit({ type: 'breaker.tripped', why, attempts: spending })
@@ -171,6 +177,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     },
     revoke,
     halt,
+    closed: coolDowns.closed,
     pacerEmptyMs: () => wiring.turnstile.emptyMs(),
     report: (attempt) => reportOf(lives.get(attempt)),
     onActivity(listener) {
@@ -188,6 +195,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
 function wire(
   options: GatewayOptions,
+  coolDowns: CoolDowns,
   listeners: Set<(attempt: string, kind: 'bytes' | 'waiting') => void>,
   tripped: (why: string) => void,
 ): Wiring {
@@ -197,6 +205,7 @@ function wire(
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     agents: connectionsThrough(options.proxy ?? null),
     turnstile: createTurnstile(options.world),
+    coolDowns,
     tripped,
     emit: (event) => options.onEvent?.(event),
     moved: (attempt, kind) => {

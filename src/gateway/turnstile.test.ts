@@ -17,7 +17,7 @@ function scene() {
     { lane = 'normal' as Lane, patienceMs = 600_000, gone = (): boolean => false, not = later } = {},
   ) =>
     turnstile
-      .pass({ lane, patienceMs, gone, waiting: () => void waited.push(name) }, async () =>
+      .pass({ lane, patienceMs: () => patienceMs, gone, waiting: () => void waited.push(name) }, async () =>
         open.has(name) || open.has('all') ? { name } : not,
       )
       .then((answer) => void passed.push('name' in answer ? answer.name : `${name} ${answer.waits}`))
@@ -80,12 +80,24 @@ test('patience ends with what it has come to, and whoever went away holds up nob
   assert.deepEqual(passed, ['gone gone', 'short pace', 'long'])
 })
 
+test('who stands behind others is answered too when its patience is over, or when it went away', async () => {
+  const { world, passed, come } = scene()
+  let left = false
+  void come('first')
+  void come('short', { patienceMs: 3500 })
+  void come('gone', { gone: () => left })
+  await world.advance(2000)
+  left = true
+  await world.advance(2000)
+  assert.deepEqual(passed, ['gone gone', 'short pace'])
+})
+
 test('a fault reaches the one it belongs to, and the others go on', async () => {
   const { world, turnstile, passed, open, come } = scene()
   void come('a')
   let tries = 0
   const broken = turnstile.pass(
-    { lane: 'normal', patienceMs: 9000, gone: () => false, waiting: () => {} },
+    { lane: 'normal', patienceMs: () => 9000, gone: () => false, waiting: () => {} },
     async () => {
       if (++tries > 0) throw new Error('the disk is full')
       return later

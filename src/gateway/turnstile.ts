@@ -1,21 +1,21 @@
 /**
- * Where requests wait for money: for the pacer, or until others give back what they hold. One at a time goes through, urgent work first, then in the
- * order they came. Whoever waits is looked at again when money moves, and every second.
+ * Where requests wait: for the pacer, until others give back what they hold, or for a provider's limits. One at a time goes through, urgent work
+ * first, then in the order they came. Whoever waits is looked at again when something moves, and every second.
  *
  *     ask ──fits──▶ held ─▶ leaves            ask ──not now──▶ waits ──fits──▶ held   or ──out of patience──▶ what it comes to
  *
- * The pacer is everybody's, so who waits for it lets nobody by; who waits for an account that is full of holds does.
- * The place for other reasons to wait (a provider's limits) is `Attempt`: it says `waits` and is asked again.
+ * The pacer is everybody's, and so is a provider's limit: who waits for one lets nobody by; who waits for an account that is full of holds does.
  */
 import { lanes, type Lane } from '../core/lane.ts'
 import type { World } from '../host/world.ts'
 
 /** Not now. `blocks`: those behind wait too. */
-export type NotNow = { waits: string; ms: number }
+export type NotNow = { waits: string; ms: number; blocks?: true }
 
 export type Waiter = {
   lane: Lane
-  patienceMs: number
+  /** How long it waits from now on. */
+  patienceMs(): number
   /** Told every second while it waits. */
   waiting(): void
   /** Nobody waits for the answer any more. */
@@ -49,10 +49,10 @@ export function createTurnstile(world: Pick<World, 'clock' | 'timer'>): Turnstil
   let emptySince: number | null = null
   let cancel = (): void => {}
 
-  /** Asks for one who waits; true when it is answered and gone. */
-  const settle = async (entry: Entry): Promise<NotNow | null> => {
+  /** Asks for one who waits, if nobody before it is in its way; null when it is answered and gone. */
+  const settle = async (entry: Entry, before: NotNow | null): Promise<NotNow | null> => {
     try {
-      const answer = entry.gone() ? { waits: 'gone', ms: 0 } : await entry.attempt()
+      const answer = entry.gone() ? { waits: 'gone', ms: 0 } : (before ?? (await entry.attempt()))
       const over = entry.gone() || world.clock.mono() >= entry.until
       if (isNotNow(answer) && !over) return answer
       entry.resolve(answer)
@@ -65,17 +65,15 @@ export function createTurnstile(world: Pick<World, 'clock' | 'timer'>): Turnstil
   const round = async (): Promise<void> => {
     cancel()
     let soonest = tickMs
-    let isEmpty = false
+    let before: NotNow | null = null
     for (const entry of queue.slice()) {
-      const answer = await settle(entry)
+      const answer = await settle(entry, before)
       if (answer === null) continue
-      entry.waiting()
       soonest = Math.min(soonest, Math.max(1, answer.ms))
-      isEmpty = answer.waits === 'pace'
-      if (isEmpty) break
+      if (answer.waits === 'pace' || answer.blocks) before = answer
     }
     for (const entry of queue) entry.waiting()
-    emptySince = isEmpty ? (emptySince ?? world.clock.mono()) : null
+    emptySince = before?.waits === 'pace' ? (emptySince ?? world.clock.mono()) : null
     if (queue.length > 0) cancel = world.timer.after(soonest, look)
   }
   const look = (): void => {
@@ -98,7 +96,7 @@ export function createTurnstile(world: Pick<World, 'clock' | 'timer'>): Turnstil
       }
       return new Promise<T | NotNow>((resolve, reject) => {
         const rank = lanes.indexOf(waiter.lane)
-        const until = world.clock.mono() + waiter.patienceMs
+        const until = world.clock.mono() + waiter.patienceMs()
         const behind = queue.findIndex((each) => each.rank > rank)
         const entry: Entry = { ...waiter, rank, until, attempt, resolve: resolve as (answer: object) => void, reject }
         queue.splice(behind < 0 ? queue.length : behind, 0, entry)

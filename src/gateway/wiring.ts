@@ -6,6 +6,7 @@ import type { Family } from '../core/family.ts'
 import type { PriceTable } from '../core/price.ts'
 import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
+import type { CoolDowns } from './cool-downs.ts'
 import type { GatewayEvent, Upstream } from './gateway.ts'
 import type { Turnstile } from './turnstile.ts'
 
@@ -17,6 +18,8 @@ export type Timeouts = {
   connectMs: number
   /** Without a byte from the provider, or taken by the client. */
   idleMs: number
+  /** For a request to wait before it leaves; null: as long as its client waits. */
+  patienceMs: number | null
   /** Between two looks at a silent stream: at full decoding speed less than one frame's tokens may pass unseen. */
   tickMs: number
 }
@@ -26,6 +29,7 @@ export const defaultTimeouts: Timeouts = {
   requestMs: 120_000,
   connectMs: 20_000,
   idleMs: 900_000,
+  patienceMs: null,
   tickMs: 150,
 }
 
@@ -42,6 +46,7 @@ export type Wiring = {
   timeouts: Timeouts
   agents: { http: HttpAgent; https: HttpsAgent }
   turnstile: Turnstile
+  coolDowns: CoolDowns
   /** The breaker has just tripped: everything that spends is to be ended. */
   tripped(why: string): void
   emit(event: GatewayEvent): void

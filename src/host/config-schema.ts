@@ -164,7 +164,7 @@ export const operatorSchema = z.strictObject({
     jitter: z.number().min(0).max(1),
     sameSignature: count(20),
   }),
-  review: section({ rounds: count(10), reviewer: duration }),
+  review: section({ rounds: count(10), reviewer: duration, family: duration }),
   lane: section({ step: duration }),
   sizes: section({ taskText: size, line: size, output: size, bundle: size, diff: size }),
   rung: z.enum(['namespace', 'group']).optional(),

@@ -127,7 +127,7 @@ test('every setting can be said in the file, in human units', async (context) =>
     lease: { beatMs: 10_000, leaseMs: 40_000 },
     drain: { criticalMs: 180_000, normalMs: 120_000, backgroundMs: 60_000 },
     retry: { attempts: 2, firstMs: 1000, factor: 3, capMs: 10_000, jitter: 0, sameSignature: 2 },
-    review: { rounds: 2, reviewerMs: 600_000 },
+    review: { rounds: 2, reviewerMs: 600_000, familyMs: 21_600_000 },
     lane: { stepMs: 300_000 },
     sizes: {
       taskTextBytes: 10_240,

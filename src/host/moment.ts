@@ -32,3 +32,13 @@ export function momentOf(text: string): number | null {
 
 /** A moment as everybody reads it: `2026-11-28T12:30:05.123Z`. */
 export const stampOf = (at: number): string => new Date(at).toISOString()
+
+const machineStamp =
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$|^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/
+
+/** A moment as machines write it in headers, RFC 3339 or an HTTP date, in epoch milliseconds; null where it is neither. */
+export function parseStamp(text: string): number | null {
+  if (!machineStamp.test(text)) return null
+  const at = Date.parse(text)
+  return Number.isNaN(at) ? null : at
+}

@@ -21,6 +21,7 @@ const others = {
   process: 'true while a daemon lives',
   command: 'answers that may be asked for again',
   gate_result: 'a cache',
+  cool_down: 'the wire said it',
   pacer: 'money',
   spending: 'money',
   health_status: 'what was last found',

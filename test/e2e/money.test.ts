@@ -118,7 +118,6 @@ for (const [what, model] of [
 
 const faults = { match: 'POST', family: 'openai' }
 for (const [what, fault, outcome] of [
-  ['says 429 for ever', { ...faults, status: 429, headers: { 'retry-after': '0' } }, 'rate-limited'],
   ['breaks for ever', { ...faults, status: 500 }, 'unreachable'],
   ['refuses the key', { ...faults, status: 401 }, 'refused'],
   ['never answers', { ...faults, action: 'hang' }, 'stalled'],
@@ -134,6 +133,19 @@ for (const [what, fault, outcome] of [
     assert.equal((await endOf(shop, id)).outcome, outcome)
     await endsWell(shop)
   })
+
+test('a family that is closed for an hour fails no task: another does the work, and a person is asked for its review', async () => {
+  const short = { ...once, review: { family: '1s' } } // how long it is waited for
+  await using shop = await rig({ config: short, rules: [writing('Sell coffee'), approving] })
+  shop.provider.setFaults([{ ...faults, status: 429, headers: { 'retry-after': '3600' } }])
+  await shop.up()
+  const id = await shop.add('Sell coffee')
+  const task = await shop.state(id, 'escalated', 'done')
+  const ends = (await shop.events(id)).flatMap((event) => (event.type === 'attempt.ended' ? [event.outcome] : []))
+  assert.deepEqual([task.phase, ends[0], ends.includes('passed')], ['escalated', 'rate-limited', true])
+  assert.match(JSON.stringify(task), /waited 1s for openai/)
+  await endsWell(shop)
+})
 
 test('a provider that stumbles now and then costs nothing but patience', async () => {
   await using shop = await rig({ rules: [writing('Sell coffee'), approving] })

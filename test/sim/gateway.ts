@@ -119,7 +119,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     const answered = await turnstile.pass(
       {
         lane: live.grant.lane,
-        patienceMs: clientPatienceMs,
+        patienceMs: () => clientPatienceMs,
         gone: () => live.revoked || signal.isDead(),
         waiting: () => moved(live, 'waiting'),
       },
@@ -232,6 +232,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     url: 'http://127.0.0.1:8701',
     revoke,
     halt,
+    closed: () => [],
     pacerEmptyMs: turnstile.emptyMs,
     report: (attempt) => reportOf(lives.get(attempt)),
     async open(key, grant) {

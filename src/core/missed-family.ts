@@ -1,0 +1,40 @@
+/** How long a family that is needed is waited for before a person is asked. Pure, over the snapshot that admission decides on. */
+import { mayStart, type Snapshot } from './admission.ts'
+import { wantedSteps } from './flow.ts'
+import { pauseOfFamily } from './pause.ts'
+import { forcedFamily } from './routing.ts'
+import type { Task } from './task.ts'
+
+/**
+ * The family a ready task has waited for longer than `mostMs`, and cannot do without; null where it has not, or where what it waits for is a person,
+ * a slot or money. `since`: when this daemon began to look.
+ */
+export function missedFamily(
+  task: Task,
+  snapshot: Snapshot,
+  { mostMs, since }: { mostMs: number; since: number },
+): string | null {
+  if (!mayStart(task, snapshot) || task.running.length > 0) return null
+  const wanted = wantedSteps(task)
+  const names = wanted.map(({ role, family }) => (role === 'gate' ? null : (family ?? forcedFamily(task) ?? 'any')))
+  if (names.length === 0 || names.some((name) => name === null || !isMissed(name, task, snapshot, { mostMs, since })))
+    return null
+  return names[0] === 'any' ? 'any family' : names[0]!
+}
+
+function isMissed(
+  name: string,
+  task: Task,
+  { at, families, pauses }: Snapshot,
+  { mostMs, since }: { mostMs: number; since: number },
+): boolean {
+  const possible = name === 'any' ? families : families.filter(({ family }) => family === name)
+  return (
+    pauseOfFamily(pauses, name) === null &&
+    possible.every(({ family, closedUntil, closedSince }) => {
+      if (pauseOfFamily(pauses, family) !== null || closedUntil === null || closedUntil <= at) return false
+      return at - Math.max(task.readyAt, closedSince ?? since) >= mostMs
+    }) &&
+    (possible.length > 0 || at - Math.max(task.readyAt, since) >= mostMs)
+  )
+}
