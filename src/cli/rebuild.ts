@@ -9,17 +9,17 @@ const mostShown = 20
 export const rebuild: Act = (context, said) =>
   withDatabase(context, async (database) => {
     const onlyLook = said.flag('verify') === true
-    const { events, rows, differences } = onlyLook
+    const { events, rows, differing, differences } = onlyLook
       ? await verifyProjections(database)
       : await rebuildProjections(database)
     const scale = `${plural(events, 'event')} fold into ${plural(rows, 'row')}`
-    const same = differences.length === 0
+    const same = differing === 0
     const verdict = same
       ? 'every row is the same'
-      : `${plural(differences.length, 'row')} ${onlyLook ? 'differ: tri-agent rebuild makes them anew' : 'differed and were made anew'}`
+      : `${plural(differing, 'row')} ${onlyLook ? 'differ: tri-agent rebuild makes them anew' : 'differed and were made anew'}`
     answer(
       context,
-      { ok: same || !onlyLook, events, rows, differences },
+      { ok: same || !onlyLook, events, rows, differing, differences },
       [`${scale}; ${verdict}.`, ...differences.slice(0, mostShown).map(tellDifference)].join('\n'),
     )
     return same || !onlyLook ? exitCode.done : exitCode.refused

@@ -68,6 +68,30 @@ export async function readLastLog(reader: Reader, filter: Omit<LogFilter, 'after
   return rows.map(decode).reverse()
 }
 
+/** Events of tasks, task by task, each in order: those that come after one, at most `limit`. */
+export async function pageOfTasks(
+  reader: Reader,
+  after: { stream: string; version: number },
+  limit: number,
+): Promise<LoggedEvent[]> {
+  const rows = await reader.all<Row>(
+    `select seq, at, stream, version, type, actor, body from event
+     where (stream, version) > (:stream, :version) and stream < 'task0' order by stream, version limit :limit`,
+    { stream: after.stream, version: after.version, limit },
+  )
+  return rows.map(decode)
+}
+
+/** Events that are of no task, in order. */
+export async function pageOfOthers(reader: Reader, after: number, limit: number): Promise<LoggedEvent[]> {
+  const rows = await reader.all<Row>(
+    `select seq, at, stream, version, type, actor, body from event
+     where seq > :after and not (stream > 'task/' and stream < 'task0') order by seq limit :limit`,
+    { after, limit },
+  )
+  return rows.map(decode)
+}
+
 /** Everything in one stream, in order. */
 export const streamOf = (reader: Reader, stream: string): Promise<LoggedEvent[]> =>
   readLog(reader, { stream, limit: Number.MAX_SAFE_INTEGER })

@@ -40,7 +40,8 @@ export async function standing(tx: Tx, stream: string): Promise<Standing> {
   return { version: last!.version, task: null }
 }
 
-const ofTask = 'task/'
+/** How a task's stream is called, before its id. */
+export const ofTask = 'task/'
 
 /** Applies events of one stream, in order, to the tables. However many they are, the task's own row is written once. */
 export async function project(tx: Tx, stream: string, logged: readonly LoggedEvent[], before: Standing): Promise<void> {
@@ -77,19 +78,19 @@ async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[], b
   let now = before
   for (const { at, event } of logged) {
     now = evolve(now, event as TaskEvent, at)
-    await projectPart(tx, now, event as TaskEvent, at)
+    const part = partOf(now, event as TaskEvent, at)
+    if (part) await tx.run(part.sql, part.values)
   }
   const task = now!
-  const changing = {
-    id,
-    lane: task.lane,
-    state: stateOf(task),
-    step: task.step,
-    version: task.version,
-    held: task.held,
-    doc: encodeTask(task),
-  }
-  if (before === null) await insertTask(tx, task, changing)
+  const { lane, state, step, version, held, doc, ...wish } = taskRow(task)
+  const changing = { id, lane, state, step, version, held, doc }
+  // apart from the update: an upsert checks every constraint twice, and that is most of what writing a task costs
+  if (before === null)
+    await tx.run(
+      `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
+       values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :added_at, :version, :held, :doc)`,
+      { ...changing, ...wish },
+    )
   else
     await tx.run(
       'update task set lane = :lane, state = :state, step = :step, version = :version, held = :held, doc = :doc where id = :id',
@@ -100,72 +101,74 @@ async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[], b
   if (task.phase === 'done' && before?.phase !== 'done') await placeWaiting(tx, task)
 }
 
-/** Apart from the update: an upsert checks every constraint twice, and that is most of what writing a task costs. */
-async function insertTask(tx: Tx, task: Task, changing: Record<string, string | number | null>): Promise<void> {
-  const { repo, title, kind, size, parent, addedAt } = task
-  await tx.run(
-    `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
-     values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :addedAt, :version, :held, :doc)`,
-    { ...changing, repo, title, kind, size, parent, addedAt },
-  )
-}
+export const taskRow = (task: Task) => ({
+  id: task.id,
+  repo: task.repo,
+  title: task.title,
+  kind: task.kind,
+  lane: task.lane,
+  size: task.size,
+  state: stateOf(task),
+  step: task.step,
+  parent: task.parent,
+  added_at: task.addedAt,
+  version: task.version,
+  doc: encodeTask(task),
+  held: task.held,
+})
 
-async function projectPart(tx: Tx, task: Task, event: TaskEvent, at: number): Promise<void> {
+export type Row = Record<string, string | number | null>
+/** A row beside the task's own that an event makes, or changes where it is there already: columns and their values. */
+export type Part = { table: 'attempt' | 'vote' | 'landing'; key: string; values: Row; sql: string; isNew: boolean }
+
+/** What an event does beside changing its task. Pure: the tables are written with it, and looked through with it without writing any. */
+export function partOf(task: Task, event: TaskEvent, at: number): Part | null {
   switch (event.type) {
-    case 'attempt.admitted':
-      return insertAttempt(tx, task.id, event, at)
-    case 'attempt.started':
-      return void (await tx.run(
-        "update attempt set state = 'started', started_at = :at, rung = :rung where id = :attempt",
-        { at, rung: event.rung, attempt: event.attempt },
-      ))
-    case 'attempt.ended':
-      return void (await tx.run(
-        `update attempt set state = 'ended', ended_at = :at, outcome = :outcome, reason = :reason,
-           cost_nano_usd = :cost, tokens = :tokens, transcript = :transcript where id = :attempt`,
-        {
-          at,
-          outcome: event.outcome,
-          reason: event.reason,
-          cost: event.costNanoUsd,
-          tokens: JSON.stringify(event.tokens),
-          transcript: event.transcript ? JSON.stringify(event.transcript) : null,
-          attempt: event.attempt,
-        },
-      ))
-    case 'vote.cast':
-      return insertVote(tx, task, event)
+    case 'attempt.admitted': {
+      const { attempt: id, token, step, role, family, agent, model } = event
+      const who = { id, task: task.id, token, step, role, family, agent, model }
+      const values = { ...who, state: 'admitted', admitted_at: at, cost_nano_usd: 0 }
+      return { table: 'attempt', key: id, values, sql: insertAttempt, isNew: true }
+    }
+    case 'attempt.started': {
+      const values = { id: event.attempt, state: 'started', started_at: at, rung: event.rung }
+      return { table: 'attempt', key: event.attempt, values, sql: startAttempt, isNew: false }
+    }
+    case 'attempt.ended': {
+      const values = {
+        id: event.attempt,
+        state: 'ended',
+        ended_at: at,
+        outcome: event.outcome,
+        reason: event.reason,
+        cost_nano_usd: event.costNanoUsd,
+        tokens: JSON.stringify(event.tokens),
+        transcript: event.transcript ? JSON.stringify(event.transcript) : null,
+      }
+      return { table: 'attempt', key: event.attempt, values, sql: endAttempt, isNew: false }
+    }
+    case 'vote.cast': {
+      const { round, family, model, attempt, commit, summary } = event
+      const by = { family, model, attempt, commit_sha: commit, author: task.round!.author, summary }
+      const key = `${task.id}/${round}/${family}`
+      return { table: 'vote', key, values: { task: task.id, round, ...by }, sql: insertVote, isNew: true }
+    }
     case 'task.landed': {
       const { commit, tree, target } = event
-      return void (await tx.run(
-        `insert into landing (task, repo, commit_sha, tree, target, at) values (:task, :repo, :commit, :tree, :target, :at)`,
-        { task: task.id, repo: task.repo, commit, tree, target, at },
-      ))
+      const values = { task: task.id, repo: task.repo, commit_sha: commit, tree, target, at }
+      return { table: 'landing', key: task.id, values, sql: insertLanding, isNew: true }
     }
     default:
-      return
+      return null
   }
 }
 
-async function insertAttempt(
-  tx: Tx,
-  task: string,
-  event: TaskEvent & { type: 'attempt.admitted' },
-  at: number,
-): Promise<void> {
-  const { attempt, token, step, role, family, agent, model } = event
-  await tx.run(
-    `insert into attempt (id, task, token, step, role, family, agent, model, state, admitted_at)
-     values (:attempt, :task, :token, :step, :role, :family, :agent, :model, 'admitted', :at)`,
-    { attempt, task, token, step, role, family, agent, model, at },
-  )
-}
-
-async function insertVote(tx: Tx, task: Task, event: TaskEvent & { type: 'vote.cast' }): Promise<void> {
-  const { round, family, model, attempt, commit, summary } = event
-  await tx.run(
-    `insert into vote (task, round, family, model, attempt, commit_sha, author, summary)
-     values (:task, :round, :family, :model, :attempt, :commit, :author, :summary)`,
-    { task: task.id, round, family, model, attempt, commit, author: task.round!.author, summary },
-  )
-}
+const insertAttempt = `insert into attempt (id, task, token, step, role, family, agent, model, state, admitted_at, cost_nano_usd)
+  values (:id, :task, :token, :step, :role, :family, :agent, :model, :state, :admitted_at, :cost_nano_usd)`
+const startAttempt = 'update attempt set state = :state, started_at = :started_at, rung = :rung where id = :id'
+const endAttempt = `update attempt set state = :state, ended_at = :ended_at, outcome = :outcome, reason = :reason,
+  cost_nano_usd = :cost_nano_usd, tokens = :tokens, transcript = :transcript where id = :id`
+const insertVote = `insert into vote (task, round, family, model, attempt, commit_sha, author, summary)
+  values (:task, :round, :family, :model, :attempt, :commit_sha, :author, :summary)`
+const insertLanding = `insert into landing (task, repo, commit_sha, tree, target, at)
+  values (:task, :repo, :commit_sha, :tree, :target, :at)`

@@ -12,20 +12,31 @@ import type { Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
 import { decodeTask } from './document.ts'
 
+/** A task's place in the queue once all it needs is done; null where it has none. */
+export function queueRow(task: Task) {
+  const demand = demandOf(task)
+  if (demand === null) return null
+  const { id, lane, override, readyAt, notBefore } = task
+  return {
+    task: id,
+    line: `${demand} | ${lane}${override ? ' first' : ''}`,
+    ready_at: readyAt,
+    // a clock that was set back must not make a task look younger than its wait: the head would be looked for before it
+    added_at: Math.min(task.addedAt, readyAt),
+    not_before: notBefore,
+  }
+}
+
 /** Puts a task where it belongs after events: into the queue, to another place in it, or out. `before`: what it was before them. */
 export async function placeInQueue(tx: Tx, task: Task, before: Task | null): Promise<void> {
-  const demand = demandOf(task)
-  if (demand === null && (before === null || demandOf(before) === null)) return // it was not in it and does not come in
-  if (demand === null || !(await hasAllItNeeds(tx, task)))
+  const row = queueRow(task)
+  if (row === null && (before === null || demandOf(before) === null)) return // it was not in it and does not come in
+  if (row === null || !(await hasAllItNeeds(tx, task)))
     return void (await tx.run('delete from queue where task = :id', { id: task.id }))
-  const { id, lane, override, readyAt, notBefore } = task
-  const line = `${demand} | ${lane}${override ? ' first' : ''}`
-  // a clock that was set back must not make a task look younger than its wait: the head would be looked for before it
-  const addedAt = Math.min(task.addedAt, readyAt)
   await tx.run(
-    `insert into queue (task, line, ready_at, added_at, not_before) values (:id, :line, :readyAt, :addedAt, :notBefore)
-     on conflict (task) do update set line = :line, ready_at = :readyAt, added_at = :addedAt, not_before = :notBefore`,
-    { id, line, readyAt, addedAt, notBefore },
+    `insert into queue (task, line, ready_at, added_at, not_before) values (:task, :line, :ready_at, :added_at, :not_before)
+     on conflict (task) do update set line = :line, ready_at = :ready_at, added_at = :added_at, not_before = :not_before`,
+    row,
   )
 }
 

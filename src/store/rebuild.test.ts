@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { seededRandom } from '../../sim/world.ts'
 import { added, liveOn, startLife } from '../core/fixture.ts'
-import { openDatabase } from './database.ts'
+import { openDatabase, type Reader } from './database.ts'
 import { append } from './log.ts'
 import { projections } from './projection.ts'
 import { rebuildProjections, verifyProjections } from './rebuild.ts'
@@ -78,5 +78,42 @@ test('whichever of those tables is emptied, every row is missed and a rebuild br
     await rebuildProjections(database)
     assert.deepEqual([await dump(), (await verifyProjections(database)).differences], [before, []])
   }
+  database.close()
+})
+
+test('however long the log, no more than a page of it and of the tables is asked for at once, and differences are listed up to a bound', async () => {
+  const database = openDatabase(':memory:')
+  const tasks = 2500
+  await database.write(async (tx) => {
+    for (let n = 0; n < tasks; n++) {
+      const task = `task_${String(n).padStart(5, '0')}`
+      const after = n > 0 && n % 5 === 0 ? [`task_${String(n - 1).padStart(5, '0')}`] : []
+      const stream = `task/${task}`
+      await append(tx, { at: n, actor: 'person:ada', stream, events: [added(task, { after })] })
+      if (n % 2 === 0)
+        await append(tx, { at: n, actor: 'person:ada', stream, events: [{ type: 'task.held', why: 'no' }] })
+    }
+  })
+  let most = 0
+  const counting = {
+    ...database,
+    read: <T>(body: (reader: Reader) => Promise<T>) =>
+      database.read((reader) =>
+        body({
+          get: reader.get,
+          all: async <R>(sql: string, params?: Parameters<Reader['all']>[1]) => {
+            const rows = await reader.all<R>(sql, params)
+            most = Math.max(most, rows.length)
+            return rows
+          },
+        }),
+      ),
+  }
+  const whole = await verifyProjections(counting)
+  assert.deepEqual([whole.differing, whole.events, whole.rows], [0, 3750, 2500 + 499 + 1250 - 250])
+  assert.ok(most <= 2000, `${most} rows were in memory at once`)
+  await database.write((tx) => tx.run('delete from task'))
+  const { differing, differences } = await verifyProjections(database)
+  assert.deepEqual([differing, differences.length], [2500, 1000])
   database.close()
 })

@@ -1,72 +1,165 @@
-/** Throwing the projections away and folding the log again: the proof that the log explains everything. */
+/**
+ * The proof that the log explains everything: the projections compared with what the log folds into, and made anew from it. However long both are,
+ * only a page of them is in memory: tasks are gone through in the order of their ids, each with its own events.
+ */
+import type { LoggedEvent } from '../core/event.ts'
 import type { Database, Reader, Tx } from './database.ts'
 import { openDatabase } from './database.ts'
-import { readLog } from './log.ts'
-import { project, projections, standing } from './projection.ts'
+import { pageOfOthers, pageOfTasks, readLog } from './log.ts'
+import { ofTask, project, projections, standing, type Row } from './projection.ts'
+import { foldTask, rowsOfTasks, type Folded } from './story.ts'
 
 export type Difference = { table: string; row: string; stored: string | null; folded: string | null }
-export type Rebuilt = { events: number; rows: number; differences: Difference[] }
+/** `differing`: how many rows differ, of which `differences` are the first. */
+export type Rebuilt = { events: number; rows: number; differing: number; differences: Difference[] }
 
-/** Folds the whole log into a scratch database and compares every projected row byte for byte. Changes nothing. */
-export async function verifyProjections(database: Database): Promise<Rebuilt> {
+/** Folds the whole log and compares every projected row byte for byte. Changes nothing. */
+export const verifyProjections = (database: Database): Promise<Rebuilt> => database.read(compareAll)
+
+/** Drops the projections and makes them anew, in one transaction. */
+export async function rebuildProjections(database: Database): Promise<Rebuilt> {
+  return database.write(async (tx) => {
+    const found = await compareAll(tx)
+    for (const { table } of projections) await tx.run(`delete from ${table}`)
+    await fold(tx)
+    return found
+  })
+}
+
+const pageSize = 2000
+/** More differences than this are counted, not listed. */
+const mostListed = 1000
+
+async function fold(tx: Tx): Promise<void> {
+  for (let after = 0; ;) {
+    const page = await readLog(tx, { after, limit: pageSize })
+    if (page.length === 0) return
+    // stream by stream: what a row becomes depends on its own stream, and a task in the queue is placed anew when what it waits for is done
+    for (const [stream, logged] of Map.groupBy(page, ({ stream }) => stream))
+      await project(tx, stream, logged, await standing(tx, stream))
+    after = page.at(-1)!.seq
+  }
+}
+
+async function compareAll(reader: Reader): Promise<Rebuilt> {
+  const found: Rebuilt = { events: 0, rows: 0, differing: 0, differences: [] }
+  await compareTasks(reader, found)
+  await compareOthers(reader, found)
+  return found
+}
+
+/** Where the last page of tasks ended; every id there can be lies before `end`. */
+const end = '\u{10ffff}'
+
+async function compareTasks(reader: Reader, found: Rebuilt): Promise<void> {
+  let folded: Folded[] = []
+  let events: LoggedEvent[] = []
+  let after = ''
+  const finish = () => {
+    if (events.length > 0) folded.push(foldTask(events))
+    events = []
+  }
+  const compareUpTo = async (last: string) => {
+    await compareRange(reader, { after, last }, folded, found)
+    after = last
+    folded = []
+  }
+  for (let from = { stream: ofTask, version: 0 }; ;) {
+    const page = await pageOfTasks(reader, from, pageSize)
+    for (const event of page) {
+      if (event.stream !== events[0]?.stream) finish()
+      events.push(event)
+    }
+    found.events += page.length
+    const last = page.at(-1)
+    if (!last || page.length < pageSize) break
+    from = last
+    if (folded.length > 0) await compareUpTo(folded.at(-1)!.task.id)
+  }
+  finish()
+  await compareUpTo(end)
+}
+
+const byTask = {
+  task: 'select * from task where id > :after and id <= :last order by id',
+  attempt: 'select * from attempt where task > :after and task <= :last order by id',
+  vote: 'select * from vote where task > :after and task <= :last order by task, round, family',
+  landing: 'select * from landing where task > :after and task <= :last order by task',
+  dependency: 'select * from dependency where task > :after and task <= :last order by needs, task',
+  queue: 'select * from queue where task > :after and task <= :last order by task',
+}
+
+async function compareRange(
+  reader: Reader,
+  range: { after: string; last: string },
+  folded: readonly Folded[],
+  found: Rebuilt,
+): Promise<void> {
+  const rows = await rowsOfTasks(reader, folded)
+  for (const [table, sql] of Object.entries(byTask))
+    compare(table, await reader.all<Row>(sql, range), rows[table as keyof typeof byTask], found)
+}
+
+const others = ['repo', 'pause'] as const
+
+/** What is not of tasks is little: it is folded as ever, beside the database. */
+async function compareOthers(reader: Reader, found: Rebuilt): Promise<void> {
   const scratch = openDatabase(':memory:')
   try {
-    return await database.read(async (reader) => {
-      const events = await scratch.write((tx) => fold(reader, tx))
-      const stored = await dump(reader)
-      const folded = await scratch.read(dump)
-      return { events, rows: folded.size, differences: compare(stored, folded) }
+    await scratch.write(async (tx) => {
+      for (let after = 0; ;) {
+        const page = await pageOfOthers(reader, after, pageSize)
+        if (page.length === 0) return
+        for (const each of page) await project(tx, each.stream, [each], { version: 0, task: null })
+        after = page.at(-1)!.seq
+        found.events += page.length
+      }
     })
+    for (const table of others) {
+      const rows = await scratch.read((beside) => beside.all<Row>(`select * from ${table}`))
+      const folded = new Map(rows.map((row) => [keyOf(table, row), row]))
+      compare(table, await reader.all<Row>(`select * from ${table}`), folded, found)
+    }
   } finally {
     scratch.close()
   }
 }
 
-/** Drops the projections and makes them anew, in one transaction. */
-export async function rebuildProjections(database: Database): Promise<Rebuilt> {
-  return database.write(async (tx) => {
-    const stored = await dump(tx)
-    for (const { table } of projections) await tx.run(`delete from ${table}`)
-    const events = await fold(tx, tx)
-    const folded = await dump(tx)
-    return { events, rows: folded.size, differences: compare(stored, folded) }
-  })
-}
+const orders = new Map<string, string[]>(projections.map(({ table, order }) => [table, order.split(', ')]))
 
-const pageSize = 5000
+const keyOf = (table: string, row: Row): string =>
+  orders
+    .get(table)!
+    .map((column) => String(row[column]))
+    .join('/')
 
-async function fold(log: Reader, tx: Tx): Promise<number> {
-  let after = 0
-  let events = 0
-  for (;;) {
-    const page = await readLog(log, { after, limit: pageSize })
-    if (page.length === 0) return events
-    // stream by stream: what a row becomes depends on its own stream, and a task in the queue is placed anew when what it waits for is done
-    for (const [stream, logged] of Map.groupBy(page, ({ stream }) => stream))
-      await project(tx, stream, logged, await standing(tx, stream))
-    after = page.at(-1)!.seq
-    events += page.length
+function compare(table: string, stored: readonly Row[], folded: Map<string, Row>, found: Rebuilt): void {
+  found.rows += folded.size
+  const differs = (row: string, there: Row | null, wanted: Row | null) => {
+    found.differing += 1
+    if (found.differences.length < mostListed)
+      found.differences.push({
+        table,
+        row,
+        stored: there && JSON.stringify(there),
+        folded: wanted && JSON.stringify(wanted),
+      })
   }
+  for (const there of stored) {
+    const key = keyOf(table, there)
+    const wanted = folded.get(key)
+    folded.delete(key)
+    if (!wanted) differs(key, there, null)
+    else if (!isSame(there, wanted)) differs(key, there, like(there, wanted))
+  }
+  for (const [key, wanted] of folded) differs(key, null, wanted)
 }
 
-async function dump(reader: Reader): Promise<Map<string, string>> {
-  const rows = new Map<string, string>()
-  for (const { table, order } of projections)
-    for (const row of await reader.all<Record<string, unknown>>(`select * from ${table} order by ${order}`)) {
-      const key = order
-        .split(', ')
-        .map((column) => String(row[column]))
-        .join('/')
-      rows.set(`${table} ${key}`, JSON.stringify(row))
-    }
-  return rows
+/** A column that no event wrote is null. */
+function isSame(there: Row, wanted: Row): boolean {
+  for (const column in there) if (there[column] !== (wanted[column] ?? null)) return false
+  return true
 }
 
-function compare(stored: Map<string, string>, folded: Map<string, string>): Difference[] {
-  return [...new Set([...stored.keys(), ...folded.keys()])]
-    .filter((key) => stored.get(key) !== folded.get(key))
-    .map((key) => {
-      const [table = '', row = ''] = key.split(' ')
-      return { table, row, stored: stored.get(key) ?? null, folded: folded.get(key) ?? null }
-    })
-}
+const like = (there: Row, wanted: Row): Row =>
+  Object.fromEntries(Object.keys(there).map((column) => [column, wanted[column] ?? null]))

@@ -1,0 +1,64 @@
+/** What the events of tasks make of their rows, without writing any: the same fold as that of the projection, in memory. Changes nothing. */
+import type { LoggedEvent, TaskEvent } from '../core/event.ts'
+import { evolve, stateOf, type Task } from '../core/task.ts'
+import type { Reader } from './database.ts'
+import { storyOf } from './log.ts'
+import { partOf, taskRow, type Part, type Row } from './projection.ts'
+import { queueRow } from './queue.ts'
+
+/** A task, and its rows in tables beside its own. */
+export type Folded = { task: Task; parts: { table: Part['table']; key: string; row: Row }[] }
+
+/** From all events of one task, in order. Throws where one cannot follow: then the log is damaged. */
+export function foldTask(events: readonly LoggedEvent[]): Folded {
+  let task: Task | null = null
+  const parts: Folded['parts'] = []
+  for (const { at, event } of events) {
+    task = evolve(task, event as TaskEvent, at)
+    const part = partOf(task, event as TaskEvent, at)
+    if (!part) continue
+    const { table, key, values, isNew } = part
+    if (isNew) parts.push({ table, key, row: values })
+    else Object.assign(parts.find((each) => each.table === table && each.key === key)?.row ?? {}, values)
+  }
+  return { task: task!, parts }
+}
+
+type Rows = Record<'task' | Part['table'] | 'dependency' | 'queue', Map<string, Row>>
+
+/** All rows of these tasks, by their keys. What a task needs beside them is looked up in the log. */
+export async function rowsOfTasks(reader: Reader, folded: readonly Folded[]): Promise<Rows> {
+  const rows: Rows = {
+    task: new Map(),
+    attempt: new Map(),
+    vote: new Map(),
+    landing: new Map(),
+    dependency: new Map(),
+    queue: new Map(),
+  }
+  const isDone = doneness(reader, folded)
+  for (const { task, parts } of folded) {
+    rows.task.set(task.id, taskRow(task))
+    for (const { table, key, row } of parts) rows[table].set(key, row)
+    for (const needs of task.after) rows.dependency.set(`${needs}/${task.id}`, { needs, task: task.id })
+    const place = queueRow(task)
+    if (place && (await isDone(task.after))) rows.queue.set(task.id, place)
+  }
+  return rows
+}
+
+function doneness(reader: Reader, folded: readonly Folded[]) {
+  const known = new Map<string, boolean>()
+  if (folded.some(({ task }) => task.after.length > 0))
+    for (const { task } of folded) known.set(task.id, stateOf(task) === 'done')
+  return async (ids: readonly string[]): Promise<boolean> => {
+    for (const id of ids) {
+      if (!known.has(id)) {
+        const events = await storyOf(reader, id)
+        known.set(id, events.length > 0 && stateOf(foldTask(events).task) === 'done')
+      }
+      if (!known.get(id)) return false
+    }
+    return true
+  }
+}
