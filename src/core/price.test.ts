@@ -67,6 +67,7 @@ const day = '2026-11-24'
 test('every kind of token bills at its own rate and the sum is whole nano-dollars', () => {
   const tokens = { input: 1, cachedInput: 10, cacheWrite: 100, cacheWriteHour: 1000, output: 10_000, webSearches: 2 }
   assert.equal(costOf(ratesFor(opus, day, 1111), tokens), 4000 + 2000 + 500_000 + 8_000_000 + 200_000_000 + 20_000_000)
+  assert.equal(costOf({ ...ratesFor(opus, day, 1), input: 1 }, { input: 1 }), 1, 'rounded up, once')
 })
 
 test('crossing a tier dears the whole request, at the first token above it', () => {

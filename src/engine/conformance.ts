@@ -158,6 +158,11 @@ function fences(law: Law): void {
     }
     rig.jumpWall(-2 * 365 * 24 * 3_600_000)
     assert.deepEqual(await rig.sweep(1), [])
+    assert.equal(await mine.held[0]!.beat(true), true)
+    await rig.advance(rig.leaseMs - 1)
+    assert.deepEqual(await rig.sweep(1), [])
+    await rig.advance(2)
+    assert.deepEqual(await rig.sweep(1), ['att_1'], 'and when it is silent it loses it, as ever')
     mine.letAllGo()
   })
 

@@ -5,6 +5,7 @@ import test from 'node:test'
 import { findPrice, costOf, ratesFor, noTokens } from '../core/price.ts'
 import { dayOf } from '../core/budget.ts'
 import { realWorld } from '../host/world.ts'
+import { hashKey, keyOwner } from '../store/ledger.ts'
 import { loadPrices } from './prices.ts'
 import { askIn, bodyOf, dialects, models, streamOf } from './canned.ts'
 import { answering, books, realKey, setStage, sha256, tell } from './rehearsal.ts'
@@ -124,6 +125,8 @@ test('a key that is wrong, stale, another attempt’s or for another family or m
   const gpt = await stage.enter('openai-chat')
   const gone = await stage.enter('anthropic-messages')
   await stage.gateway.revoke(gone.attempt)
+  const owner = await stage.database.read((reader) => keyOwner(reader, hashKey(gone.key)))
+  assert.equal(owner, undefined, 'and the next daemon knows it too')
   const { path, body } = askIn('anthropic-messages', true)
   const other = (model: string) => JSON.stringify({ ...(JSON.parse(body) as object), model })
   const twice = body.replace('{', '{"model":"claude-opus-5-5","\\u006dodel":"claude-fable-5-5",')

@@ -51,6 +51,8 @@ test('a name that some file system takes for .git is known, and only such a name
 test('new names are judged, names the base already had are not', () => {
   const names = [
     'a/.git/hooks/x',
+    'a/.GIT/config',
+    'git~1/config',
     'line\nbreak',
     'tab\tbed',
     'right\u202eleft',
@@ -60,6 +62,8 @@ test('new names are judged, names the base already had are not', () => {
   ]
   assert.deepEqual(judgeEntries(names.map((name) => entry(name))), [
     'a/.git/hooks/x: a file system may take a name in it for .git',
+    'a/.GIT/config: a file system may take a name in it for .git',
+    'git~1/config: a file system may take a name in it for .git',
     'line\nbreak: the name has control characters',
     'tab\tbed: the name has control characters',
     'right\u202eleft: the name has control characters',

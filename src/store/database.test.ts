@@ -212,7 +212,25 @@ test('a reader sees one moment however much is written meanwhile, and writes not
   assert.equal((await trees(database)).length, 2)
 })
 
-test('when the commit itself fails nobody is told it went well, and the next one is not hurt by it', async (t) => {
+test('where all went well until the commit, and that fails, nobody is told that it is done', async (t) => {
+  const database = await opened(t)
+  await database.write(async (tx) => {
+    await tx.run('create table lender (name text primary key)')
+    await tx.run('create table debt (owed_to text references lender (name) deferrable initially deferred)')
+  })
+  const answers = await Promise.allSettled([
+    database.write((tx) => put(tx, 'a')),
+    database.write((tx) => tx.run("insert into debt values ('nobody')")),
+  ])
+  assert.deepEqual(
+    answers.map(({ status }) => status),
+    ['rejected', 'rejected'],
+  )
+  await database.write((tx) => put(tx, 'b'))
+  assert.deepEqual(await trees(database), ['b'])
+})
+
+test('when the commit cannot begin nobody is told it went well, and the next one is not hurt by it', async (t) => {
   const path = await scratch(t)
   const database = openDatabase(path, { busyMs: 0 })
   t.after(() => database.close())

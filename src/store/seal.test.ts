@@ -111,6 +111,11 @@ test('an untouched log is whole: one seal per commit, whoever wrote it, and what
 
 const tampering: [what: string, sql: string, found: string[]][] = [
   ['an edited body', `update event set body = json_set(body, '$.title', 'Sell poison') where seq = 4`, ['changed 3-5']],
+  [
+    'an edited body of the same length',
+    `update event set body = replace(body, 'e', 'E') where seq = 4`,
+    ['changed 3-5'],
+  ],
   ['another actor', `update event set actor = 'person:eve' where seq = 6`, ['changed 6-6']],
   ['another time', `update event set at = 99 where seq = 1`, ['changed 1-2']],
   [

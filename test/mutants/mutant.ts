@@ -1,0 +1,217 @@
+/**
+ * The mutants, room by room: what is wrong, where, and the test file that must notice. The text to find must occur exactly once, so a mutant cannot
+ * rot unseen: when the code changes, it is written anew or its law is found a new place.
+ */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export type Mutant = {
+  name: string
+  file: string
+  find: string
+  put: string
+  test: string
+}
+
+/** The text of a file with the mutant in it, or why there is none. */
+export function mutate(root: string, { file, find, put }: Mutant): { text: string } | { wrong: string } {
+  const before = readFileSync(join(root, file), 'utf8')
+  const times = before.split(find).length - 1
+  if (times !== 1) return { wrong: `its text occurs ${times} times in ${file}` }
+  const text = before.replace(find, () => put)
+  if (text === before) return { wrong: 'it changes nothing' }
+  return { text }
+}
+
+const of = (
+  file: string,
+  test: string,
+  list: Readonly<Record<string, readonly [find: string, put: string]>>,
+): Mutant[] => Object.entries(list).map(([name, [find, put]]) => ({ name, file, find, put, test }))
+
+export const mutants: readonly Mutant[] = [
+  ...of('src/store/database.ts', 'src/store/database.test.ts', {
+    'synchronous = normal': ['pragma synchronous = full', 'pragma synchronous = normal'],
+    'deferred begin': ["async () => void control(db, 'begin immediate')", "async () => void control(db, 'begin')"],
+    'acknowledged before the commit': [
+      "    control(db, 'commit')\n  } catch",
+      "    for (const answer of answers) answer()\n    control(db, 'commit')\n  } catch",
+    ],
+    'a refusal in a batch is committed': ["db.exec('rollback to caller; release caller')", "db.exec('release caller')"],
+    'a foreign await in a transaction goes unseen': ['await Promise.race([body(tx), tick.passed])', 'await body(tx)'],
+    'a statement after the end of its transaction is executed': ['statements(db, () => over)', 'statements(db)'],
+    'told of a commit that was rolled back': ['        listeners.push(...heard)\n', ''],
+    'a network file system is accepted': ['if (network !== null)', "if (network === 'nothing')"],
+  }),
+  ...of('src/store/seal.ts', 'src/store/seal.test.ts', {
+    'seals are not chained': ['before?.mac ?? firstLink.begun', 'firstLink.begun'],
+    'the seal leaves out what the event says': ['${stream}${type}${actor}${body}\\n`', '${stream}${type}${actor}\\n`'],
+    'a log that lost events is appended to': ['before.last_seq >= first_seq', 'before.last_seq < 0'],
+  }),
+  ...of('src/store/database.ts', 'src/store/seal.test.ts', {
+    'the anchor is not written': ['owed = !tryAnchor(path, anchorOf(seal))', 'owed = false'],
+  }),
+  ...of('src/store/verify-log.ts', 'src/store/seal.test.ts', {
+    'anchors are not looked up': [
+      '(await withoutSeal(reader, anchors)).filter(',
+      '(await withoutSeal(reader, [])).filter(',
+    ],
+  }),
+  ...of('src/store/migrations/0001-log.sql', 'src/store/constraint.test.ts', {
+    'two events of one version': ['unique (stream, version)', 'check (version > 0)'],
+  }),
+  ...of('src/store/migrations/0003-task.sql', 'src/store/constraint.test.ts', {
+    'a vote on the own work can be stored': ['check (family <> author)', 'check (family is not null)'],
+  }),
+  ...of('src/store/lease.ts', 'src/store/lease.test.ts', {
+    'a result of a stale holder counts: no fence': [
+      'delete from lease where attempt = :attempt and token = :token and epoch = :epoch',
+      'delete from lease where attempt = :attempt and (token = :token or epoch = :epoch)',
+    ],
+    'one offer is claimed twice': ["where state = 'offered' and epoch = :epoch", 'where epoch = :epoch'],
+    'an offer of a dead daemon is claimed': [
+      "where state = 'offered' and epoch = :epoch order by",
+      "where state = 'offered' and (epoch = :epoch or true) order by",
+    ],
+    'the sweep is unbounded': ['order by attempt limit :limit', 'order by attempt limit 100 * :limit'],
+    'leases of a dead daemon live on': ['and (epoch <> :epoch or expires_at', 'and (:epoch > 0 and expires_at'],
+    'an epoch is given twice': ['do update set epoch = epoch + 1', 'do update set epoch = epoch'],
+  }),
+  ...of('src/engine/embedded.ts', 'src/engine/embedded.test.ts', {
+    'leases on the wall clock': [
+      'beatLease(tx, lease, world.clock.mono(), leaseMs, activeAt)',
+      'beatLease(tx, lease, world.clock.now(), leaseMs, activeAt)',
+    ],
+    'a holder is not told that its lease is lost': ["if (!alive) stop.abort('lost')", ''],
+    'nobody is woken by an offer': ['tx.afterCommit(() => sleepers.forEach((wake) => wake()))', ''],
+  }),
+  ...of('src/daemon/rescuer.ts', 'src/daemon/rescuer.test.ts', {
+    'a lease is given back before its process is proven dead': [
+      'if (!(await daemon.bury(row))) return false',
+      'await daemon.bury(row)',
+    ],
+  }),
+  ...of('src/daemon/absence.ts', 'src/daemon/absence.test.ts', {
+    'after a suspend the fleet is reaped': ['await extendLeases(tx, epoch, clock.mono() + leaseMs)', ''],
+  }),
+  ...of('src/host/proc.ts', 'src/host/proc.test.ts', {
+    'a tree is dead when its leader is': [
+      'isStranger ? [] : inGroup(leader.pid, leader.startTime)',
+      'isAlive(leader) ? [leader.pid] : []',
+    ],
+  }),
+  ...of('src/core/lane.ts', 'src/core/lane.test.ts', {
+    'nothing ages: background work starves': [
+      '- Math.floor(Math.max(0, waitedMs) / stepMs)',
+      '- Math.floor(Math.max(0, 0 * waitedMs) / stepMs)',
+    ],
+  }),
+  ...of('src/core/task.ts', 'src/core/lane.test.ts', {
+    'ageing renames the lane': [
+      'return { token: event.token, running:',
+      "return { lane: 'critical', token: event.token, running:",
+    ],
+  }),
+  ...of('src/core/admission.ts', 'src/core/admission.test.ts', {
+    'a held task starts': ['  task.held === null &&\n  pauseOver(', '  pauseOver('],
+    'dependencies are ignored': ['unmet(task, snapshot).length === 0', 'unmet(task, snapshot).length >= 0'],
+    'more start than there are slots': ['if (takesSlot && !take(free, wanted.role, snapshot)) continue', ''],
+    'two landings of one repository at once': ["if (wanted.step === 'land' && landing.has(task.repo)) continue", ''],
+    'work starts while nothing may': ['if (snapshot.closed !== null) return []', ''],
+  }),
+  ...of('src/core/admission.ts', 'src/core/fairness.test.ts', {
+    'a paused lane starts': ['  pauseOver(snapshot.pauses, task) === null &&\n', ''],
+  }),
+  ...of('src/core/retry.ts', 'src/core/retry.test.ts', {
+    'failures are tried again for ever': ['if (signatures.length >= policy.attempts) return false', ''],
+  }),
+  ...of('src/core/review.ts', 'src/core/review.test.ts', {
+    'a vote by the own family is accepted': [
+      'if (vote.family === round.author) return refuse(',
+      "if (vote.family === '') return refuse(",
+    ],
+    'a vote outlives its commit': ['if (vote.commit !== round.commit)', "if (vote.commit === '')"],
+    'a family confirms its own finding': ['if (check.by === finding.by) return', "if (check.by === '') return"],
+    'an undecided finding is passed over': [
+      'if (undecided.length > 0 && !round.policy.person)',
+      'if (undecided.length > 9 && !round.policy.person)',
+    ],
+    'one reviewer is enough': ['const wanted = Math.max(2, ', 'const wanted = Math.max(1, '],
+  }),
+  ...of('src/core/flow.ts', 'src/daemon/lander.test.ts', {
+    'a commit lands that nobody approved': ['approval.commit === candidate?.commit', 'candidate !== undefined'],
+  }),
+  ...of('src/daemon/lander.ts', 'src/daemon/lander.test.ts', {
+    'a branch moves before its intent is written': [
+      "await append(tx, { at: world.clock.now(), actor: 'daemon', stream, events: [event] })\n    return true",
+      'return event !== null && stream !== null',
+    ],
+  }),
+  ...of('src/git/landing.ts', 'src/git/landing.test.ts', {
+    'landing without compare-and-set': [
+      '`refs/heads/${target}`, commit, expected ?? none]',
+      '`refs/heads/${target}`, commit]',
+    ],
+    'a branch that is checked out is moved': ['if (busy !== null) return busy', ''],
+    'a branch moves backwards': [
+      'if (code === 1) throw new Error(`${commit} does not continue',
+      'if (code === 9) throw new Error(`${commit} does not continue',
+    ],
+  }),
+  ...of('src/git/command.ts', 'src/git/harmless.test.ts', {
+    "the user's hooks are started": ["  'core.hooksPath=/dev/null',\n", ''],
+  }),
+  ...of('src/git/policy.ts', 'src/git/policy.test.ts', {
+    'a name that means .git comes in': ['if (meansDotGit(component))', "if (component === '.git')"],
+  }),
+  ...of('src/store/ledger.ts', 'src/store/ledger.test.ts', {
+    'a request leaves that holds nothing': ['    ask.inputNanoUsd + output,\n', '    0 * output,\n'],
+    'what a dead daemon held costs nothing': [
+      'const whole = row.input_nano_usd + row.output_nano_usd + row.charged_nano_usd',
+      'const whole = 0',
+    ],
+    'a revoked key may hold': [
+      'if ((await keyOwner(tx, ask.keyHash)) !== ask.grant.attempt) return refuse(',
+      "if ((await keyOwner(tx, ask.keyHash)) === '') return refuse(",
+    ],
+    'keys of a dead daemon live on': [
+      "tx.run('update virtual_key set revoked_at = :at where revoked_at is null', { at })",
+      "tx.run('update virtual_key set revoked_at = :at where revoked_at = 0', { at })",
+    ],
+  }),
+  ...of('src/gateway/admit.ts', 'src/gateway/gateway.test.ts', {
+    'a model that was not granted is asked': ['if (!live.grant.models.includes(model))', "if (model === '')"],
+  }),
+  ...of('src/gateway/gateway.ts', 'src/gateway/gateway.test.ts', {
+    'a key is not revoked': ['await database.write((tx) => revokeKeys(tx, attempt, world.clock.now()))', ''],
+  }),
+  ...of('src/core/price.ts', 'src/core/price.test.ts', {
+    'an unknown model has the price of another': [
+      'table.models.get(model)\n',
+      'table.models.get(model) ?? table.models.values().next().value\n',
+    ],
+    'what costs a part of a nano-dollar is free': ['(scaled + 999_999n) / 1_000_000n', 'scaled / 1_000_000n'],
+  }),
+  ...of('src/core/budget.ts', 'src/core/budget.test.ts', {
+    'holds of others are not counted': [
+      'limit === null ? Infinity : limit - spent - held',
+      'limit === null ? Infinity : limit - spent',
+    ],
+    'the day has no ladder': ['reached(0.8)', 'reached(8)'],
+  }),
+  ...of('src/core/pacer.ts', 'src/core/pacer.test.ts', {
+    'the pacer saves up for ever': ['return Math.min(pace.burstNanoUsd, refilled)', 'return refilled'],
+  }),
+  ...of('src/core/breaker.ts', 'src/core/breaker.test.ts', {
+    'the breaker never trips': ['if (all > edge)', 'if (all > 100 * edge)'],
+  }),
+  ...of('src/host/scrub.ts', 'src/host/scrub.test.ts', {
+    'the scrubber is off where a chunk ends': [
+      'const keep = last ? text.length : holdFrom(text, context, secrets)',
+      'const keep = text.length',
+    ],
+  }),
+  ...of('src/host/secret.ts', 'src/store/seal.test.ts', {
+    'a key that others can read is used': ['(found.mode & 0o077) !== 0', '(found.mode & 0o077) === 1'],
+  }),
+]
