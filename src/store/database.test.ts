@@ -306,7 +306,7 @@ test('a database of a newer program, of another program, or of none is refused a
 })
 
 test('migrations are numbered from one without a gap or a number used twice, so that all databases had the same ones', () => {
-  const numbers = migrations().map(({ name }) => Number(/^(\d{4})-[a-z]+\.sql$/.exec(name)?.[1]))
+  const numbers = migrations().map(({ name }) => Number(/^(\d{4})-[a-z-]+\.sql$/.exec(name)?.[1]))
   assert.deepEqual(
     numbers,
     numbers.map((_, index) => index + 1),
