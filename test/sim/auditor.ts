@@ -14,6 +14,7 @@ type Seen = {
   id: string
   kind: string
   repo: string
+  lane: string
   after: string[]
   phase: 'open' | 'awaiting' | 'escalated' | 'parked' | 'split' | 'done' | 'cancelled'
   held: boolean
@@ -29,13 +30,13 @@ type Seen = {
 }
 
 /** What a person was told is so. */
-export type Told = 'added' | 'approved' | 'held' | 'cancelled'
+export type Told = 'added' | 'approved' | 'held' | 'cancelled' | 'paused'
 
 export type Auditor = {
-  /** Looks at what is new. Throws `Broken`. */
-  look(): void
+  /** Looks at what is new; `sure`: also when the daemon has written nothing. Throws `Broken`. */
+  look(sure?: boolean): void
   /** A person was told that this is so. */
-  acknowledged(what: Told, task: string): void
+  acknowledged(what: Told, which: string): void
   tasks(): readonly Seen[]
   events(): number
   close(): void
@@ -60,30 +61,35 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
   const next = sql('select seq, at, stream, type, actor, body from event where seq > ? order by seq')
   const tables = stateChecks(sql, machine, rules)
   const tasks = new Map<string, Seen>()
+  const paused = new Set<string>()
   const told: [Told, string][] = []
   let last = 0
   let seenVersion = -1
+  let seenWrites = -1
   let looks = 0
   return {
     tasks: () => [...tasks.values()],
     events: () => last,
     close: () => db.close(),
-    acknowledged(what, task) {
-      told.push([what, task])
+    acknowledged(what, which) {
+      told.push([what, which])
     },
-    look() {
+    look(sure = false) {
+      if (!sure && machine.writes === seenWrites) return tables.processes()
+      seenWrites = machine.writes
       const now = (version.get() as { data_version: number }).data_version
       if (now === seenVersion) {
-        hold(told, tasks)
+        hold(told, tasks, paused)
         return tables.processes()
       }
       seenVersion = now
       for (const row of next.all(last) as Row[]) {
         if (row.seq !== last + 1) broken(`event ${row.seq} follows event ${last}`)
         last = row.seq
-        if (row.stream.startsWith('task/')) follow(tasks, row, machine, rules)
+        if (row.stream.startsWith('task/')) follow({ tasks, paused, machine, rules }, row)
+        if (row.stream === 'daemon/main') followPause(paused, row)
       }
-      hold(told, tasks)
+      hold(told, tasks, paused)
       tables.leases()
       tables.processes()
       if (looks++ % 16 === 0) tables.money()
@@ -92,15 +98,16 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
 }
 
 /** What a person was told is in the log from then on. */
-function hold(told: [Told, string][], tasks: ReadonlyMap<string, Seen>): void {
+function hold(told: [Told, string][], tasks: ReadonlyMap<string, Seen>, paused: ReadonlySet<string>): void {
   for (const [what, id] of told.splice(0)) {
     const task = tasks.get(id)
     const holds =
-      task &&
-      (what === 'added' ||
-        (what === 'held' && task.held) ||
-        (what === 'cancelled' && task.phase === 'cancelled') ||
-        (what === 'approved' && task.approved !== null))
+      (what === 'paused' && paused.has(id)) ||
+      (task &&
+        (what === 'added' ||
+          (what === 'held' && task.held) ||
+          (what === 'cancelled' && task.phase === 'cancelled') ||
+          (what === 'approved' && task.approved !== null)))
     if (!holds) broken(`${id} was said to be ${what}, and the log does not know`)
   }
 }
@@ -114,6 +121,7 @@ function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { s
   )
   const over = sql('select scope from account where spent_nano_usd + held_nano_usd > limit_nano_usd limit 1')
   const leased = sql('select attempt from lease')
+  let held = new Set<string>()
   const busy = sql(
     `select role, count(distinct case when role = 'reviewer' then task else id end) as n from attempt
      where state <> 'ended' group by role`,
@@ -125,6 +133,7 @@ function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { s
   const lent = slots['implementer']! + slots['reviewer']! + slots['architect']!
   return {
     leases() {
+      held = new Set((leased.all() as { attempt: string }[]).map(({ attempt }) => attempt))
       const bare = unleased.get() as { id: string } | undefined
       if (bare) broken(`attempt ${bare.id} is under way without a lease`)
       const stale = unended.get() as { attempt: string } | undefined
@@ -140,8 +149,6 @@ function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { s
     },
     /** Nothing lives that no row accounts for. */
     processes() {
-      if (machine.processes.size === 0) return
-      const held = new Set((leased.all() as { attempt: string }[]).map(({ attempt }) => attempt))
       for (const { pid, attempt } of machine.processes.values())
         if (!held.has(attempt)) broken(`process ${pid} lives, and the lease of its attempt ${attempt} was given back`)
     },
@@ -152,10 +159,11 @@ function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { s
   }
 }
 
-const fresh = (id: string, { kind, repo, after }: Event & { type: 'task.added' }): Seen => ({
+const fresh = (id: string, { kind, repo, lane, after }: Event & { type: 'task.added' }): Seen => ({
   id,
   kind,
   repo,
+  lane,
   after,
   phase: 'open',
   held: false,
@@ -170,7 +178,16 @@ const fresh = (id: string, { kind, repo, after }: Event & { type: 'task.added' }
   landed: null,
 })
 
-function follow(tasks: Map<string, Seen>, row: Row, machine: Machine, rules: Rules): void {
+function followPause(paused: Set<string>, { type, body }: Row): void {
+  const { what, name } = JSON.parse(body) as { what?: string; name?: string }
+  if (type === 'work.paused') paused.add(`${what} ${name}`)
+  if (type === 'work.resumed') paused.delete(`${what} ${name}`)
+}
+
+type Picture = { tasks: Map<string, Seen>; paused: ReadonlySet<string>; machine: Machine; rules: Rules }
+
+function follow(picture: Picture, row: Row): void {
+  const { tasks, machine, rules } = picture
   const id = row.stream.slice('task/'.length)
   const event = { type: row.type, ...(JSON.parse(row.body) as object) } as TaskEvent
   if (event.type === 'task.added') {
@@ -183,18 +200,22 @@ function follow(tasks: Map<string, Seen>, row: Row, machine: Machine, rules: Rul
     !/^attempt\.(ended|started)|landing\.refused/.test(event.type)
   )
     broken(`${event.type} of ${id}, which is ${task.phase}`)
-  followAttempt(tasks, task, event, rules)
+  followAttempt(picture, task, event)
   followReview(task, event, machine)
   followEnd(task, event, row.actor, machine, rules)
 }
 
-function followAttempt(tasks: Map<string, Seen>, task: Seen, event: TaskEvent, _rules: Rules): void {
+function followAttempt({ tasks, paused }: Picture, task: Seen, event: TaskEvent): void {
   switch (event.type) {
     case 'attempt.admitted': {
       const { attempt, token, step, role, family } = event
       if (task.phase !== 'open') broken(`${attempt} was admitted for ${task.id}, which is ${task.phase}`)
       if (task.held) broken(`${attempt} was admitted for ${task.id}, which is held`)
       if (token !== task.token + 1) broken(`${attempt} got token ${token} after ${task.token}`)
+      const pause = ['all all', `lane ${task.lane}`, `repo ${task.repo}`, `family ${family}`].find((each) =>
+        paused.has(each),
+      )
+      if (pause) broken(`${attempt} was admitted for ${task.id} while ${pause} is paused`)
       const missing = task.after.find((each) => tasks.get(each)?.phase !== 'done')
       if (missing) broken(`${attempt} was admitted for ${task.id}, which waits for ${missing}`)
       task.token = token
@@ -219,6 +240,9 @@ function followAttempt(tasks: Map<string, Seen>, task: Seen, event: TaskEvent, _
       return
     case 'task.released':
       task.held = false
+      return
+    case 'task.prioritized':
+      task.lane = event.lane ?? task.lane
       return
     default:
   }

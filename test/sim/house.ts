@@ -103,7 +103,7 @@ function faultyEngine(engine: Engine, life: Life, faults: EngineFaults): Engine 
 }
 
 /** A day of looks every second would take most of the time there is, and hide wake-ups that never come. */
-const floorMs = 20_000
+const floorMs = 30_000
 
 const noRegistries: Registries = {
   open: async () => ({

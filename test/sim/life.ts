@@ -113,6 +113,7 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
     ...real,
     async write(body) {
       await life.pass('write begins')
+      machine.writes += 1
       try {
         const value = await real.write(async (tx) => {
           if (life.isDead()) throw new Died()

@@ -57,6 +57,8 @@ export type Machine = {
   diskFullUntil: number
   memoryShortUntil: number
   troubles: Trouble[]
+  /** How often a daemon has written, or begun to. */
+  writes: number
   /** The gateway that stands now, or null. */
   gateway: { ask(key: string, asked: Asked, signal: { isDead(): boolean }): Promise<Answered>; drop(): void } | null
   /** How often each thing was done before, by name: the same request may be answered differently the next time. */

@@ -11,10 +11,12 @@ import {
   releaseTask,
   retryTask,
 } from '../../src/command/decision.ts'
+import { pauseWork, resumeWork } from '../../src/command/pause.ts'
 import type { CommandPorts } from '../../src/command/ports.ts'
 import { isRefusal, type Refusal } from '../../src/core/refusal.ts'
 import type { Task } from '../../src/core/task.ts'
 import type { Database } from '../../src/store/database.ts'
+import { readPauses } from '../../src/store/pause.ts'
 import { listTasks } from '../../src/store/task.ts'
 import type { VirtualWorld } from '../../sim/world.ts'
 import type { Auditor } from './auditor.ts'
@@ -38,11 +40,13 @@ const everything = 1_000_000
 /** Does one thing. What is refused is a person's luck. Resolves when it was answered. */
 export async function doDeed(
   person: Person,
-  step: Step & { what: 'add' | 'person' },
+  step: Step & { what: 'add' | 'person' | 'pause' | 'resume' },
   database: Database,
 ): Promise<void> {
   const ports: CommandPorts = { database, world: person.world, actor }
   if (step.what === 'add') return add(person, step, ports)
+  if (step.what === 'pause') return pause(person, step, ports)
+  if (step.what === 'resume') return void (await resumeOne(person, step.pick, ports))
   const tasks = (await allTasks(person)).filter((task) => canBe(step.deed, task))
   const task = tasks[Math.floor(step.pick * tasks.length)]
   if (!task) return
@@ -67,6 +71,23 @@ async function add(person: Person, step: Step & { what: 'add' }, ports: CommandP
   if (isRefusal(task)) return
   person.added.push(task.id)
   person.acknowledged('added', task.id)
+}
+
+async function pause(person: Person, step: Step & { what: 'pause' }, ports: CommandPorts): Promise<void> {
+  const { scope: what, now } = step
+  const name = what === 'repo' ? person.repos[Number(step.name)]!.id : step.name
+  const paused = await pauseWork(ports, { what, name, why: 'quiet now', now })
+  if (!isRefusal(paused)) person.acknowledged('paused', `${what} ${name}`)
+}
+
+const pausesNow = async ({ database }: Person) =>
+  (await database.read(readPauses)).filter(({ until }) => until === null)
+
+async function resumeOne(person: Person, pick: number, ports: CommandPorts): Promise<boolean> {
+  const pauses = await pausesNow(person)
+  const one = pauses[Math.floor(pick * pauses.length)]
+  if (one) await resumeWork(ports, one)
+  return one !== undefined
 }
 
 const isOpen = ({ phase }: Task) => phase !== 'done' && phase !== 'cancelled'
@@ -118,6 +139,7 @@ function ask(ports: CommandPorts, deed: Deed, id: string): Promise<Task | Refusa
 /** In the calm: approves what waits, releases what is held, has what stopped tried again, and gives it up when that helps nothing. */
 export async function answerAll(person: Person): Promise<void> {
   const ports: CommandPorts = { ...person, actor }
+  while (await resumeOne(person, 0, ports));
   for (const task of await allTasks(person)) {
     if (!isOpen(task)) continue
     if (task.held !== null) await decide(person, ports, 'release', task)

@@ -94,7 +94,9 @@ async function take(scene: Scene, step: Step): Promise<void> {
   const { world, git } = machine
   switch (step.what) {
     case 'add':
-    case 'person': {
+    case 'person':
+    case 'pause':
+    case 'resume': {
       const database = step.through === 'daemon' ? scene.running?.daemon.database : undefined
       const doing = doDeed(person, step, database ?? person.database).then(() => scene.running?.nudge())
       if (!database) await doing // at the daemon it may stay unanswered for ever

@@ -62,6 +62,7 @@ export async function setScene(story: Story): Promise<Scene> {
     diskFullUntil: 0,
     memoryShortUntil: 0,
     troubles: [],
+    writes: 0,
     gateway: null,
     times: new Map(),
     green: new Set(),
@@ -180,14 +181,15 @@ function died(scene: Scene, pid: number): void {
   scene.daemons.delete(pid)
   const dice = diceFor(machine.seed, `death of ${pid}`)
   for (const process of machine.processes.values())
-    if (!process.isWritten || dice.hits(0.6)) process.die({ code: null, signal: 'SIGKILL' })
+    if (!process.isWritten || dice.hits(0.4)) process.die({ code: null, signal: 'SIGKILL' })
+    else if (dice.hits(0.3)) process.stuckUntil = now(scene) + dice.between(10_000, 600_000)
 }
 
 /** Lets everything happen that can without time passing, and looks. Nobody's transaction is open after it. */
 export async function settle(scene: Scene): Promise<void> {
   await scene.machine.world.settle()
   if (scene.fault) throw scene.fault
-  scene.audit.look()
+  scene.audit.look(true)
 }
 
 /** Lets time pass until so many milliseconds of the story are over, looking after each thing that happens. */

@@ -1,4 +1,5 @@
 /** A story: what happens to one simulated daemon, when, drawn from a seed. Plain data, so that it can be printed, shortened and told again. */
+import type { Pausable } from '../../src/core/pause.ts'
 import { diceFor, type Dice } from './chance.ts'
 
 export type Deed = 'approve' | 'reject' | 'retry' | 'cancel' | 'hold' | 'release' | 'prioritize'
@@ -23,6 +24,8 @@ export type Step = {
     }
   /** `pick` in [0, 1) says which of the tasks that can be decided on. */
   | { what: 'person'; deed: Deed; pick: number; through: 'daemon' | 'file' }
+  | { what: 'pause'; scope: Pausable; name: string; now: boolean; through: 'daemon' | 'file' }
+  | { what: 'resume'; pick: number; through: 'daemon' | 'file' }
   | { what: 'branch'; repo: number; deed: 'commit' | 'merge' | 'check-out' | 'leave'; file: number }
   /** Dies at the so-manieth point after `at`, and stays away for a while. */
   | { what: 'crash'; points: number; awayMs: number }
@@ -85,7 +88,7 @@ export function drawStory(seed: number, days: number): Story {
 type StepOf = Step extends infer S ? (S extends Step ? Omit<S, 'at' | 'n'> : never) : never
 type Draw = (name: string, perDay: number, make: (dice: Dice, n: number) => StepOf) => void
 
-function drawPerson(draw: Draw, { repositories }: Story): void {
+function drawPerson(draw: Draw, { repositories, families }: Story): void {
   const through = (dice: Dice) => dice.pick(['daemon', 'file'] as const)
   draw('add', 24, (dice, n) => ({
     what: 'add',
@@ -109,6 +112,18 @@ function drawPerson(draw: Draw, { repositories }: Story): void {
   ]
   for (const [deed, perDay] of often)
     draw(deed, perDay, (dice) => ({ what: 'person', deed, pick: dice.roll(), through: through(dice) }))
+  draw('pause', 3, (dice) => {
+    const scope = dice.pick(['all', 'lane', 'lane', 'repo', 'family'] as const)
+    const repo = String(dice.between(0, repositories - 1))
+    const names = {
+      all: 'all',
+      lane: dice.pick(['critical', 'normal', 'background']),
+      repo,
+      family: dice.pick(families),
+    }
+    return { what: 'pause', scope, name: names[scope], now: dice.hits(0.3), through: through(dice) }
+  })
+  draw('resume', 9, (dice) => ({ what: 'resume', pick: dice.roll(), through: through(dice) }))
   for (const [deed, perDay] of [
     ['commit', 3],
     ['merge', 2],
