@@ -7,7 +7,7 @@ import type { OperatorSettings } from '../core/setting.ts'
 import type { Reader, Tx } from '../store/database.ts'
 import { raisedFor } from '../store/ledger.ts'
 import { append } from '../store/log.ts'
-import { closeBreaker, readPacing, warnOfSpending } from '../store/pace.ts'
+import { closeBreaker, followClock, readPacing, warnOfSpending } from '../store/pace.ts'
 import { parkedUntil } from '../store/task.ts'
 
 /** What today may cost: the settings, and what a person added. */
@@ -18,6 +18,7 @@ export const dayLimit = async (
 ): Promise<number> => money.dayNanoUsd + (await raisedFor(reader, `day/${dayOf(at)}`))
 
 export async function keepBooks(tx: Tx, { money }: Pick<OperatorSettings, 'money'>, at: number): Promise<void> {
+  await followClock(tx, at)
   await closeBreaker(tx, at, 'daemon')
   await resumeDue(tx, at)
   await warnOfSpending(tx, money.warnNanoUsd, at)

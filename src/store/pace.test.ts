@@ -11,7 +11,7 @@ import { isRefusal } from '../core/refusal.ts'
 import { openDatabase, type Database } from './database.ts'
 import { chargeInput, extendHold, grantKey, hashKey, placeHold, recoverHolds, settleHold } from './ledger.ts'
 import { readLog } from './log.ts'
-import { closeBreaker, readPacing, readSpending, setPace, warnOfSpending, watchSpending } from './pace.ts'
+import { closeBreaker, followClock, readPacing, readSpending, setPace, warnOfSpending, watchSpending } from './pace.ts'
 
 const grant: Grant = {
   attempt: 'attempt_1',
@@ -191,4 +191,34 @@ test('under any schedule 60 seconds never show more than the edge of the breaker
     }),
     { numRuns: 60 },
   )
+})
+
+test('a wall clock that was set back stops no spending until it has come to where it was', async () => {
+  const database = await paced()
+  const back = start - 24 * 60 * minute
+  const first = await place(database, 3000, start)
+  assert.ok('hold' in first)
+  assert.equal(await settle(database, first.hold, 3000, start), null)
+  await database.write((tx) => followClock(tx, back))
+  assert.deepEqual(
+    await database.read(async (reader) => [
+      (await readPacing(reader)).level,
+      (await readSpending(reader, back)).committedNanoUsd,
+    ]),
+    [{ nanoUsd: 0, at: back }, 0],
+    'nothing is refilled, and what was spent in what is now the future says nothing about this minute',
+  )
+  assert.ok('hold' in (await place(database, 1000, back + minute)))
+  database.close()
+})
+
+test('a breaker that tripped before the clock was set back closes a minute later', async () => {
+  const database = await paced()
+  await database.write(async (tx) => {
+    assert.notEqual(await watchSpending(tx, start, 10_000), null)
+    await followClock(tx, start - 60 * minute)
+    assert.equal(await closeBreaker(tx, start - 60 * minute + 1, 'daemon'), false)
+    assert.equal(await closeBreaker(tx, start - 59 * minute, 'daemon'), true)
+  })
+  database.close()
 })

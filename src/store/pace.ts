@@ -61,6 +61,19 @@ export async function readPacing(reader: Reader): Promise<Pacing> {
   }
 }
 
+/**
+ * Where the wall clock was set back, time counts from here; or nothing would be refilled, and no breaker close, until it has come to where it was.
+ * What was spent in what is now the future says nothing about the last minute, and is forgotten.
+ */
+export async function followClock(tx: Tx, at: number): Promise<void> {
+  await tx.run(
+    `update pacer set at = min(at, :at), warned_at = min(warned_at, :at), tripped_at = min(tripped_at, :at)
+     where one = 1 and max(at, coalesce(warned_at, 0), coalesce(tripped_at, 0)) > :at`,
+    { at },
+  )
+  await tx.run('delete from spending where second > :now', { now: Math.floor(at / 1000) })
+}
+
 /** Milliseconds that a hold of so much must wait; 0: it may be written now. */
 export function waitInPace({ pace, level }: Pacing, held: number, asked: number, at: number): number {
   return pace === null ? 0 : waitFor(level, pace, held, asked, at)
