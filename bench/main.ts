@@ -35,6 +35,10 @@ const benches: Readonly<Record<string, { about: string; load: () => Promise<Benc
     about: '100,000 files and 1 GB of history, from add to the landed commit, against plain git (about 1 minute)',
     load: async () => (await import('./large.ts')).benchLarge,
   },
+  ratelimit: {
+    about: 'twelve agents at 2.6 times what a provider allows, by the gateway and by themselves (about 2 minutes)',
+    load: async () => (await import('./ratelimit.ts')).benchRatelimit,
+  },
   install: {
     about: 'the packed tarball installed into an empty folder: size and seconds (about 20 seconds)',
     load: async () => (await import('./install.ts')).benchInstall,
@@ -43,7 +47,7 @@ const benches: Readonly<Record<string, { about: string; load: () => Promise<Benc
 
 const names = Object.keys(benches)
 const usage = `usage: npm run bench -- <name>\n\n${Object.entries(benches)
-  .map(([name, { about }]) => `  ${name.padEnd(9)}${about}\n`)
+  .map(([name, { about }]) => `  ${name.padEnd(11)}${about}\n`)
   .join('')}`
 
 async function main(typed: readonly string[]): Promise<number> {

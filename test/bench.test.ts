@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { median, report } from '../bench/measure.ts'
 import { measureQueue } from '../bench/queue.ts'
+import { measureRatelimit } from '../bench/ratelimit.ts'
 import { searchPath } from '../src/git/fixture.ts'
 import { capture } from '../src/host/process.ts'
 import { realWorld } from '../src/host/world.ts'
@@ -95,3 +96,15 @@ test('the bench of the queue measures everything it names, of little as of much'
   )
   assert.deepEqual(peer.drained, [64, 64], 'a round of theirs for each of ours')
 })
+
+test(
+  'the bench of rate limits measures each of its ways, for half a minute as for many',
+  { timeout: 120_000 },
+  async () => {
+    const rows = await measureRatelimit({ minutes: 0.5, haste: 60, storms: 10 }, () => {})
+    assert.equal(rows.length, 6)
+    assert.ok(rows.every(({ measured }) => Number.isFinite(measured)))
+    const [refused] = rows
+    assert.ok(refused!.measured < refused!.baseline!, 'whoever asks by himself is refused more often')
+  },
+)
