@@ -3,6 +3,7 @@
  * override, a pause or a closed budget acts at once and the engine's queue stays almost empty.
  */
 import { dayStepOf, mayStartOn, type DayStep } from './budget.ts'
+import { countAgainst, noCaps, type Caps, type Count, type Place } from './cap.ts'
 import type { Family } from './family.ts'
 import { wantedSteps, type WantedStep } from './flow.ts'
 import { effectiveRank } from './lane.ts'
@@ -34,6 +35,7 @@ export type Snapshot = {
   /** Why nothing may start: draining, no disk; null when all is well. */
   closed: string | null
   pauses: readonly Pause[]
+  caps: Caps
   /** How far today's money is used up. */
   dayStep: DayStep
   /** Why nothing that asks a model may start: the breaker has tripped; null when it has not. */
@@ -52,6 +54,10 @@ export type Admission = WantedStep & {
 export function admit(snapshot: Snapshot): Admission[] {
   if (snapshot.closed !== null) return []
   const free = freeSlots(snapshot)
+  const count = countAgainst(
+    snapshot.caps,
+    snapshot.tasks.flatMap(({ running, repo }) => running.map((each) => ({ ...each, repo }))),
+  )
   let asking = leftOnNarrowDay(snapshot)
   const landing = new Set(
     snapshot.tasks.filter((task) => task.running.some(({ step }) => step === 'land')).map(({ repo }) => repo),
@@ -61,13 +67,14 @@ export function admit(snapshot: Snapshot): Admission[] {
     const own: Admission[] = []
     for (const wanted of wantedSteps(task)) {
       if (wanted.step === 'land' && landing.has(task.repo)) continue
-      const chosen = choose(snapshot, task, wanted)
+      const chosen = choose(snapshot, task, wanted, count)
       if (!chosen) continue
       const takesSlot = !takesNoSlot(task, own, wanted)
       if (takesSlot && wanted.role !== 'gate' && asking < 1) continue
       if (takesSlot && !take(free, wanted.role, snapshot)) continue
       if (takesSlot && wanted.role !== 'gate') asking -= 1
       if (wanted.step === 'land') landing.add(task.repo)
+      count.add({ family: chosen.family, role: wanted.role, repo: task.repo })
       own.push({ ...wanted, ...chosen, task: task.id, token: task.token + own.length + 1 })
     }
     admitted.push(...own)
@@ -99,6 +106,7 @@ export type Circumstances = {
   breaker?: string | null
   /** Families that are usable and cool down; `until` null: until a person does something. */
   closures?: readonly { family: Family; until: number | null; why: string }[]
+  caps?: Caps
 }
 
 /** What a person paused and a ready task therefore waits for, or null: nothing of it is. */
@@ -117,6 +125,8 @@ export function whyPaused(task: Task, pauses: readonly Pause[]): string | null {
 type Now = Circumstances & {
   spentNanoUsd: number
   pauses: readonly Pause[]
+  /** What counts against caps. */
+  underWay?: readonly Place[]
   /** How a moment is written. */
   clock: (at: number) => string
 }
@@ -128,8 +138,11 @@ export function whyWaiting(task: Task, now: Now): string | null {
   const asked = wantedSteps(task)
   if (asked.length === 0 || task.running.length > 0 || task.held !== null) return null
   if (now.closed !== null) return `nothing new starts: ${now.closed}`
+  const count = countAgainst(now.caps ?? noCaps, now.underWay ?? [])
+  const full = (role: Role, family: Family | null) => count.full({ role, family, repo: task.repo })
   const whys = asked.map(({ step, role, family }) => {
-    if (role === 'gate') return null
+    const anyway = full(role, null)
+    if (anyway !== null || role === 'gate') return anyway
     if (now.breaker) return `the breaker has tripped: ${now.breaker}`
     if (now.spentNanoUsd >= now.dayNanoUsd) return "today's budget is spent"
     if (!mayStartOn(dayStepOf(now.spentNanoUsd, now.dayNanoUsd), task.lane))
@@ -139,10 +152,11 @@ export function whyWaiting(task: Task, now: Now): string | null {
       (each) => pauseOfFamily(now.pauses, each) === null && !closures.some((closure) => closure.family === each),
     )
     const wanted = family ?? forcedFamily(task) ?? null
-    if (wanted !== null && families.includes(wanted)) return null
+    if (wanted !== null && families.includes(wanted)) return full(role, wanted)
     const closure = closures.find((each) => wanted === null || each.family === wanted)
     const routed = family === null ? route(task, role, families) : null
-    if (routed && routed.family !== null) return null
+    if (routed && routed.family !== null)
+      return families.some((each) => full(role, each) === null) ? null : full(role, routed.family)
     if (closure) return `${step} waits for ${closure.family}: ${tellClosure(closure, now.clock)}`
     return routed ? routed.why : `${step} by ${family}, which is not usable`
   })
@@ -185,12 +199,17 @@ function choose(
   snapshot: Snapshot,
   task: Task,
   wanted: WantedStep,
+  count: Count,
 ): { family: Family | null; agent: string | null; model: string | null; because: string | null } | null {
+  const isFull = (family: Family | null) => count.full({ family, role: wanted.role, repo: task.repo }) !== null
+  if (isFull(null)) return null
   if (wanted.role === 'gate') return { family: null, agent: null, model: null, because: null }
   if (snapshot.breaker !== null || !mayStartOn(snapshot.dayStep, task.lane)) return null
   const open = snapshot.families.filter(
     ({ family, closedUntil }) =>
-      (closedUntil === null || closedUntil <= snapshot.at) && pauseOfFamily(snapshot.pauses, family) === null,
+      (closedUntil === null || closedUntil <= snapshot.at) &&
+      pauseOfFamily(snapshot.pauses, family) === null &&
+      !isFull(family),
   )
   const routed =
     wanted.family === null

@@ -3,6 +3,7 @@
  * seed, and every event comes from the deciders under test; only what an agent, a gate, a person or the wire would say is made up here.
  */
 import { admit, type Snapshot } from './admission.ts'
+import { noCaps } from './cap.ts'
 import type { AttemptEnded, TaskAdded, TaskEvent } from './event.ts'
 import type { Family } from './family.ts'
 import { conclude, mayLand, retry, type Ending, type FlowPolicy, type Product } from './flow.ts'
@@ -83,6 +84,7 @@ export const snapshot = (tasks: readonly Task[], more: Partial<Snapshot> = {}): 
   laneStepMs: 15 * minute,
   closed: null,
   pauses: [],
+  caps: noCaps,
   dayStep: 'open',
   breaker: null,
   ...more,

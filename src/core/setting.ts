@@ -7,6 +7,7 @@
 import type { Gate } from './gate.ts'
 import type { Patience } from './patience.ts'
 import type { RetryPolicy } from './retry.ts'
+import type { Role } from './task.ts'
 
 export const agentNames = ['claude', 'codex', 'gemini', 'opencode', 'scripted'] as const
 export type AgentName = (typeof agentNames)[number]
@@ -76,6 +77,12 @@ export type OperatorSettings = {
   /** A day (UTC) and a task in all; what passes a minute, and at once after a quiet time; and above what a minute is worth a warning. */
   money: { dayNanoUsd: number; taskNanoUsd: number; minuteNanoUsd: number; burstNanoUsd: number; warnNanoUsd: number }
   slots: { implementer: number; reviewer: number; architect: number; gate: number }
+  /** At most so many attempts at once, whatever slots are free: by family, by role, and by a repository's name. */
+  caps: {
+    families: Record<string, number>
+    roles: Partial<Record<Role, number>>
+    repositories: Record<string, number>
+  }
   /** How long a slot is idle before it lends itself to another role. */
   lending: { idleMs: number }
   patience: Patience
@@ -149,6 +156,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
     warnNanoUsd: usd / 2,
   },
   slots: { implementer: 1, reviewer: 1, architect: 1, gate: Math.max(1, Math.floor(cores / 2) - 1) },
+  caps: { families: {}, roles: {}, repositories: {} },
   lending: { idleMs: minute },
   patience: { smallMs: 5 * minute, mediumMs: 15 * minute, largeMs: 30 * minute, grace: 1.5, wallMs: day },
   lease: { beatMs: 30 * second, leaseMs: 90 * second },

@@ -43,7 +43,7 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
   }
 }
 
-const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker }: Snapshot): Circumstances => ({
+const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker, caps }: Snapshot): Circumstances => ({
   closed,
   families: families.map(({ family }) => family),
   dayNanoUsd,
@@ -53,6 +53,7 @@ const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker }: Snap
       ? []
       : [{ family, until: closedUntil === Infinity ? null : closedUntil, why: closedWhy }],
   ),
+  caps,
 })
 
 /** A family that stays away is a person's question: they may wait, mend its key, or let others review. */

@@ -1,5 +1,6 @@
 /** What the daemon says of itself, and what admission sees of the world. */
 import type { FamilyState, Snapshot } from '../core/admission.ts'
+import type { Caps } from '../core/cap.ts'
 import { dayOf, dayStepOf } from '../core/budget.ts'
 import { tellClosing } from '../core/cool-down.ts'
 import type { FlowPolicy } from '../core/flow.ts'
@@ -9,7 +10,7 @@ import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/ledger.ts'
 import { lastAt, lastSeq } from '../store/log.ts'
 import { readPacing } from '../store/pace.ts'
-import { countTasks } from '../store/task.ts'
+import { countTasks, listRepos } from '../store/task.ts'
 import type { FoundAgents } from './agents.ts'
 import { examineNow } from './check-machine.ts'
 import type { Daemon } from './daemon.ts'
@@ -48,6 +49,7 @@ export async function takeSnapshot(
     laneStepMs: settings.lane.stepMs,
     closed,
     pauses,
+    caps: await capsOf(reader, settings),
     dayStep: dayStepOf(day ? day.spent + day.held : 0, await dayLimit(reader, settings, at)),
     breaker: breaker?.why ?? null,
   }
@@ -66,6 +68,14 @@ function closureOf(
     closedSince: last?.since ?? null,
     closedWhy: last ? tellClosing(last.why, last.model) : null,
   }
+}
+
+/** Settings name repositories, admission knows them by their ids. Two of one name have a cap each. */
+async function capsOf(reader: Reader, { caps }: OperatorSettings): Promise<Caps> {
+  const { families, roles, repositories } = caps
+  const known = Object.keys(repositories).length > 0 ? await listRepos(reader) : []
+  const repos = known.flatMap(({ id, name }) => (Object.hasOwn(repositories, name) ? [[id, repositories[name]!]] : []))
+  return { families, roles, repos: Object.fromEntries(repos) as Record<string, number> }
 }
 
 /** The rules of the road for a repository; without one (it could not be read) no gate is known, and nothing passes that needs any. */

@@ -146,6 +146,11 @@ export const operatorSchema = z.strictObject({
     .optional(),
   money: section({ day: usd, task: usd, minute: usd, burst: usd, warn: usd }),
   slots: section({ implementer: count(64), reviewer: count(64), architect: count(64), gate: count(64) }),
+  caps: section({
+    families: z.record(z.string(), count(1000)),
+    roles: section({ implementer: count(1000), reviewer: count(1000), architect: count(1000), gate: count(1000) }),
+    repositories: z.record(z.string(), count(1000)),
+  }),
   lending: section({ idle: anyDuration }),
   patience: section({
     small: duration,

@@ -57,6 +57,7 @@ export async function loadConfig(options: { file: string; env: Env; cores?: numb
     ...families.origins,
     ...plain.origins,
     ...credentialOrigins(settings, written),
+    ...capOrigins(settings, written),
     ...priceOrigins(settings, written),
   ]
   return { settings, origins, notes: notesOn(env, settings), file: written ? file : null }
@@ -142,7 +143,8 @@ function lay(defaults: OperatorSettings, written: Written | null, fromEnv: { una
     const value = inFile ?? inEnv ?? fallback
     const origin =
       inFile !== undefined ? originOf(written!, path) : inEnv !== undefined ? 'env CLAUDE_AUTONOMOUS_MODE' : 'default'
-    if (key !== 'credentials') origins.push({ key: path.join('.'), value: show(key, value), origin })
+    if (key !== 'credentials' && path[0] !== 'caps')
+      origins.push({ key: path.join('.'), value: show(key, value), origin })
     return value
   }
   const settings = { ...defaults } as Record<string, unknown>
@@ -174,6 +176,15 @@ const credentialOrigins = ({ setup }: OperatorSettings, written: Written | null)
     value: `${as} from ${showKeySource(from)}`,
     origin: originOf(written!, ['setup', 'credentials', String(index)]),
   }))
+
+const capOrigins = ({ caps }: OperatorSettings, written: Written | null): Origin[] =>
+  Object.entries(caps).flatMap(([kind, each]) =>
+    Object.entries(each).map(([name, most]) => ({
+      key: `caps.${kind}.${name}`,
+      value: String(most),
+      origin: originOf(written!, ['caps', kind, name]),
+    })),
+  )
 
 const priceOrigins = ({ prices }: OperatorSettings, written: Written | null): Origin[] =>
   prices.map(({ model, inputPerMtokUsd, outputPerMtokUsd }) => ({

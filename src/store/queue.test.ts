@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { seededRandom } from '../../sim/world.ts'
 import { admit, demandOf, type Snapshot } from '../core/admission.ts'
+import type { Caps } from '../core/cap.ts'
 import type { TaskAdded, TaskEvent } from '../core/event.ts'
 import { added, foldTask, move, snapshot, startLife, type Life } from '../core/fixture.ts'
 import { effectiveRank, lanes } from '../core/lane.ts'
@@ -66,6 +67,16 @@ function anyPauses(life: Life): Pause[] {
     })
 }
 
+/** Some of everything may be capped: more narrowly than there are slots, or not. */
+function anyCaps(life: Life): Caps {
+  const some = <Name extends string>(names: readonly Name[]) =>
+    Object.fromEntries(names.filter(() => life.dice(4) === 0).map((name) => [name, 1 + life.dice(3)])) as Record<
+      Name,
+      number
+    >
+  return { families: some(['openai', 'anthropic', 'google']), roles: some(roles), repos: some(['repo_1', 'repo_2']) }
+}
+
 /** The world as a dispatcher might meet it: any number of slots, families cooling down, money gone, roles idle, things paused. */
 function anyWorld(life: Life): Omit<Snapshot, 'tasks'> {
   const each = (value: () => number) =>
@@ -78,6 +89,7 @@ function anyWorld(life: Life): Omit<Snapshot, 'tasks'> {
     breaker: null,
     laneStepMs,
     pauses: anyPauses(life),
+    caps: anyCaps(life),
   })
   const closed = world.families.map((family) => (life.dice(5) === 0 ? { ...family, closedUntil: Infinity } : family))
   return { ...world, families: closed }

@@ -1,5 +1,6 @@
 /** Reading tasks, attempts and repositories. */
 import type { Lane } from '../core/lane.ts'
+import type { Place } from '../core/cap.ts'
 import type { Task } from '../core/task.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Reader } from './database.ts'
@@ -68,6 +69,13 @@ export async function anythingUnderWay(reader: Reader): Promise<boolean> {
   )
   return row!.is === 1 || (await finishedSplits(reader)).length > 0
 }
+
+/** Who is at work where, for caps. */
+export const placesUnderWay = (reader: Reader): Promise<Place[]> =>
+  reader.all<Place>(
+    `select attempt.family, attempt.role, task.repo from attempt join task on task.id = attempt.task
+     where attempt.state <> 'ended' and task.state not in ('done', 'cancelled')`,
+  )
 
 export type TaskFilter = { states?: readonly string[]; repo?: string; limit: number }
 
