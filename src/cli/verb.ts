@@ -5,6 +5,7 @@
 import { lanes } from '../core/lane.ts'
 import { kinds, phases, sizes } from '../core/task.ts'
 import { decisions, task } from './verb-decide.ts'
+import { moneyVerbs } from './verb-money.ts'
 import type { Choice, Verb } from './verb-shape.ts'
 import { tidyVerbs } from './verb-tidy.ts'
 
@@ -338,6 +339,7 @@ export const verbs: readonly Verb[] = [
     examples: ['tri-agent rebuild --verify'],
     load: async () => (await import('./rebuild.ts')).rebuild,
   },
+  ...moneyVerbs,
   ...tidyVerbs,
   {
     name: 'completion',

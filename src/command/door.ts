@@ -58,6 +58,10 @@ export const doors = {
     load: async () => (await import('./pause.ts')).pauseWork,
     shapes: [record({ what: scope, name: text, why: text, now: flag })],
   },
+  raiseTask: { load: async () => (await import('./budget.ts')).raiseTaskBudget, shapes: [text, number, number] },
+  raiseDay: { load: async () => (await import('./budget.ts')).raiseDayBudget, shapes: [number, number] },
+  resumeTask: { load: async () => (await import('./budget.ts')).resumeTask, shapes: [text] },
+  closeBreaker: { load: async () => (await import('./budget.ts')).closeTheBreaker, shapes: [] },
   resume: { load: async () => (await import('./pause.ts')).resumeWork, shapes: [record({ what: scope, name: text })] },
 } as const satisfies Record<
   string,

@@ -159,6 +159,10 @@ test('every command is taken with the arguments the command line gives it', () =
     hold: ['task_1', 'no', true],
     release: ['task_1'],
     pause: [{ what: 'all', name: 'all', why: '', now: false }],
+    raiseTask: ['task_1', 5, 10],
+    raiseDay: [5, 10],
+    resumeTask: ['task_1'],
+    closeBreaker: [],
     resume: [{ what: 'all', name: 'all' }],
   }
   assert.deepEqual(Object.keys(given), Object.keys(doors))

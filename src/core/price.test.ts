@@ -17,6 +17,7 @@ const flat = (base: number): Rate => ({ base, tiers: [] })
 const opus: ModelPrice = {
   model: 'claude-opus-5-5',
   origin: 'bundled',
+  asOf: '2026-09-23',
   context: 1_000_000,
   dated: true,
   periods: [

@@ -22,7 +22,10 @@ export type Rates = {
 
 export type ModelPrice = {
   model: string
-  origin: 'bundled' | 'operator'
+  /** Where it is from: the bundled table, our own dated corrections of it, or the operator's file. */
+  origin: 'bundled' | 'corrected' | 'operator'
+  /** The day it was last looked up; null: the operator answers for it. */
+  asOf: string | null
   /** Tokens; null where the table does not know. */
   context: number | null
   /** True when the vendor's dated names (`model-20260901`) bill as this one. */

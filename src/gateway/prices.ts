@@ -6,6 +6,7 @@
  */
 import { findProvider, type MatchLogic, type ModelInfo, type ModelPrice as BundledPrice } from '@pydantic/genai-prices'
 import type { ModelPrice, PriceTable, Rate, Rates } from '../core/price.ts'
+import { corrections } from './price-correction.ts'
 
 /** One model as an operator writes it: US dollars per million tokens. */
 export type PriceEntry = {
@@ -45,6 +46,13 @@ export function loadPrices(overlay: Readonly<Record<string, PriceEntry>> = {}): 
   for (const id of providers)
     for (const model of (findProvider({ providerId: id })?.models ?? []).filter(isText))
       for (const name of namesOf(model)) if (!models.has(name)) models.set(name, bundled(name, model))
+  for (const [name, entry] of Object.entries(corrections.models))
+    models.set(name, {
+      ...written(name, entry),
+      origin: 'corrected',
+      asOf: corrections.asOf,
+      dated: models.get(name)?.dated ?? false,
+    })
   for (const [name, entry] of Object.entries(overlay)) models.set(name, written(name, entry))
   return { models, asOf: bundledAsOf }
 }
@@ -69,6 +77,7 @@ function bundled(name: string, model: ModelInfo): ModelPrice {
   return {
     model: name,
     origin: 'bundled',
+    asOf: bundledAsOf,
     context: model.context_window ?? null,
     dated: matches(model.match, `${name}-20990101`) || matches(model.match, `${name}-2099-01-01`),
     periods: periodsOf(model.prices),
@@ -138,6 +147,7 @@ function written(name: string, entry: PriceEntry): ModelPrice {
   return {
     model: name,
     origin: 'operator',
+    asOf: null,
     context: entry.context ?? null,
     dated: false,
     periods: [{ from: '', rates }],

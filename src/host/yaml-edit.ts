@@ -21,3 +21,12 @@ export function addMissing(text: string, additions: readonly Addition[]): string
   }
   return changed ? document.toString({ lineWidth: 0, flowCollectionPadding: true }) : text
 }
+
+/** The text with `path` set to `value`, whatever was there. */
+export function setKey(text: string, path: readonly string[], value: unknown): string {
+  const document = parseDocument(text)
+  const holder = document.getIn(path.slice(0, -1))
+  if (path.length > 1 && !isMap(holder)) document.deleteIn(path.slice(0, -1)) // `money:` with nothing behind it
+  document.setIn(path, document.createNode(value))
+  return document.toString({ lineWidth: 0, flowCollectionPadding: true })
+}

@@ -112,6 +112,18 @@ export async function readSpending(reader: Reader, at: number): Promise<Spending
   return { committedNanoUsd: spent!.committed, offPathNanoUsd: spent!.off, heldNanoUsd: held?.held ?? 0 }
 }
 
+const lateMs = 3_600_000
+
+/** What was spent in the last hour, or since the first spending in it. */
+export async function spentLately(reader: Reader, at: number): Promise<{ nanoUsd: number; ms: number }> {
+  const row = await reader.get<{ nanoUsd: number | null; first: number | null }>(
+    'select sum(nano_usd) as nanoUsd, min(second) as first from spending where second > :from',
+    { from: Math.floor((at - lateMs) / 1000) },
+  )
+  if (!row || row.first === null) return { nanoUsd: 0, ms: 0 }
+  return { nanoUsd: row.nanoUsd ?? 0, ms: Math.max(60_000, at - row.first * 1000) }
+}
+
 /** Trips the breaker if it must (`more`: about to be held). Answers why at the moment it trips, null before and after. */
 export async function watchSpending(tx: Tx, at: number, more = 0): Promise<string | null> {
   const { pace, breaker } = await readPacing(tx)

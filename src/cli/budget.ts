@@ -1,0 +1,194 @@
+/** budget: what may be spent and what was; set and raise it; let parked work go on. */
+import { dayOf, dayStepOf, utcOf } from '../core/budget.ts'
+import { breakerEdge } from '../core/breaker.ts'
+import { forecastDay } from '../core/forecast.ts'
+import { levelAt } from '../core/pacer.ts'
+import { parseUsd, plural, showUsd } from '../core/quantity.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import type { OperatorSettings } from '../core/setting.ts'
+import { loadConfig } from '../host/config.ts'
+import type { Database, Reader } from '../store/database.ts'
+import { accountOf, raisedFor, totalsBy } from '../store/ledger.ts'
+import { readLastLog } from '../store/log.ts'
+import { readPacing, readSpending, spentLately } from '../store/pace.ts'
+import { countTasks } from '../store/task.ts'
+import { ask } from './ask.ts'
+import { answer, withDatabase, type Act, type Context, type Said } from './context.ts'
+import { money, table } from './format.ts'
+import { tell } from './tell.ts'
+
+const settable = ['day', 'task', 'minute', 'burst', 'warn'] as const
+type Settable = (typeof settable)[number]
+
+export const budget: Act = (context, said) =>
+  withDatabase(context, async (database) => {
+    const loaded = await loadConfig({ file: context.paths.configFile, env: context.env })
+    if (isRefusal(loaded)) return loaded
+    const { settings } = loaded
+    switch (said.args[0] ?? 'status') {
+      case 'set':
+        return set(context, said)
+      case 'raise':
+        return raise(context, database, said, settings)
+      case 'resume':
+        return resume(context, database, said)
+      case 'history':
+        return history(context, database)
+      default:
+        return status(context, database, settings)
+    }
+  })
+
+type Money = OperatorSettings['money']
+
+async function readStatus(reader: Reader, { dayNanoUsd, taskNanoUsd, warnNanoUsd }: Money, at: number) {
+  const scope = `day/${dayOf(at)}`
+  const day = await accountOf(reader, scope)
+  const limitNanoUsd = dayNanoUsd + (await raisedFor(reader, scope))
+  const usedNanoUsd = (day?.spent ?? 0) + (day?.held ?? 0)
+  const { pace, level, breaker } = await readPacing(reader)
+  const { committedNanoUsd, heldNanoUsd } = await readSpending(reader, at)
+  const forecast = forecastDay({ usedNanoUsd, limitNanoUsd }, await spentLately(reader, at), at)
+  return {
+    day: {
+      spentNanoUsd: day?.spent ?? 0,
+      heldNanoUsd: day?.held ?? 0,
+      limitNanoUsd,
+      step: dayStepOf(usedNanoUsd, limitNanoUsd),
+      forecast,
+    },
+    minute: {
+      spentNanoUsd: committedNanoUsd,
+      heldNanoUsd,
+      limitNanoUsd: pace?.minuteNanoUsd ?? null,
+      burstNanoUsd: pace?.burstNanoUsd ?? null,
+      levelNanoUsd: pace === null ? null : levelAt(level, pace, at) - heldNanoUsd,
+      edgeNanoUsd: pace === null ? null : breakerEdge(pace),
+      warnNanoUsd,
+    },
+    breaker,
+    taskNanoUsd,
+    parked: (await countTasks(reader))['parked'] ?? 0,
+  }
+}
+
+async function status(context: Context, database: Database, { money: limits }: OperatorSettings): Promise<number> {
+  const at = context.world.clock.now()
+  const now = await database.read((reader) => readStatus(reader, limits, at))
+  const { day, minute, breaker, parked } = now
+  const share =
+    day.limitNanoUsd === 0 ? 100 : Math.floor((100 * (day.spentNanoUsd + day.heldNanoUsd)) / day.limitNanoUsd)
+  const held = day.heldNanoUsd > 0 ? `, ${money(day.heldNanoUsd)} held` : ''
+  const lines = [
+    `Today    ${money(day.spentNanoUsd)} spent${held} of ${money(day.limitNanoUsd)} (${share} %)${stepWords[day.step]}`,
+    `         ${tellForecast(day.forecast)}`,
+    minute.limitNanoUsd === null
+      ? 'Minute   not paced: the daemon has not been up yet'
+      : `Minute   ${money(minute.spentNanoUsd)} in the last one; ${money(minute.limitNanoUsd)} a minute pass, ${money(Math.max(0, minute.levelNanoUsd!))} of ${money(minute.burstNanoUsd!)} at once now`,
+    breaker === null
+      ? 'Breaker  closed'
+      : `Breaker  tripped ${utcOf(breaker.trippedAt)}: ${breaker.why}\n         closes by itself once a minute is cheap again; at once: tri-agent budget resume`,
+    `Task     ${money(now.taskNanoUsd)} each, where none was given a budget of its own`,
+    ...(parked > 0 ? [`Parked   ${plural(parked, 'task')}: tri-agent list --state parked`] : []),
+  ]
+  return answer(context, now, lines.join('\n'))
+}
+
+const stepWords = {
+  open: '',
+  'background-stops': ': background work stops, one slot stays',
+  'normal-stops': ': only critical work starts',
+  closed: ': nothing new starts',
+} as const
+
+function tellForecast(forecast: ReturnType<typeof forecastDay>): string {
+  if (forecast === null) return 'nothing was spent lately'
+  const rate = `${money(forecast.hourNanoUsd)} an hour lately`
+  return forecast.endsAt === null
+    ? `${rate}: that outlasts the day`
+    : `${rate}: at this rate the day ends at ${utcOf(forecast.endsAt).slice(11)}`
+}
+
+function amountIn(said: Said, example: string): number | Refusal {
+  const written = said.args[2]
+  const nanoUsd = written === undefined ? null : parseUsd(written)
+  if (nanoUsd !== null && nanoUsd > 0) return nanoUsd
+  return refuse(
+    'bad-amount',
+    `${written === undefined ? 'no amount is said' : `${JSON.stringify(written)} is no amount of dollars`}`,
+    example,
+  )
+}
+
+async function raise(
+  context: Context,
+  database: Database,
+  said: Said,
+  { money: limits }: OperatorSettings,
+): Promise<number | Refusal> {
+  const whose = said.args[1]
+  if (whose === undefined)
+    return refuse('no-scope', 'say what to raise: a task, or day', 'tri-agent budget raise day 20')
+  const by = amountIn(said, `tri-agent budget raise ${whose} 5`)
+  if (isRefusal(by)) return by
+  const { said: raised, heard } =
+    whose === 'day'
+      ? await ask(context, database, 'raiseDay', by, limits.dayNanoUsd)
+      : await ask(context, database, 'raiseTask', whose, by, limits.taskNanoUsd)
+  if (isRefusal(raised)) return raised
+  const goesOn =
+    raised.resumed.length === 0
+      ? ''
+      : ` ${raised.resumed.join(', ')} ${raised.resumed.length === 1 ? 'goes' : 'go'} on.`
+  return answer(
+    context,
+    { ...raised, daemonHeard: heard },
+    `${raised.scope} may cost ${money(raised.limitNanoUsd)} now.${goesOn}`,
+  )
+}
+
+async function resume(context: Context, database: Database, said: Said): Promise<number | Refusal> {
+  const named = said.args[1]
+  if (named !== undefined) {
+    const { said: task, heard } = await ask(context, database, 'resumeTask', named)
+    if (isRefusal(task)) return task
+    return answer(context, { resumed: [task.id], daemonHeard: heard }, `${task.id} goes on at ${task.step}.`)
+  }
+  const { said: resumed, heard } = await ask(context, database, 'closeBreaker')
+  if (isRefusal(resumed)) return { ...resumed, hint: 'tri-agent budget, or tri-agent budget resume TASK' }
+  const rest = resumed.length === 0 ? '' : ` ${resumed.join(', ')} ${resumed.length === 1 ? 'goes' : 'go'} on.`
+  return answer(context, { resumed, daemonHeard: heard }, `The breaker is closed.${rest}`)
+}
+
+/** Settings are the operator's file and nothing else: `set` writes there. */
+async function set(context: Context, said: Said): Promise<number | Refusal> {
+  const whose = said.args[1]
+  if (!settable.includes(whose as Settable))
+    return refuse('no-scope', `say what to set: ${settable.join(', ')}`, 'tri-agent budget raise TASK 5, for one task')
+  const nanoUsd = amountIn(said, `tri-agent budget set ${whose} 5`)
+  if (isRefusal(nanoUsd)) return nanoUsd
+  const { writeSetting } = await import('../host/setting-file.ts')
+  const written = await writeSetting(context.paths.configFile, ['money', whose!], showUsd(nanoUsd))
+  if (isRefusal(written)) return written
+  const later = 'A daemon that is up goes on with what it started with: tri-agent down, then up.'
+  return answer(
+    context,
+    { key: `money.${whose}`, nanoUsd, file: context.paths.configFile },
+    `money.${whose} is ${showUsd(nanoUsd)} in ${context.paths.configFile}. ${later}`,
+  )
+}
+
+const daysShown = 14
+
+async function history(context: Context, database: Database): Promise<number> {
+  const { days, events } = await database.read(async (reader) => ({
+    days: (await totalsBy(reader, 'day')).toSorted((a, b) => (a.name < b.name ? 1 : -1)).slice(0, daysShown),
+    events: await readLastLog(reader, { stream: 'budget/main', since: 0, limit: 20 }),
+  }))
+  const rows = days.map(({ name, requests, nanoUsd }) => [name, money(nanoUsd), String(requests)])
+  const text = [
+    days.length === 0 ? 'Nothing was spent.' : table(['day', 'cost', 'requests'], rows, context.columns),
+    ...events.map(({ at, event }) => `${utcOf(at)}  ${tell(event)}`),
+  ]
+  return answer(context, { days, events }, text.join('\n'))
+}

@@ -1,0 +1,146 @@
+/** prices: what models cost, where each price is from and how old it is; `check` refuses what a budget could not hold. */
+import type { ModelPrice } from '../core/price.ts'
+import { findPrice, ratesFor, type FlatRates } from '../core/price.ts'
+import { dayOf } from '../core/budget.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import { loadConfig } from '../host/config.ts'
+import { answer, type Act, type Context, type Said } from './context.ts'
+import { table } from './format.ts'
+
+/** Facts: a price looked up longer ago than this is too old to trust. */
+const oldDays = 45
+
+export const prices: Act = async (context, said) => {
+  const what = said.args[0] ?? 'list'
+  if (what === 'set') return set(context, said)
+  const loaded = await loadConfig({ file: context.paths.configFile, env: context.env })
+  if (isRefusal(loaded)) return loaded
+  const { pricesFor } = await import('../daemon/prices.ts')
+  const known = pricesFor(loaded.settings)
+  const today = dayOf(context.world.clock.now())
+  const configured = [
+    ...new Set(Object.values(loaded.settings.families).flatMap(({ models }) => Object.values(models))),
+  ]
+  if (what === 'explain') return explain(context, said, known, today)
+  if (what === 'check') return check(context, configured, known, today)
+  const names = said.flag('all') || configured.length === 0 ? [...known.models.keys()].toSorted() : configured
+  const rows = names.map((name) => ({ name, price: findPrice(known, name) }))
+  const cells = rows.map(({ name, price }) =>
+    isRefusal(price)
+      ? [name, '-', '-', '-', '-', 'no price: it is refused']
+      : [name, ...amounts(price, today), tellOrigin(price, today)],
+  )
+  return answer(
+    context,
+    { asOf: known.asOf, models: rows.map(({ name, price }) => asJson(name, price, today)) },
+    `${table(['model', 'in', 'cached', 'written', 'out', 'from'], cells, context.columns)}\nDollars per million tokens.`,
+  )
+}
+
+type Known = Parameters<typeof findPrice>[0]
+
+const dollars = (nano: number): string => String(nano / 1e9)
+const flat = (price: ModelPrice, today: string): FlatRates => ratesFor(price, today, 0)
+
+function amounts(price: ModelPrice, today: string): string[] {
+  const { input, cachedInput, cacheWrite, output } = flat(price, today)
+  return [input, cachedInput, cacheWrite, output].map(dollars)
+}
+
+const ageDays = ({ asOf }: ModelPrice, today: string): number | null => {
+  if (asOf === null) return null
+  const days = (day: string) => {
+    const [year = 0, month = 0, date = 0] = day.split('-').map(Number)
+    const shifted = month <= 2 ? year - 1 : year
+    return Math.floor(365.25 * shifted) + Math.floor(30.6 * (((month + 9) % 12) + 4)) + date // differences alone matter, to a day
+  }
+  return days(today) - days(asOf)
+}
+
+function tellOrigin(price: ModelPrice, today: string): string {
+  if (price.origin === 'operator') return 'your settings'
+  const age = ageDays(price, today)!
+  const from = price.origin === 'corrected' ? 'our corrections' : 'the bundled table'
+  return `${from}, ${price.asOf}${age > oldDays ? ` (${age} days old)` : ''}`
+}
+
+const asJson = (name: string, price: ModelPrice | Refusal, today: string) =>
+  isRefusal(price)
+    ? { model: name, known: false }
+    : {
+        model: name,
+        known: true,
+        origin: price.origin,
+        asOf: price.asOf,
+        ageDays: ageDays(price, today),
+        context: price.context,
+        nanoUsdPerMillion: flat(price, today),
+      }
+
+function explain(context: Context, said: Said, known: Known, today: string): number | Refusal {
+  const name = said.args[1]
+  if (name === undefined) return refuse('no-model', 'say which model', 'tri-agent prices explain claude-opus-5-5')
+  const price = findPrice(known, name)
+  if (isRefusal(price)) return withFix(name, price)
+  const rates = flat(price, today)
+  const tiers = [...new Set(price.periods.flatMap(({ rates: { input } }) => input.tiers.map(({ above }) => above)))]
+  const lines = [
+    `${name}${price.model === name ? '' : `, billed as ${price.model}`}: from ${tellOrigin(price, today)}`,
+    `input ${dollars(rates.input)}, cached ${dollars(rates.cachedInput)}, written to a cache ${dollars(rates.cacheWrite)} (for an hour ${dollars(rates.cacheWriteHour)}), output ${dollars(rates.output)} dollars per million tokens`,
+    ...tiers.map(
+      (above) =>
+        `above ${above} input tokens: input ${dollars(ratesFor(price, today, above + 1).input)}, output ${dollars(ratesFor(price, today, above + 1).output)}`,
+    ),
+    ...(price.context === null ? [] : [`context window ${price.context} tokens: the most its input is held for`]),
+    'Names are matched exactly: a model that is not in the table has no price, and is refused.',
+  ]
+  return answer(context, asJson(name, price, today), lines.join('\n'))
+}
+
+const withFix = (name: string, refusal: Refusal): Refusal => ({
+  ...refusal,
+  hint: `tri-agent prices set ${name} --input USD --output USD (dollars per million tokens)`,
+})
+
+/** Every configured model must have a price, and one that is not too old. */
+function check(context: Context, configured: readonly string[], known: Known, today: string): number | Refusal {
+  if (configured.length === 0)
+    return refuse('no-family', 'no family is configured, so there is nothing to check', 'tri-agent init')
+  for (const name of configured) {
+    const price = findPrice(known, name)
+    if (isRefusal(price)) return withFix(name, price)
+    const age = ageDays(price, today)
+    if (age !== null && age > oldDays)
+      return refuse(
+        'price-old',
+        `the price of ${name} was looked up ${age} days ago (${price.asOf}), and prices change`,
+        `look it up, then: tri-agent prices set ${name} --input ${amounts(price, today)[0]} --output ${amounts(price, today)[3]}`,
+      )
+  }
+  return answer(
+    context,
+    { ok: true, models: configured },
+    `All ${configured.length} configured models have a price that is not too old.`,
+  )
+}
+
+async function set(context: Context, said: Said): Promise<number | Refusal> {
+  const name = said.args[1]
+  const [input, output] = [said.text('input'), said.text('output')].map((written) =>
+    Number(written?.replace(/^\$/, '')),
+  )
+  if (name === undefined || !(input! >= 0) || !(output! >= 0))
+    return refuse(
+      'no-price',
+      'say which model, and what a million tokens cost',
+      'tri-agent prices set my-model --input 2.50 --output 10',
+    )
+  const { writeSetting } = await import('../host/setting-file.ts')
+  const written = await writeSetting(context.paths.configFile, ['prices', name], { input, output })
+  if (isRefusal(written)) return written
+  return answer(
+    context,
+    { model: name, input, output },
+    `${name} costs $${input} in and $${output} out per million tokens, in ${context.paths.configFile}.`,
+  )
+}

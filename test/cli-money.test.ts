@@ -1,0 +1,189 @@
+/** What a person sees of money and decides about it: budget, cost, prices, on a real database. */
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { after, test } from 'node:test'
+import { dayOf, scopePath, defaultLimits } from '../src/core/budget.ts'
+import { noTokens } from '../src/core/price.ts'
+import { grantKey, hashKey, placeHold, settleHold } from '../src/store/ledger.ts'
+import { append } from '../src/store/log.ts'
+import { setPace, watchSpending } from '../src/store/pace.ts'
+import { bundle, person, world, type Person } from './cli-rig.ts'
+
+const built = await bundle()
+after(() => built[Symbol.asyncDispose]())
+
+const usd = 1_000_000_000
+
+async function shop(): Promise<Person> {
+  const ada = await person(built.program)
+  await ada.type(['init'])
+  return ada
+}
+
+async function added(ada: Person, title: string): Promise<string> {
+  const { task } = (await ada.json(['add', title])) as { task: { id: string } }
+  return task.id
+}
+
+/** Charges a task for one request. */
+const spend = (ada: Person, task: string, nanoUsd: number, more: { model?: string; stage?: string } = {}) =>
+  ada.withDatabase((database) =>
+    database.write(async (tx) => {
+      const at = world.clock.now()
+      const day = dayOf(at)
+      const model = more.model ?? 'gpt-6-sol'
+      const grant = {
+        attempt: world.id('att'),
+        task,
+        repo: 'repo_1',
+        stage: more.stage ?? 'implement',
+        lane: 'normal' as const,
+        family: 'openai',
+        models: [model],
+        scope: `task/${task}`,
+        limitNanoUsd: 10 * usd,
+        grantedAt: at,
+      }
+      await setPace(tx, defaultLimits.pace, at)
+      await grantKey(tx, grant.attempt, grant)
+      const ask = { inputNanoUsd: nanoUsd, inputTokens: 5, outputRate: 1, leastTokens: 0, mostTokens: 0 }
+      const path = scopePath(grant, defaultLimits, day)
+      const placed = await placeHold(tx, { keyHash: hashKey(grant.attempt), grant, model, path, ...ask, at, day })
+      assert.ok('hold' in placed)
+      const tokens = { ...noTokens, input: 1000, output: 50 }
+      await settleHold(tx, placed.hold, { nanoUsd, tokens, how: 'exact', at })
+    }),
+  )
+
+const park = (ada: Person, task: string, scope: string) =>
+  ada.withDatabase((database) =>
+    database.write((tx) =>
+      append(tx, {
+        at: world.clock.now(),
+        actor: 'daemon',
+        stream: `task/${task}`,
+        events: [
+          { type: 'task.parked', attempt: 'att_1', scope, why: 'the money is over', until: null, archive: null },
+        ],
+      }),
+    ),
+  )
+
+test('budget says what is spent, how fast, and when the day ends; raising a task lets it and its parts go on', async () => {
+  await using ada = await shop()
+  const id = await added(ada, 'Sell tea')
+  await spend(ada, id, 1.5 * usd)
+  const { stdout } = await ada.type(['budget'])
+  assert.match(
+    stdout,
+    /^Today {4}\$1\.50 spent of \$75\.00 \(2 %\)\n {9}\$90\.00 an hour lately: (?:at this rate the day ends at \d\d:\d\d UTC|that outlasts the day)\n/,
+  )
+  assert.match(
+    stdout,
+    /\nMinute {3}\$1\.50 in the last one; \$1\.00 a minute pass, \$1\.5\d* of \$3\.00 at once now\nBreaker {2}closed\n/,
+  )
+  await park(ada, id, `task/${id}`)
+  const raised = await ada.json(['budget', 'raise', id.slice(5), '5'])
+  assert.deepEqual(raised, { scope: `task/${id}`, limitNanoUsd: 15 * usd, resumed: [id], daemonHeard: false })
+  const shown = (await ada.json(['show', id])) as { task: { state: string } }
+  assert.equal(shown.task.state, 'ready')
+  const day = await ada.type(['budget', 'raise', 'day', '20'])
+  assert.match(day.stdout, /^day\/\d{4}-\d\d-\d\d may cost \$95\.00 now\.\n$/)
+  assert.match((await ada.type(['budget'])).stdout, /of \$95\.00/)
+  assert.match((await ada.type(['budget', 'history'])).stdout, /person:\S+ added \$20\.00 to day\//)
+})
+
+test('a tripped breaker is told of and closed by a person, and then what it parked goes on', async () => {
+  await using ada = await shop()
+  const id = await added(ada, 'Sell tea')
+  await spend(ada, id, 2.9 * usd)
+  await ada.withDatabase((database) => database.write((tx) => watchSpending(tx, world.clock.now(), 2 * usd)))
+  await park(ada, id, 'minute')
+  assert.match(
+    (await ada.type(['budget'])).stdout,
+    /Breaker {2}tripped .*: \$4\.90 spent and held within 60 seconds[\s\S]*at once: tri-agent budget resume/,
+  )
+  assert.deepEqual(await ada.json(['budget', 'resume']), { resumed: [id], daemonHeard: false })
+  const again = await ada.type(['budget', 'resume'])
+  assert.deepEqual([again.code, again.stdout], [1, ''])
+  assert.match(again.stderr, /the breaker has not tripped/)
+})
+
+test('budget set writes the settings and keeps what a person wrote; what is wrong changes nothing', async () => {
+  await using ada = await shop()
+  const before = await readFile(ada.paths.configFile, 'utf8')
+  assert.equal((await ada.type(['budget', 'set', 'minute', '2.50'])).code, 0)
+  const after = await readFile(ada.paths.configFile, 'utf8')
+  assert.deepEqual(
+    before.split('\n').filter((line) => line.startsWith('#')),
+    after.split('\n').filter((line) => line.startsWith('#')),
+  )
+  assert.match((await ada.type(['config', 'show'])).stdout, /money\.minute +\$2\.50/)
+  for (const wrong of [
+    ['set', 'minute', 'lots'],
+    ['set', 'year', '5'],
+    ['raise', 'day'],
+    ['raise', 'day', '-5'],
+    ['raise', 'nobody', '5'],
+  ])
+    assert.equal((await ada.type(['budget', ...wrong])).code, 1, wrong.join(' '))
+  assert.equal(await readFile(ada.paths.configFile, 'utf8'), after)
+})
+
+test('cost sums by task, family, model, stage and day, as a table, JSON and CSV', async () => {
+  await using ada = await shop()
+  const [tea, coffee] = [await added(ada, 'Sell tea'), await added(ada, 'Sell coffee')]
+  await spend(ada, tea, 0.5 * usd)
+  await spend(ada, tea, 0.25 * usd, { model: 'gpt-6-mini', stage: 'review' })
+  await spend(ada, coffee, 0.1 * usd)
+  const { stdout } = await ada.type(['cost'])
+  assert.equal(
+    ada.still(stdout),
+    `task           cost     requests  tokens in  out  title
+task_1  $0.7500  2         2000       100  Sell tea
+task_2  $0.1000  1         1000       50   Sell coffee
+Total $0.8500
+`,
+  )
+  const by = async (what: string, ...more: string[]) =>
+    ((await ada.json(['cost', '--by', what, ...more])) as { rows: { name: string; nanoUsd: number }[] }).rows.map(
+      ({ name, nanoUsd }) => [name, nanoUsd / usd],
+    )
+  assert.deepEqual(await by('model'), [
+    ['gpt-6-sol', 0.6],
+    ['gpt-6-mini', 0.25],
+  ])
+  assert.deepEqual(await by('stage', '--task', tea), [
+    ['implement', 0.5],
+    ['review', 0.25],
+  ])
+  assert.deepEqual(await by('family'), [['openai', 0.85]])
+  assert.deepEqual(await by('day', '--since', '2999-01-01'), [])
+  const csv = await ada.type(['cost', '--by', 'family', '--csv'])
+  assert.equal(
+    csv.stdout,
+    'family,requests,input,cachedInput,cacheWrite,output,nanoUsd\n"openai",3,3000,0,0,150,850000000\n',
+  )
+  assert.match((await ada.type(['cost', '--since', 'May'])).stderr, /is not a day/)
+})
+
+test('prices tell where each is from; a model without one is refused with the command that gives it one', async () => {
+  await using ada = await shop()
+  assert.match(
+    (await ada.type(['prices', '--all'])).stdout,
+    /^claude-opus-5-5 +4 +0\.2 +5 +20 +our corrections, 2026-11-23/m,
+  )
+  assert.match(
+    (await ada.type(['prices', 'explain', 'gpt-6-sol'])).stdout,
+    /from the bundled table, 2026-09-23[\s\S]*above 272000 input tokens/,
+  )
+  const unknown = await ada.type(['prices', 'explain', 'my-model'])
+  assert.equal(unknown.code, 1)
+  assert.match(
+    unknown.stderr,
+    /no price is known for model my-model[\s\S]*tri-agent prices set my-model --input USD --output USD/,
+  )
+  assert.equal((await ada.type(['prices', 'set', 'my-model', '--input', '2.50', '--output', '10'])).code, 0)
+  assert.match((await ada.type(['prices', 'explain', 'my-model'])).stdout, /from your settings\ninput 2\.5,/)
+  assert.match((await ada.type(['prices', 'check'])).stderr, /no family is configured/)
+})
