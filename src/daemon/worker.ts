@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { isRefusal } from '../core/refusal.ts'
 import { isOver, type Running, type Task } from '../core/task.ts'
 import { untrusted } from '../core/trust.ts'
-import type { Contained, KillReport } from '../sandbox/sandbox.ts'
+import type { Contained, Outermost, KillReport } from '../sandbox/sandbox.ts'
 import type { Carried } from '../engine/engine.ts'
 import { isFault } from '../host/fault.ts'
 import { openTranscript } from '../host/transcript.ts'
@@ -127,8 +127,8 @@ function workOf(
     toolchain: context.toolchain,
     registries: context.registries,
     signal: carried.signal,
-    started: async (contained: Contained, area: { root: string }) => {
-      trees.push(contained)
+    contained: (tree: Contained) => void trees.push(tree),
+    started: async (contained: Outermost, area: { root: string }) => {
       const row = {
         attempt: carried.attempt,
         pid: contained.pid,

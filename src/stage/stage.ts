@@ -12,7 +12,7 @@ import type { Running, Task } from '../core/task.ts'
 import type { LogAnchor } from '../core/trailer.ts'
 import type { Git, RepoStores, Sha } from '../git/git.ts'
 import type { World } from '../host/world.ts'
-import type { Area, Box, Outermost, Sandbox } from '../sandbox/sandbox.ts'
+import type { Area, Box, Contained, Outermost, Sandbox } from '../sandbox/sandbox.ts'
 
 export type StagePorts = {
   world: World
@@ -109,7 +109,9 @@ export type Work = {
   /** Any sign that the work itself moves. */
   active(): void
   /** Called when a process tree exists, before anything else happens to it, and when it is proven dead. */
-  started(outermost: Outermost, area: Area): Promise<void>
+  started: (outermost: Outermost, area: Area) => Promise<void>
+  /** Told of the tree once it has begun. */
+  contained?(tree: Contained): void
   ended(): Promise<void>
   cachedGates(tree: Sha, key: string): Promise<GateReport | null>
   /** How far the log has come, for the landing commit to carry. */
