@@ -1,8 +1,8 @@
 /** The start of the program, guarded without a clock: what the way in pulls in before a verb is chosen, and what the quick verbs add to it. */
 import assert from 'node:assert/strict'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { Metafile } from 'esbuild'
 import { searchPath } from '../src/git/fixture.ts'
@@ -18,7 +18,7 @@ const usual = { HOME: folder, XDG_STATE_HOME: folder }
 let outputs: Metafile['outputs'] = {}
 
 /** facts of a cold start: each of these alone costs more than the program may. `zod` +65 ms, the price table its parse. */
-const slow = ['/zod/', '/yaml/', '/@clack/', '/hono/', '/genai-prices/', '/sim/']
+const slow = ['/zod/', '/yaml/', '/@clack/', '/hono/', '/genai-prices', '/sim/']
 /** Modules of Node that cost milliseconds each, `http` 45 of them: loaded at the first call (tools/build.ts). */
 const slowOfNode = [
   'child_process',
@@ -153,9 +153,29 @@ test('programs that ask for the version or the status wait for nothing slow of N
   assert.ok(loaded[1]!.includes('sqlite') && !bare!.includes('sqlite'), 'the harvest is not empty')
 })
 
+test('up in the foreground is one file beside the way in, and reads the price table as text', async () => {
+  const alone = join(folder, 'alone')
+  mkdirSync(join(alone, 'dist'), { recursive: true })
+  copyFileSync(join(root, 'package.json'), join(alone, 'package.json'))
+  const { chunks } = closure(['src/cli/main.ts', 'src/host/environment.ts', 'lazy:node:module'].map(chunkOf))
+  assert.ok(chunks.length < 8, 'what says where compiled code is kept is little')
+  for (const name of [...chunks.map((path) => basename(path)), 'quick-up.js', 'migrations', 'prompt'])
+    cpSync(join(folder, 'dist', name), join(alone, 'dist', name), { recursive: true })
+  const env = { HOME: alone, PATH: searchPath }
+  for (const words of [[], ['--trust', '--json'], ['--unattended']]) {
+    const args = [join(alone, 'dist/main.js'), 'up', ...words]
+    const { code, stdout, stderr } = await capture(realWorld().spawn, { file: process.execPath, args, cwd: alone, env })
+    assert.equal(code, 1)
+    assert.match(`${stdout}${stderr}`, /no configured agent can start|cannot hold an agent/)
+  }
+  const text = readFileSync(join(folder, 'dist/quick-up.js'), 'utf8')
+  assert.match(text, /JSON\.parse\(text\w*\)/)
+  assert.ok(text.length < 1_500_000, `${text.length} bytes`)
+})
+
 test('what is slow is somewhere in the bundle, so that not finding it on the quick way means something', () => {
   const all = closure(Object.keys(outputs))
-  const missing = ['/zod/', '/yaml/', '/@clack/', '/genai-prices/', '/sim/', '/lazy:node:http'].filter(
+  const missing = ['/zod/', '/yaml/', '/@clack/', '/genai-prices', '/sim/', '/lazy:node:http'].filter(
     (part) => !all.sources.some((each) => `/${each}`.includes(part)),
   )
   assert.deepEqual(missing, [])

@@ -22,6 +22,9 @@ if (major < 24) {
   const { environment, compileCacheFolder } = await import('../host/environment.ts')
   const folder = compileCacheFolder(environment())
   if (folder !== null) (await import('node:module')).enableCompileCache(folder)
-  const { start } = await import('./program.ts')
-  process.exitCode = await start(process.argv.slice(2), environment())
+  const isPlainUp =
+    word === 'up' && more.every((each) => each === '--trust' || each === '--unattended' || each === '--json')
+  process.exitCode = isPlainUp
+    ? await (await import('./quick-up.ts')).startUp(more)
+    : await (await import('./program.ts')).start(process.argv.slice(2), environment())
 }

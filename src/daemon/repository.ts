@@ -34,12 +34,6 @@ export const storesOf = (repos: string, { id, path }: Pick<RepoRow, 'id' | 'path
   quarantine: join(repos, id, 'quarantine.git'),
 })
 
-/** The files by which a repository says which version of a tool it wants, as the base has them. */
-async function readPins(git: Git, stores: RepoStores, commit: Sha): Promise<Map<string, string>> {
-  const texts = await Promise.all(pinFiles.map((path) => git.readFile(stores, commit, path)))
-  return new Map(pinFiles.flatMap((path, index) => (texts[index] ? [[path, texts[index]] as const] : [])))
-}
-
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
 /** Asks each program once, in the operator's environment: a mirror that is configured there is what set-up needs. One that cannot say is passed over. */
@@ -67,9 +61,8 @@ async function registriesAt(
 ): Promise<string[]> {
   if (setup.length === 0) return []
   const paths = [...new Set([...setupKey, '.npmrc', '.yarnrc.yml'])]
-  const files = await Promise.all(
-    paths.map(async (path) => ({ path, text: (await git.readFile(stores, commit, path)) ?? '' })),
-  )
+  const texts = await git.readFiles(stores, commit, paths)
+  const files = paths.map((path) => ({ path, text: texts.get(path) ?? '' }))
   const usual = await Promise.all(sayingsOf(setup).map(asked))
   return registriesOf(usual.flat(), files)
 }
@@ -111,8 +104,10 @@ export function repositoryReader(ports: {
     }
     const cached = known.get(`${row.id} ${tips.base}`)
     if (cached) return { repo, ...cached, isTrusted: cached.commandsSha256 === row.trusted }
-    const text = await git.readFile(stores, tips.base, repositoryFile)
-    if (text === null)
+    // Its settings, and the files by which it says which version of a tool it wants.
+    const files = await git.readFiles(stores, tips.base, [repositoryFile, ...pinFiles])
+    const text = files.get(repositoryFile)
+    if (text === undefined)
       return refuse(
         'not-configured',
         `${row.name}: ${repositoryFile} is not on ${row.base}`,
@@ -122,8 +117,7 @@ export function repositoryReader(ports: {
     if (isRefusal(parsed)) return parsed
     const tightened = tighten(settings, parsed)
     if (isRefusal(tightened)) return tightened
-    const pins = await readPins(git, stores, tips.base)
-    const toolchain = resolveToolchain(parsed, ports.env, (path) => pins.get(path) ?? null)
+    const toolchain = resolveToolchain(parsed, ports.env, (path) => files.get(path) || null)
     const registries = await registriesAt(git, asked, stores, tips.base, parsed)
     const commandsSha256 = sha256(commandLines(parsed, registries).join('\n'))
     const read = { settings: parsed, toolchain, registries, commandsSha256 }

@@ -27,7 +27,7 @@ export type PriceEntry = {
 const bundledAsOf = '2026-09-23'
 
 /** Providers whose own list prices are taken; a reseller's price for the same name is not the price. */
-const providers = [
+export const providers = [
   'anthropic',
   'openai',
   'google',

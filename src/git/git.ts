@@ -35,6 +35,8 @@ export type Git = {
   refresh(stores: RepoStores, base: string, target: string): Promise<{ base: Sha; target: Sha | null } | Refusal>
   /** A file of a commit as text, or null when no regular file is there (a link is not followed). */
   readFile(stores: RepoStores, commit: Sha, path: string): Promise<string | null>
+  /** The same of several, in two commands however many: those that are there, by path. */
+  readFiles(stores: RepoStores, commit: Sha, paths: readonly string[]): Promise<Map<string, string>>
   /** All paths of a tree, with those of submodules that are there. Here and everywhere a path that is not UTF-8 is quoted as git quotes it. */
   listFiles(stores: RepoStores, treeish: Sha): Promise<string[]>
   /** What a tree names and does not hold, and whether the user's clone has it; what it has is in `clone` (submodules) and `checkout` (all of it). */

@@ -9,18 +9,29 @@ import type { Ports } from './outside.ts'
 import { openSource, readBranch } from './source.ts'
 import { quarantinePlace } from './store.ts'
 
-/** A regular file of a commit as text, or null. Links and folders are null: what they lead to is another file. */
-export async function readFileAt(
+/** Those of `paths` that are regular files of a commit, as text. Links and folders are none: what they lead to is another file. */
+export async function readFilesAt(
   command: Command,
   stores: RepoStores,
   commit: Sha,
-  path: string,
-): Promise<string | null> {
+  paths: readonly string[],
+): Promise<Map<string, string>> {
+  if (paths.length === 0) return new Map()
   const place = quarantinePlace(stores)
-  const listing = await command.answer({ ...place, args: ['ls-tree', '-z', '--full-tree', commit, '--', path] })
-  const id = /^100(?:644|755) blob ([0-9a-f]+)\t/.exec(listing.stdout.toString('latin1'))?.[1]
-  if (id === undefined) return null
-  return (await command.answer({ ...place, args: ['cat-file', 'blob', id] })).stdout.toString('utf8')
+  const listing = await command.answer({ ...place, args: ['ls-tree', '-z', '--full-tree', commit, '--', ...paths] })
+  const found = [...listing.stdout.toString('utf8').matchAll(/(?:^|\0)100(?:644|755) blob ([0-9a-f]+)\t([^\0]+)/g)]
+  if (found.length === 0) return new Map()
+  const stdin = found.map(([, id]) => `${id}\n`).join('')
+  const { stdout } = await command.answer({ ...place, args: ['cat-file', '--batch'], stdin })
+  const texts = new Map<string, string>()
+  let at = 0
+  for (const [, , path] of found) {
+    const start = stdout.indexOf('\n', at) + 1
+    const length = Number(stdout.toString('latin1', at, start).trim().split(' ')[2])
+    texts.set(path!, stdout.toString('utf8', start, start + length))
+    at = start + length + 1 // each object is followed by a newline (git-cat-file, BATCH OUTPUT)
+  }
+  return texts
 }
 
 /** All paths of a tree: files, links and submodules, and the files of those that are there. */

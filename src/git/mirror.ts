@@ -47,9 +47,8 @@ export async function refreshMirror(
   if (baseTip === null) return await refuseBase(command, source, base)
   const stands = isThere && baseTip === last.base && targetTip === last.target
   if (!(stands && (await isStore(stores.mirror)) && (await isStore(stores.quarantine)))) {
-    const refused = await follow(command, stores, source, { base: baseTip, target: targetTip })
+    const refused = await follow(ports, stores, source, { base: baseTip, target: targetTip })
     if (refused !== null) return refused
-    for (const tip of present([baseTip, targetTip])) await bringModules(ports, stores, tip)
     seen.set(key, { gitDir: source.gitDir, base: baseTip, target: targetTip })
   }
   await tidyStore(world, command, { gitDir: stores.mirror })
@@ -58,7 +57,8 @@ export async function refreshMirror(
 }
 
 /** Brings the mirror to where the source's branches stand. */
-async function follow(command: Command, stores: RepoStores, source: Source, tips: Tips): Promise<Refusal | null> {
+async function follow(ports: Ports, stores: RepoStores, source: Source, tips: Tips): Promise<Refusal | null> {
+  const { command } = ports
   await ensureStore(command, stores.mirror, source.format)
   await ensureStore(command, stores.quarantine, source.format)
   const [oldBase = null, oldTarget = null] = await readRefs(command, stores.mirror, [baseRef, targetRef])
@@ -70,6 +70,8 @@ async function follow(command: Command, stores: RepoStores, source: Source, tips
     present([oldBase, oldTarget]),
   )
   if (refused !== null) return refused
+  for (const tip of new Set(present([tips.base, tips.target])))
+    if (tip !== oldBase && tip !== oldTarget) await bringModules(ports, stores, tip)
   if (oldBase !== tips.base) await point(command, stores.mirror, baseRef, tips.base)
   if (oldTarget !== tips.target) await point(command, stores.mirror, targetRef, tips.target)
   return null

@@ -7,7 +7,7 @@ import { checkoutFiles, cloneForAgent } from './clone.ts'
 import { type CommandOptions, createCommand } from './command.ts'
 import { diffTrees, listChanged } from './diff.ts'
 import type { Git, RepoStores, Sha } from './git.ts'
-import { isInHistory, listPaths, readFileAt, readHistory, readTree } from './history.ts'
+import { isInHistory, listPaths, readFilesAt, readHistory, readTree } from './history.ts'
 import { type IntakeLimits, takeIn } from './intake.ts'
 import { describeLarge, largeIn } from './large-file.ts'
 import { landCommit, writeCommit } from './landing.ts'
@@ -34,7 +34,8 @@ export function createGit(world: World, options: GitOptions): Git {
   const limits = { ...defaultLimits, ...options.limits }
   return {
     refresh: (stores, base, target) => refreshMirror(ports, seen, stores, base, target),
-    readFile: (stores, commit, path) => readFileAt(command, stores, commit, path),
+    readFile: async (stores, commit, path) => (await readFilesAt(command, stores, commit, [path])).get(path) ?? null,
+    readFiles: (stores, commit, paths) => readFilesAt(command, stores, commit, paths),
     listFiles: (stores, treeish) => listPaths(ports, stores, treeish),
     outside: (stores, treeish) => lookOutside(ports, stores, treeish),
     treeOf: (stores, commit) => readTree(command, stores, commit),

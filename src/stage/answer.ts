@@ -2,7 +2,7 @@
  * Reading an agent's structured answer: the last JSON object it gave, held to a schema. What does not fit is no answer at all: an unreadable
  * review is not an approval, an unreadable plan is not a plan.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { kinds, sizes, type Plan } from '../core/task.ts'
 import { severities } from '../core/review.ts'
 import type { AgentEnd } from '../agent/agent.ts'

@@ -24,8 +24,10 @@ import type { GateWork, Layers, OpenRegistries, StagePorts } from './stage.ts'
 const setupMs = 15 * 60_000
 
 /** The files that say what a tree's set-up makes, as they stand in it. */
-const keyFiles = ({ git }: StagePorts, { repo, repository }: GateWork, treeish: Sha): Promise<(string | null)[]> =>
-  Promise.all(repository.setupKey.map((path) => git.readFile(repo.stores, treeish, path)))
+async function keyFiles({ git }: StagePorts, { repo, repository }: GateWork, treeish: Sha): Promise<(string | null)[]> {
+  const files = await git.readFiles(repo.stores, treeish, repository.setupKey)
+  return repository.setupKey.map((path) => files.get(path) ?? null)
+}
 
 /** What a layer is made of, and the name it is kept under. */
 type Origin = { from: Sha; isReviewed: boolean; name: string }

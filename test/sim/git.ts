@@ -224,6 +224,7 @@ function portOf(
       return { base: tip, target: found.branches.get(target) ?? null }
     },
     readFile: async (_stores, commit, path) => filesOf(commit).get(path) ?? null,
+    readFiles: async (_stores, commit, paths) => new Map([...filesOf(commit)].filter(([path]) => paths.includes(path))),
     listFiles: async (_stores, treeish) => [...filesOf(treeish).keys()],
     treeOf: async (_stores, commit) => treeOf(commit),
     isAncestor: async (_stores, ancestor, descendant) => ancestors(descendant).has(ancestor),
