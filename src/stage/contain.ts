@@ -10,14 +10,18 @@ const tailBytes = 8 * 1024
 export type Ran = Exit & { tail: string; timedOut: boolean; stopped: boolean; ms: number; killed: KillReport }
 
 /** Starts a tree that is in the process table before it can do anything: should we die, the next daemon finds it there. */
-export async function startWritten(sandbox: Sandbox, work: Pick<GateWork, 'started' | 'standing'>, box: Box): Promise<Contained> {
+export async function startWritten(
+  sandbox: Sandbox,
+  work: Pick<GateWork, 'started' | 'contained'>,
+  box: Box,
+): Promise<Contained> {
   let isWritten = false
   const contained = await sandbox.start(box, async (outermost) => {
     await work.started(outermost, box.area)
     isWritten = true
   })
   if (!isWritten) throw new Error('a sandbox started a tree that nobody wrote down')
-  work.standing?.(contained)
+  work.contained?.(contained)
   return contained
 }
 

@@ -109,9 +109,9 @@ export type Work = {
   /** Any sign that the work itself moves. */
   active(): void
   /** Called when a process tree exists, before anything else happens to it, and when it is proven dead. */
-  started(outermost: Outermost, area: Area): Promise<void>
-  /** Called with it when it is there whole: whoever wants to know how it ended asks it. */
-  standing?(contained: Contained): void
+  started: (outermost: Outermost, area: Area) => Promise<void>
+  /** Told of the tree once it has begun. */
+  contained?(tree: Contained): void
   ended(): Promise<void>
   cachedGates(tree: Sha, key: string): Promise<GateReport | null>
   /** How far the log has come, for the landing commit to carry. */
