@@ -32,4 +32,13 @@ export const tidyVerbs: readonly Verb[] = [
     examples: ['tri-agent clean', 'tri-agent clean --yes'],
     load: async () => (await import('./reap.ts')).clean,
   },
+  {
+    name: 'audit',
+    group: 'Check',
+    args: [],
+    about: 'Attack the sandbox of this machine and report what it held; harmless, about half a minute',
+    options: [],
+    examples: ['tri-agent audit', 'tri-agent audit --json'],
+    load: async () => (await import('./audit.ts')).audit,
+  },
 ]
