@@ -87,7 +87,7 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
         if (row.seq !== last + 1) broken(`event ${row.seq} follows event ${last}`)
         last = row.seq
         if (row.stream.startsWith('task/')) follow({ tasks, paused, machine, rules }, row)
-        if (row.stream === 'daemon/main') followPause(paused, row)
+        if (row.stream === 'daemon/main') followDaemon(paused, row, machine)
       }
       hold(told, tasks, paused)
       tables.leases()
@@ -178,7 +178,14 @@ const fresh = (id: string, { kind, repo, lane, after }: Event & { type: 'task.ad
   landed: null,
 })
 
-function followPause(paused: Set<string>, { type, body }: Row): void {
+/** What may go wrong in a loop is what the machine does to it; anything else is a defect. */
+const isMachines = (error: string): boolean => /ENOSPC|disk is full|no such savepoint|disk-full/.test(error)
+
+function followDaemon(paused: Set<string>, { type, body }: Row, machine: Machine): void {
+  if (type === 'loop.failed') {
+    const { loop, error } = JSON.parse(body) as { loop: string; error: string }
+    if (!isMachines(error) || machine.isCalm) broken(`loop ${loop} failed: ${error}`)
+  }
   const { what, name } = JSON.parse(body) as { what?: string; name?: string }
   if (type === 'work.paused') paused.add(`${what} ${name}`)
   if (type === 'work.resumed') paused.delete(`${what} ${name}`)
