@@ -40,7 +40,7 @@ export async function audit({ world, env, paths, note }: AuditPorts): Promise<Au
       ['secrets, writing, network, processes, privileges', () => assault(ports, attacks)],
       ['system calls', () => askForCalls(ports)],
       ['the history of a repository', () => searchHistory(ports)],
-      ['what is really here', () => realPlaces({ world, sandbox, env, paths, folder })],
+      ['what is really here', () => realPlaces({ sandbox, env, paths, folder })],
     ] as const) {
       note(`Trying ${what}…`)
       verdicts.push(...(await look()))
@@ -53,12 +53,11 @@ export async function audit({ world, env, paths, note }: AuditPorts): Promise<Au
 
 /** Places of this account that hold credentials, as they really are: seen from inside, none may be there. Nothing of them is read. */
 async function realPlaces({
-  world,
   sandbox,
   env,
   paths,
   folder,
-}: Omit<AuditPorts, 'note'> & { sandbox: Sandbox; folder: string }): Promise<Verdict[]> {
+}: Omit<AuditPorts, 'note' | 'world'> & { sandbox: Sandbox; folder: string }): Promise<Verdict[]> {
   const home = env['HOME'] ?? ''
   const wanted = [
     ...['.ssh', '.aws', '.config/gcloud', '.azure', '.kube', '.docker', '.gnupg', '.netrc', '.npmrc'].map((name) =>

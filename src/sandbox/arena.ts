@@ -44,7 +44,7 @@ export async function buildArena(world: World, path: string): Promise<Arena> {
       await new Promise<void>((resolve, reject) =>
         server
           .once('error', reject)
-          .listen({ ...(typeof where === 'string' ? { path: where } : { port: where, host }) }, resolve),
+          .listen(typeof where === 'string' ? { path: where } : { port: where, host }, resolve),
       )
       return typeof where === 'string' ? 0 : (server.address() as AddressInfo).port
     }
