@@ -34,12 +34,12 @@ export const reject = deciding(
   ({ id }) => `${id}: sent back to its implementer with your reason.`,
 )
 
-export const retry = deciding(
+export const retryOne = deciding(
   (ports, task) => ask(...ports, 'retry', task),
   ({ id, step }) => `${id}: open again at ${step}.`,
 )
 
-export const cancel = deciding(
+export const cancelOne = deciding(
   (ports, task, said) => ask(...ports, 'cancel', task, said.text('why') ?? 'no reason given'),
   async ({ id, running }, reader) => {
     const waiting = (await waitingFor(reader, id)).filter(({ phase }) => phase === 'escalated').map((each) => each.id)

@@ -3,6 +3,8 @@ import { lanes } from '../core/lane.ts'
 import type { Choice, Verb } from './verb-shape.ts'
 
 export const task = { name: '<task>', about: 'its id, or the beginning of it' }
+const tasks = { name: '[task...]', about: 'ids, or their beginnings' }
+const onlyRepo: Choice = { flags: '--repo <name>', about: 'with it, only those of this repository' }
 const now: Choice = { flags: '--now', about: 'end what is under way too; its step starts over later' }
 const scope: readonly Choice[] = [
   { flags: '--lane <lane>', about: 'a lane', words: lanes },
@@ -33,20 +35,25 @@ export const decisions: readonly Verb[] = [
   {
     name: 'retry',
     group: 'Decide',
-    args: [task],
-    about: 'Open an escalated task again where it stopped',
-    options: [],
-    examples: ['tri-agent retry 7k2m'],
-    load: async () => (await import('./decide.ts')).retry,
+    args: [tasks],
+    about: 'Open escalated tasks again where they stopped: one, several, or all there are',
+    options: [{ flags: '--all', about: 'all that are escalated' }, onlyRepo],
+    examples: ['tri-agent retry 7k2m', 'tri-agent list --state escalated', 'tri-agent retry --all --repo shop'],
+    load: async () => (await import('./dead-letter.ts')).retry,
   },
   {
     name: 'cancel',
     group: 'Ask',
-    args: [task],
-    about: 'Give a task up; what runs for it is ended',
-    options: [why],
-    examples: ['tri-agent cancel 7k2m --why "no longer wanted"'],
-    load: async () => (await import('./decide.ts')).cancel,
+    args: [tasks],
+    about: 'Give tasks up; what runs for them is ended',
+    options: [
+      why,
+      { flags: '--escalated', about: 'all that are escalated; asks for --yes' },
+      onlyRepo,
+      { flags: '-y, --yes', about: 'with --escalated: yes, all of them' },
+    ],
+    examples: ['tri-agent cancel 7k2m --why "no longer wanted"', 'tri-agent cancel --escalated --repo shop --yes'],
+    load: async () => (await import('./dead-letter.ts')).cancel,
   },
   {
     name: 'prioritize',

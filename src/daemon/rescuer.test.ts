@@ -2,8 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualWorld } from '../../sim/world.ts'
+import type { TaskEvent } from '../core/event.ts'
+import { added } from '../core/fixture.ts'
 import { openDatabase } from '../store/database.ts'
 import { offerLease, recordProcess } from '../store/lease.ts'
+import { append } from '../store/log.ts'
+import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import { rescuer } from './rescuer.ts'
 
@@ -43,4 +47,53 @@ test('trees that cannot be proven dead, however many, keep no other lease from b
   )
   for (let passes = 0; passes < 3; passes++) await pass()
   assert.deepEqual([tried.size, new Set(tried.values())], [undead.length, new Set([2])], 'and each is tried again')
+})
+
+test('a task over which every daemon dies before it can give it back is set aside unseen, after five; one that lands is looked at for ever', async (t) => {
+  const world = virtualWorld()
+  const database = openDatabase(':memory:')
+  t.after(() => database.close())
+  const begin = (task: string, attempt: string, ...more: TaskEvent[]) =>
+    database.write(async (tx) => {
+      const admitted = {
+        type: 'attempt.admitted',
+        attempt,
+        token: 1,
+        step: 'land',
+        role: 'gate',
+        family: null,
+      } as const
+      const rest = { agent: null, model: null, finding: null, because: null }
+      const events: TaskEvent[] = [added(task), { ...admitted, ...rest }, ...more]
+      await append(tx, { at: 0, actor: 'daemon', stream: `task/${task}`, events })
+      await offerLease(tx, { attempt, task, token: 1, epoch: 1 }, 0, 1000)
+    })
+  await begin('task_1', 'att_1')
+  const intent = { commit: 'c', tree: 't', parent: null, target: 'main' }
+  await begin('task_2', 'att_2', { type: 'landing.intended', attempt: 'att_2', ...intent })
+  const looked: string[] = []
+  const daemonOf = (epoch: number) => ({
+    world,
+    database,
+    epoch,
+    absence: { look: async () => {} },
+    engine: { revoke: () => {}, carrying: () => [] },
+    gateway: { revoke: async () => {} },
+    repository: async () => {
+      looked.push(`epoch ${epoch}`)
+      throw new Error('as if the process had ended')
+    },
+    wake: () => {},
+  })
+  const task = async (id: string) => (await database.read((reader) => loadTask(reader, id)))!
+  for (let epoch = 2; epoch <= 5; epoch++) await assert.rejects(rescuer(daemonOf(epoch) as unknown as Daemon)())
+  assert.deepEqual([(await task('task_1')).phase, looked], ['open', ['epoch 2', 'epoch 3', 'epoch 4', 'epoch 5']])
+  await assert.rejects(rescuer(daemonOf(6) as unknown as Daemon)())
+  const aside = await task('task_1')
+  assert.deepEqual(
+    [aside.phase, aside.why, aside.running],
+    ['escalated', 'the daemon died 5 times before it could give this back', []],
+  )
+  assert.equal(looked.at(-1), 'epoch 6', 'only for the other one: whether it landed must be known')
+  assert.equal((await task('task_2')).running.length, 1)
 })

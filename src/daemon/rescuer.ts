@@ -17,6 +17,12 @@ import type { RepoContext } from './repository.ts'
 /** At most this many per pass, so that a pass stays short. */
 const sweep = 64
 
+/**
+ * A task that is looked at by so many daemons in a row, none of which lives to give it back, may be what they die of: it is set aside unseen, for a
+ * person. (One that lets them begin is set aside by core/flow.ts, after as many losses.)
+ */
+const mostStarts = 5
+
 /** One pass over dead leases; each pass goes on where the last one stopped, and from the beginning after the last of them. */
 export function rescuer(daemon: Daemon) {
   let after = ''
@@ -50,7 +56,9 @@ async function buried(daemon: Daemon, { attempt }: Lease): Promise<boolean> {
 async function giveBack(daemon: Daemon, lease: Lease): Promise<void> {
   const { database, world } = daemon
   const task = await database.read((reader) => loadTask(reader, lease.task))
-  const context = task ? await daemon.repository(task.repo) : null
+  const starts = daemon.epoch - lease.epoch
+  const isSuspect = starts >= mostStarts && task !== null && task.intent === null
+  const context = task && !isSuspect ? await daemon.repository(task.repo) : null
   const known = context === null || isRefusal(context) ? null : context
   if (task?.intent && !known) return // whether it landed is not known while the repository cannot be read: the next pass looks again
   const happened = task?.intent && known ? await daemon.intentHappened(task, known) : false
@@ -60,10 +68,21 @@ async function giveBack(daemon: Daemon, lease: Lease): Promise<void> {
     if (!now?.running.some(({ attempt }) => attempt === lease.attempt)) return
     const at = world.clock.now()
     const spent = (await totalsBy(tx, 'attempt', { task: now.id })).find(({ name }) => name === lease.attempt)
-    const events = happened ? landedAfterAll(lease, now.intent!) : lost(daemon, now, endedAs(lease, spent), known, at)
+    const ended = endedAs(lease, spent)
+    const events = happened
+      ? landedAfterAll(lease, now.intent!)
+      : isSuspect && now.phase === 'open'
+        ? [ended, setAside(starts)]
+        : lost(daemon, now, ended, known, at)
     await append(tx, { at, actor: 'daemon', stream: `task/${lease.task}`, events })
   })
 }
+
+const setAside = (starts: number): TaskEvent => ({
+  type: 'task.escalated',
+  why: `the daemon died ${starts} times before it could give this back`,
+  evidence: 'look into daemon.log for what it died of; then retry or cancel',
+})
 
 function lost(daemon: Daemon, task: Task, ended: AttemptEnded, context: RepoContext | null, at: number): TaskEvent[] {
   const { attempt } = ended
