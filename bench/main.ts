@@ -35,6 +35,10 @@ const benches: Readonly<Record<string, { about: string; load: () => Promise<Benc
     about: '100,000 files and 1 GB of history, from add to the landed commit, against plain git (about 1 minute)',
     load: async () => (await import('./large.ts')).benchLarge,
   },
+  gateway: {
+    about: 'passing through the gateway, against straight, http-proxy-3 and Portkey (about 2 minutes)',
+    load: async () => (await import('./gateway.ts')).benchGateway,
+  },
   ratelimit: {
     about: 'twelve agents at 2.6 times what a provider allows, by the gateway and by themselves (about 2 minutes)',
     load: async () => (await import('./ratelimit.ts')).benchRatelimit,

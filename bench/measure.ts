@@ -6,7 +6,7 @@ import { world } from '../test/cli-rig.ts'
 
 export type Row = {
   what: string
-  unit: 'ms' | 'MB' | '%' | 's' | '/s' | '×' | 'requests'
+  unit: 'ms' | 'MB' | '%' | 's' | '/s' | '×' | 'µs' | 'requests'
   measured: number
   /** The same without us, from the same run; null where there is no such thing. */
   baseline: number | null

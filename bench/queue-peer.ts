@@ -2,13 +2,12 @@
  * The queues a person would take instead. They are installed into a folder of their own outside the tree, exactly these versions, without install
  * scripts, and removed afterwards; what cannot be had here is said to be SKIPPED, with why, and no figure stands for it.
  */
-import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { environment } from '../src/host/environment.ts'
 import { capture } from '../src/host/process.ts'
 import { world } from '../test/cli-rig.ts'
 import { median } from './measure.ts'
+import { firstLine, installPeers, searchedPath } from './peer.ts'
 import { startPostgres, startRedis, type Server } from './queue-server.ts'
 
 /** Jobs per second, one figure a round. */
@@ -39,19 +38,12 @@ const peers: { name: string; program: string; server?: () => Promise<Server | st
   { name: 'pg-boss (PostgreSQL)', program: 'pgboss', server: startPostgres, slow: true },
 ]
 
-const path = environment()['PATH'] ?? '/usr/bin:/bin'
-const firstLine = (text: string): string => text.trim().split('\n')[0] ?? ''
-
 /** Installs them. */
 export async function openPeers(note: (text: string) => void): Promise<Peers> {
-  const folder = await mkdtemp(join(tmpdir(), 'tri-agent-peers-'))
-  const manifest = { private: true, type: 'module', dependencies: packages }
-  await writeFile(join(folder, 'package.json'), JSON.stringify(manifest))
-  await copyFile(join(import.meta.dirname, 'queue-peer.mjs'), join(folder, 'queue-peer.mjs'))
-  const args = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
-  const { code, stderr } = await capture(world.spawn, { file: 'npm', args, cwd: folder, env: installEnv(folder) })
-  if (code !== 0) note(`peers SKIPPED: npm cannot install them: ${firstLine(stderr)}`)
-  let left = code === 0 ? peers : []
+  const installed = await installPeers(packages, 'queue-peer.mjs')
+  const { folder, missing } = installed
+  if (missing !== null) note(`peers SKIPPED: ${missing}`)
+  let left = missing === null ? peers : []
   const measured = new Map<string, Peer>()
   return {
     async round(jobs) {
@@ -72,31 +64,13 @@ export async function openPeers(note: (text: string) => void): Promise<Peers> {
       }
     },
     measured: () => [...measured.values()],
-    [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => installed[Symbol.asyncDispose](),
   }
 }
 
 /** The one that is fastest in the middle of its rounds, or null. */
 export const fastest = (measured: readonly Peer[]): Peer | null =>
   measured.toSorted((a, b) => median(b.drained) - median(a.drained))[0] ?? null
-
-/** What npm needs to reach a registry from here, and nothing else of this account. */
-function installEnv(home: string): Record<string, string> {
-  const wanted = [
-    'npm_config_registry',
-    'NODE_OPTIONS',
-    'NODE_EXTRA_CA_CERTS',
-    'HTTPS_PROXY',
-    'https_proxy',
-    'NO_PROXY',
-    'no_proxy',
-  ]
-  const said = wanted.flatMap((name) => {
-    const value = environment()[name]
-    return value === undefined ? [] : [[name, value] as const]
-  })
-  return { ...Object.fromEntries(said), PATH: path, HOME: home }
-}
 
 /** One round on a server of its own. Answers why not, where it cannot be had. */
 async function measure(
@@ -112,7 +86,7 @@ async function measure(
       file: process.execPath,
       args: ['queue-peer.mjs', program, String(slow ? Math.ceil(jobs / 4) : jobs), server?.where ?? ''],
       cwd: folder,
-      env: { PATH: path, HOME: folder },
+      env: { PATH: searchedPath, HOME: folder },
     })
     return ended.code === 0
       ? (JSON.parse(ended.stdout) as { added: number; drained: number })

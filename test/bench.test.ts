@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { median, report } from '../bench/measure.ts'
+import { measureGateway } from '../bench/gateway.ts'
 import { measureQueue } from '../bench/queue.ts'
 import { measureRatelimit } from '../bench/ratelimit.ts'
 import { searchPath } from '../src/git/fixture.ts'
@@ -23,8 +24,8 @@ test('bench --help lists every bench there is, and nothing is measured', async (
   const { code, stdout } = await bench('--help')
   assert.equal(code, 0)
   const listed = [...stdout.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => `${name}.ts`)
-  const shared = ['main.ts', 'measure.ts', 'rig.ts']
-  const files = readdirSync(join(root, 'bench')).filter((name) => !shared.includes(name) && !name.startsWith('queue-'))
+  const shared = ['main.ts', 'measure.ts', 'peer.ts', 'rig.ts']
+  const files = readdirSync(join(root, 'bench')).filter((name) => !shared.includes(name) && !name.includes('-'))
   assert.deepEqual(listed.toSorted(), files.toSorted())
 })
 
@@ -108,3 +109,9 @@ test(
     assert.ok(refused!.measured < refused!.baseline!, 'whoever asks by himself is refused more often')
   },
 )
+
+test('the bench of the gateway measures it beside the straight way, with few streams as with many', async () => {
+  const rows = await measureGateway({ rounds: 1, events: 5, gapMs: 2, streams: [1, 3], peers: false }, () => {})
+  assert.equal(rows.length, 6)
+  assert.ok(rows.every(({ measured }) => Number.isFinite(measured)))
+})

@@ -62,7 +62,7 @@ test('a request that is told to come back later is asked again in the gateway, a
 
 test('into a wall of 15 minutes no request is sent, whoever asks how often; after it everything passes', async () => {
   const { script, closed } = wall(429, { 'retry-after': String(15 * 60) })
-  const { world, over } = haste(600)
+  const { world, over } = haste(300)
   await using stage = await setStage(script, { over })
   const first = await ask(stage)
   assert.deepEqual([first.heard.status, first.report.verdict], [402, 'rate-limited'])

@@ -309,9 +309,10 @@ async function pump(state: Flight, response: IncomingMessage, take: (chunk: Buff
   }
 }
 
-async function keepBooks(state: Flight): Promise<void> {
-  await state.lease?.heard()
-  await keepCovered(state)
+/** The input's charge is written while its bytes pass on: the hold covers it until then. Only money that is missing holds them up. */
+function keepBooks(state: Flight): Promise<void> {
+  state.lease?.heard().catch(() => abort(state, 'ledger-failed'))
+  return keepCovered(state)
 }
 
 const drained = (client: ServerResponse): Promise<void> =>
