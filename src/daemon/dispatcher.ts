@@ -89,7 +89,7 @@ async function admitOne(daemon: Daemon, tx: Tx, admission: Admission, { tasks }:
   const task = tasks.find((each) => each.id === id)!
   if (family !== null && model !== null) {
     const key = await daemon.mint(tx, { attempt, task, step, family, model })
-    tx.afterCommit(() => keys.set(attempt, key)) // before the engine's own listener: whoever claims finds the key there
+    tx.afterCommit(() => keys.set(attempt, key)) // before anybody who claims it in this commit goes on: they find the key there
   }
   await engine.offer(tx, { attempt, task: id, token })
 }

@@ -37,7 +37,7 @@ export function embeddedEngine(ports: {
   return {
     async offer(tx, attempt) {
       await offerLease(tx, { ...attempt, epoch }, world.clock.mono(), leaseMs)
-      tx.afterCommit(() => sleepers.forEach((wake) => wake()))
+      sleepers.forEach((wake) => wake()) // before the commit: then the claim is in the same one
     },
     revoke: (attempt, why) => carried.get(attempt)?.abort(why),
     holds,

@@ -65,6 +65,32 @@ test('who writes again as soon as it is answered shares the next commit with all
   assert.deepEqual(seen, [4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12])
 })
 
+test('whom a writer wakes before its end shares its commit, and finds nothing where that writer is undone', async (t) => {
+  const { database, there } = await opened(t)
+  const trees = (tx: Tx) => tx.all<{ tree: string }>('select tree from gate_result order by tree')
+  for (const isUndone of [false, true]) {
+    const before = there()
+    let woken: Promise<[number, number]> | null = null
+    const first = database.write(async (tx) => {
+      await put(tx, `first ${isUndone}`)
+      woken = (async () => {
+        for (let turn = 0; turn < 20; turn++) await Promise.resolve() // it takes a while to come to its senses
+        return database.write(async (other) => [(await trees(other)).length, there()])
+      })()
+      if (isUndone) throw new Error('no')
+    })
+    await first.then(
+      () => assert.equal(isUndone, false),
+      () => assert.equal(isUndone, true),
+    )
+    assert.deepEqual(
+      await woken,
+      [before + (isUndone ? 0 : 1), before],
+      'it saw what is not committed yet, and that alone',
+    )
+  }
+})
+
 test('a name without a value and a value without a name are bugs, and a name in a quoted text is none', async (t) => {
   const { database } = await opened(t)
   const ask = (sql: string, params: Record<string, number>) =>

@@ -110,10 +110,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   const drain = async () => {
     let turnedAt = mono()
     while (queue.length > 0) {
-      const until = mono() + batchMs
-      const batch = queue.splice(0, batchSize)
-      const done = await commitBatch(writer, batch, begin, () => mono() <= until, sealKey!, sealed)
-      queue.unshift(...batch.slice(done))
+      await commitBatch(writer, queue, begin, mono, sealKey!, sealed)
       await everybody() // whom this commit answered writes again by then, and shares the next one
       if (mono() - turnedAt < batchMs) continue
       await turn()
@@ -189,26 +186,30 @@ const everybody = (): Promise<void> => new Promise((resolve) => queueMicrotask((
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** One commit of those that come first, at least one of them, while there is `time`. Answers how many these were. */
+/** One commit of those that come first: at least one of them, and no more once it has taken too long. */
 async function commitBatch(
   db: DatabaseSync,
-  batch: readonly Waiting[],
+  queue: Waiting[],
   begin: () => Promise<void>,
-  time: () => boolean,
+  mono: () => number,
   sealKey: Buffer,
   sealed: (before: number, seal: Seal) => void,
-): Promise<number> {
-  let taken = 0
+): Promise<void> {
+  const taken: Waiting[] = []
   const answers: Answer[] = []
   const rows: LogRow[] = []
   const listeners: (() => void)[] = []
   let tick: ReturnType<typeof nextTick> | null = null
   try {
     await begin()
+    const until = mono() + batchMs
     tick = nextTick()
-    for (const { body, resolve, reject } of batch) {
-      if (taken > 0 && !time()) break
-      taken += 1
+    while (taken.length < batchSize && (taken.length === 0 || mono() <= until)) {
+      if (queue.length === 0) await everybody() // whom one of these has woken may have something to write with it
+      const caller = queue.shift()
+      if (!caller) break
+      taken.push(caller)
+      const { body, resolve, reject } = caller
       const heard: (() => void)[] = []
       const mine: LogRow[] = []
       let over = false
@@ -240,15 +241,14 @@ async function commitBatch(
     control(db, 'commit')
   } catch (error) {
     if (db.isOpen && db.isTransaction) db.exec('rollback')
-    if (taken === 0) taken = batch.length // it did not even begin
-    for (const { reject } of batch.slice(0, taken)) reject(explain(error))
-    return taken
+    if (taken.length === 0) taken.push(...queue.splice(0, batchSize)) // it did not even begin
+    for (const { reject } of taken) reject(explain(error))
+    return
   } finally {
     tick?.cancel()
   }
   for (const answer of answers) answer()
   for (const listener of listeners) listener()
-  return taken
 }
 
 /** Begins a transaction. Who says how to wait does so here, and its event loop turns meanwhile. */
