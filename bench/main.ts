@@ -43,6 +43,11 @@ const benches: Readonly<Record<string, { about: string; load: () => Promise<Benc
     about: 'twelve agents at 2.6 times what a provider allows, by the gateway and by themselves (about 2 minutes)',
     load: async () => (await import('./ratelimit.ts')).benchRatelimit,
   },
+  overshoot: {
+    about:
+      'ten and thirty streams against one budget and a provider that bills until our abort arrives, beside others (about 3 minutes)',
+    load: async () => (await import('./overshoot.ts')).benchOvershoot,
+  },
   install: {
     about: 'the packed tarball installed into an empty folder: size and seconds (about 20 seconds)',
     load: async () => (await import('./install.ts')).benchInstall,

@@ -6,7 +6,7 @@ import { world } from '../test/cli-rig.ts'
 
 export type Row = {
   what: string
-  unit: 'ms' | 'MB' | '%' | 's' | '/s' | '×' | 'µs' | 'requests'
+  unit: 'ms' | 'MB' | '%' | 's' | '/s' | '×' | 'µs' | 'requests' | 'streams' | '$'
   measured: number
   /** The same without us, from the same run; null where there is no such thing. */
   baseline: number | null
@@ -37,7 +37,9 @@ const isMet = ({ measured, target, atLeast }: Row): boolean | null =>
 /** The table for people and, last, one line of JSON for programs. */
 export function report(bench: string, rows: readonly Row[]): string {
   const say = (value: number | null, unit: string) =>
-    value === null ? '-' : `${value.toFixed(unit === '/s' || unit === 'requests' ? 0 : unit === 'MB' ? 1 : 2)} ${unit}`
+    value === null
+      ? '-'
+      : `${value.toFixed(['/s', 'requests', 'streams'].includes(unit) ? 0 : unit === 'MB' ? 1 : unit === '$' ? 4 : 2)} ${unit}`
   const table = [
     ['', 'measured', 'baseline', 'target', ''],
     ...rows.map((row) => {

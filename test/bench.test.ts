@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { median, report } from '../bench/measure.ts'
 import { measureGateway } from '../bench/gateway.ts'
+import { throughGateway, throughPlainProxy } from '../bench/overshoot.ts'
 import { measureQueue } from '../bench/queue.ts'
 import { measureRatelimit } from '../bench/ratelimit.ts'
 import { searchPath } from '../src/git/fixture.ts'
@@ -114,4 +115,19 @@ test('the bench of the gateway measures it beside the straight way, with few str
   const rows = await measureGateway({ rounds: 1, events: 5, gapMs: 2, streams: [1, 3], peers: false }, () => {})
   assert.equal(rows.length, 6)
   assert.ok(rows.every(({ measured }) => Number.isFinite(measured)))
+})
+
+test('the bench of overshoot: streams before a billing provider stay within their budget through the gateway, and nowhere else', async () => {
+  const asked = { streams: 3, limitNanoUsd: 150_000_000, lagMs: 300, tokensPerStream: 2500 }
+  const [ours, postHoc, worst] = await Promise.all([
+    throughGateway(asked),
+    throughPlainProxy(asked, 0),
+    throughPlainProxy(asked, 2_560_000_000),
+  ])
+  assert.ok(ours.bill <= asked.limitNanoUsd && ours.bill > asked.limitNanoUsd / 2, String(ours.bill))
+  assert.ok(ours.ledger! >= ours.bill && ours.ledger! <= asked.limitNanoUsd, `ledger ${ours.ledger}, bill ${ours.bill}`)
+  assert.equal(ours.broken, 0)
+  assert.ok(ours.atFirstRefusal! > asked.limitNanoUsd / 2)
+  assert.ok(postHoc.bill > asked.limitNanoUsd, String(postHoc.bill))
+  assert.deepEqual([worst.admitted, worst.bill], [0, 0])
 })

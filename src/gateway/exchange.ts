@@ -12,12 +12,12 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { overloadedMs } from '../core/cool-down.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { reasonOf } from '../core/vendor-refusal.ts'
-import { admit, waiterOf } from './admit.ts'
+import { admit, waiterOf, type Admission } from './admit.ts'
 import { answerOf, send, wrongKeyStatus, type AnswerKind } from './answer.ts'
 import { readBody } from './body.ts'
 import { maskStream, requestHeaders, responseHeaders } from './header.ts'
 import { openLease } from './lease.ts'
-import { judge, type AbortReason } from './live.ts'
+import { densityOf, judge, type AbortReason } from './live.ts'
 import { meterBody, meterStream } from './meter.ts'
 import { upstreamUrl } from './route.ts'
 import type { Waiter } from './turnstile.ts'
@@ -94,7 +94,8 @@ async function askOnce(state: Flight, request: IncomingMessage, waiter: Waiter):
   const outgoing = route.kind === 'models' ? free(state) : await admitted(state, waiter)
   if (!outgoing) return false
   const leave = state.admission?.leave
-  if (state.admission?.hold) state.lease = openLease(wiring, state.admission.hold, live.grant.lane, () => state.meter)
+  if (state.admission?.hold)
+    state.lease = openLease(wiring, state.admission.hold, shapeOf(state, state.admission), () => state.meter)
   const stop = watch(state)
   try {
     if (state.ended) {
@@ -109,6 +110,11 @@ async function askOnce(state: Flight, request: IncomingMessage, waiter: Waiter):
     wiring.moved(live.grant.attempt, 'bytes')
   }
 }
+
+const shapeOf = ({ wiring, live }: Flight, { asked }: Pick<Admission, 'asked'>) => ({
+  lane: live.grant.lane,
+  bytesPerToken: densityOf(live, asked.model) ?? wiring.limits.bytesPerToken,
+})
 
 type Leaving = { url: URL; body: Buffer }
 

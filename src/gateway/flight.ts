@@ -10,7 +10,7 @@ import type { Admission } from './admit.ts'
 import { answerOf, send } from './answer.ts'
 import { endingOf } from './ending.ts'
 import type { Lease } from './lease.ts'
-import { countRequest, judge, remember, type AbortReason, type Live } from './live.ts'
+import { countRequest, judge, noteDensity, remember, type AbortReason, type Live } from './live.ts'
 import type { Meter } from './meter.ts'
 import type { Route } from './route.ts'
 import { tokensOf } from './usage.ts'
@@ -109,6 +109,7 @@ export async function settle(state: Flight, how: 'known' | 'free'): Promise<void
   countRequest(live, model, bill.tokens, bill.nanoUsd)
   if (bill.how === 'exact' && state.meter) {
     const own = tokensOf(state.meter.reported)
+    noteDensity(live, model, state.meter.visibleBytes(), own.output)
     remember(live, { model, body: state.raw, tokens: totalInput(own) + own.output })
   }
   wiring.emit({ type: 'request.settled', attempt: live.grant.attempt, model, nanoUsd: bill.nanoUsd, how: bill.how })

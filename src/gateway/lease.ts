@@ -37,28 +37,42 @@ export type Lease = {
 /** Silence shorter than this is the gap between two words. */
 const wordGapMs = 1000
 
-export function openLease(wiring: Wiring, hold: HeldRequest, lane: Lane, meter: () => Meter | null): Lease {
+/** `bytesPerToken`: visible bytes of a token, as this attempt's answers had them. */
+export function openLease(
+  wiring: Wiring,
+  hold: HeldRequest,
+  { lane, bytesPerToken }: { lane: Lane; bytesPerToken: number },
+  meter: () => Meter | null,
+): Lease {
   const { world, limits, database } = wiring
   const outputCost = (tokens: number): number => Math.ceil((tokens * hold.outputRate) / 1e6)
   let { lease, held, whole } = hold
   let inputNanoUsd = hold.inputNanoUsd
   let refused: Refusal | null = null
   let growing: Promise<true | Refusal> | null = null
-  const used = usedTokens(wiring, hold, meter)
+  const used = usedTokens(wiring, hold, bytesPerToken, meter)
 
+  /** By as much as is wanted, or by a part of it: near a limit many streams share what is left. */
   const grow = async (to: number): Promise<true | Refusal> => {
-    const next = heldTokens(to, hold.cap, limits)
-    const more = { nanoUsd: outputCost(next) - outputCost(held), outputTokens: next, lane }
-    const extended = await database.write((tx) => extendHold(tx, hold.id, { ...more, at: world.clock.now() }))
-    if (isRefusal(extended)) {
-      if ('scope' in extended && extended.scope === 'minute') wiring.tripped(extended.why)
-      return (refused = extended)
+    for (const share of [1, 4, 16]) {
+      const goal = lease + Math.ceil((to - lease) / share)
+      const next = heldTokens(goal, hold.cap, limits)
+      const more = { nanoUsd: outputCost(next) - outputCost(held), outputTokens: next, lane }
+      const extended = await database.write((tx) => extendHold(tx, hold.id, { ...more, at: world.clock.now() }))
+      if (isRefusal(extended)) {
+        refused = extended
+        if (!('scope' in extended)) return refused
+        if (extended.scope === 'minute') wiring.tripped(extended.why)
+        if (extended.scope === 'minute') return refused
+        continue
+      }
+      held = next
+      lease = goal
+      whole = next === hold.cap
+      refused = null
+      return true
     }
-    held = next
-    lease = to
-    whole = next === hold.cap
-    refused = null
-    return true
+    return refused!
   }
   /** What was spent may trip the breaker, and whoever waits may find room now. */
   const move = async (body: (tx: Tx) => Promise<unknown>): Promise<void> => {
@@ -133,7 +147,12 @@ function extraCost(wiring: Wiring, hold: HeldRequest, model: string | null, toke
   return costOf(ratesFor(isRefusal(price) ? hold.price : price, hold.day, totalInput(tokens)), tokens)
 }
 
-function usedTokens(wiring: Wiring, hold: HeldRequest, meter: () => Meter | null): { look(): number } {
+function usedTokens(
+  wiring: Wiring,
+  hold: HeldRequest,
+  bytesPerToken: number,
+  meter: () => Meter | null,
+): { look(): number } {
   const { world, limits } = wiring
   let seenBytes = 0
   let seenAt = world.clock.mono()
@@ -154,7 +173,7 @@ function usedTokens(wiring: Wiring, hold: HeldRequest, meter: () => Meter | null
       const reported = meter()?.reported
       const output = reported ? tokensOf(reported).output : 0
       if (reported?.final) return output
-      const estimate = Math.ceil(bytes / limits.bytesPerToken + unseen + silence(now))
+      const estimate = Math.ceil(bytes / bytesPerToken + unseen + silence(now))
       return Math.min(Math.max(estimate, output), hold.cap ?? Infinity)
     },
   }

@@ -17,6 +17,8 @@ export type Live = {
   exchanges: Set<InFlight>
   /** Latest requests and what they were billed, newest first. */
   anchors: Anchor[]
+  /** Visible bytes of a token in its latest answers, by model. */
+  densities: Map<string, number[]>
   server: Server | null
   report: WireReport
 }
@@ -43,6 +45,7 @@ export const enter = (grant: Grant, keyHash: string): Live => ({
   server: null,
   exchanges: new Set<InFlight>(),
   anchors: [],
+  densities: new Map(),
   report: fresh(),
 })
 
@@ -85,4 +88,20 @@ const largestAnchor = 4 * 1024 * 1024
 export function remember(live: Live, anchor: Anchor): void {
   if (live.revoked || anchor.body.length > largestAnchor) return
   live.anchors = [anchor, ...live.anchors].slice(0, keptAnchors)
+}
+
+const keptDensities = 8
+/** Shorter answers say little of what the next one will be like. */
+const leastTokens = 200
+
+/** Takes down how dense an answer was whose tokens the provider has counted. Hidden reasoning makes it denser, which is the safe side. */
+export function noteDensity(live: Live, model: string, visibleBytes: number, tokens: number): void {
+  if (tokens < leastTokens || visibleBytes === 0) return
+  live.densities.set(model, [visibleBytes / tokens, ...(live.densities.get(model) ?? [])].slice(0, keptDensities))
+}
+
+/** The fewest visible bytes that a token had lately in this attempt, or null. */
+export function densityOf(live: Live, model: string): number | null {
+  const seen = live.densities.get(model)
+  return seen ? Math.min(...seen) : null
 }

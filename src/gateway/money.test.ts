@@ -75,7 +75,8 @@ for (const [dialect, limitNanoUsd, status, ending] of cutCases)
     const all = events(heard.body)
     assert.deepEqual(endings[dialect]!(all), ending)
     const passed = all.filter((event) => JSON.stringify(event).includes(word)).length
-    assert.ok(passed >= 95 && passed < 130, `${passed} words of 20 tokens passed a lease of 2,000`)
+    // a lease of 2,000 tokens, and as much more as fits beside input and margin: 2,836
+    assert.ok(passed >= 95 && passed < 142, `${passed} words of 20 tokens`)
 
     const { charges, held, spent } = await books(stage)
     assert.deepEqual([charges.map(({ how }) => how), held], [['estimated'], 0])
