@@ -1,14 +1,16 @@
 /** Before up: shows the commands of repositories that nobody agreed to yet, and asks. Without a terminal it takes --trust or refuses. */
 import { trustRepository } from '../command/trust.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
-import { loadConfig } from '../host/config.ts'
+import { loadConfig, type LoadedConfig } from '../host/config.ts'
 import { nudge } from '../host/nudge.ts'
 import { makeFolders } from '../host/path.ts'
 import { openDatabase } from '../store/database.ts'
 import { commandPorts, type Context, type Said } from './context.ts'
 
-/** Settles trust; answers the names agreed to now. Refuses `not-trusted`, and what is wrong with the settings. */
-export async function settleTrust(context: Context, said: Said): Promise<string[] | Refusal> {
+export type Settled = { agreed: string[]; loaded: LoadedConfig }
+
+/** Settles trust; answers the names agreed to now, and the settings it read. Refuses `not-trusted`, and what is wrong with the settings. */
+export async function settleTrust(context: Context, said: Said): Promise<Settled | Refusal> {
   const { env, paths, world, json, isTerminal, note } = context
   const loaded = await loadConfig({ file: paths.configFile, env })
   if (isRefusal(loaded)) return loaded
@@ -37,7 +39,7 @@ export async function settleTrust(context: Context, said: Said): Promise<string[
       agreed.push(name)
     }
     if (agreed.length > 0) await nudge(paths.socket)
-    return agreed
+    return { agreed, loaded }
   } finally {
     database.close()
   }

@@ -1,6 +1,7 @@
 /** up: the daemon, in the foreground until it is told to stop, or detached once it answers. */
 import { refusePlatform } from '../core/platform.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
+import type { LoadedConfig } from '../host/config.ts'
 import { answer, withDatabase, withEnvFile, type Act, type Context, type Said } from './context.ts'
 import { findDaemon } from './presence.ts'
 
@@ -11,12 +12,13 @@ export const up: Act = async (given, said) => {
   if (isRefusal(context)) return context
   const detached = said.flag('detach') === true
   const climbed = detached ? null : (await import('../daemon/ahead.ts')).climbAhead(context.env)
-  const trusted = await settle(context, said)
-  if (isRefusal(trusted) || typeof trusted === 'number') return trusted
+  const loaded = await settle(context, said)
+  if (isRefusal(loaded) || typeof loaded === 'number') return loaded
   if (climbed === null) return (await import('./detach.ts')).detach(given, said)
   const { up: stay } = await import('../daemon/up.ts')
   return stay({
     env: context.env,
+    loaded,
     unattended: said.flag('unattended') === true,
     climbed,
     note: (text) => context.note(`${text}\n`),
@@ -29,14 +31,15 @@ export const up: Act = async (given, said) => {
   })
 }
 
-/** Has a person's word first. Where a daemon is up already, that was all there was to do. */
-async function settle(context: Context, said: Said): Promise<number | Refusal | null> {
+/** Has a person's word first, and reads the settings for it. Where a daemon is up already, that was all there was to do. */
+async function settle(context: Context, said: Said): Promise<number | Refusal | LoadedConfig> {
   const { settleTrust } = await import('./trust.ts')
-  const agreed = await settleTrust(context, said)
-  if (isRefusal(agreed)) return agreed
-  if (agreed.length === 0 || said.flag('trust') !== true) return null
+  const settled = await settleTrust(context, said)
+  if (isRefusal(settled)) return settled
+  const { agreed, loaded } = settled
+  if (agreed.length === 0 || said.flag('trust') !== true) return loaded
   const up = await withDatabase(context, (database) => database.read(findDaemon))
-  if (up === null || isRefusal(up)) return null
+  if (up === null || isRefusal(up)) return loaded
   return answer(
     context,
     { trusted: agreed, up: true, pid: up.pid },

@@ -41,6 +41,7 @@ import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
 import { intentHappened } from './lander.ts'
 import { startLoop } from './loop.ts'
+import { watchMachine } from './machine.ts'
 import { otherFamilies, pricesFor } from './prices.ts'
 import { endOverBudget } from './over-budget.ts'
 import { clonePool, type Pool } from './pool.ts'
@@ -253,8 +254,14 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     layers: layersIn(paths.layers),
     registries: ports.registriesFor({ world, folder: paths.sockets, env, settings, credentials }),
   }
-  const closed = { why: await ports.machineClosed(paths.stateFolder), draining: false }
   let wake = () => {}
+  const machine = await watchMachine({
+    world,
+    look: () => ports.machineClosed(paths.stateFolder),
+    prove: (await parts.climbed)?.prove,
+    opened: () => wake(),
+    failed,
+  })
   const daemon: Daemon = {
     world,
     paths,
@@ -277,7 +284,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         settings,
         agents,
         at: world.clock.now(),
-        closed: closed.draining ? 'the daemon is ending' : closed.why,
+        closed: machine.why(),
         closures: gateway.closed(),
       }),
     async mint(tx, { attempt, task, step, family, model }) {
@@ -326,13 +333,6 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   const working = engine.work((carried) => carryAttempt(daemon, carried))
   const reaping = startLoop(world, 'reaper', reapEveryMs, reaper(daemon, env), failed)
   const rescuing = startLoop(world, 'rescuer', 30_000, rescuer(daemon), failed)
-  const looking = startLoop(
-    world,
-    'machine',
-    10_000,
-    async () => void (closed.why = await ports.machineClosed(paths.stateFolder)),
-    failed,
-  )
   const backing = startLoop(world, 'backup', lookMs, backupLook({ world, database, settings }), failed)
   const dispatching = startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map<Role, number>()), failed)
   wake = () => dispatching.wake()
@@ -348,7 +348,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     for (const attempt of engine.carrying()) engine.revoke(attempt, 'killed')
     await working[Symbol.asyncDispose]()
   })
-  for (const each of [looking, backing, reaping, rescuing, dispatching, health, nudges]) stack.use(each)
+  for (const each of [machine.watch(), backing, reaping, rescuing, dispatching, health, nudges]) stack.use(each)
   const warming = makeClonesAhead(daemon).catch((error: unknown) => failed('pool', error))
   stack.defer(() => warming)
   return {
@@ -357,7 +357,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     rung: sandbox.rung,
     nudge: wake,
     async drain(hurry) {
-      closed.draining = true
+      machine.drain()
       wake()
       await drain({ world, engine, database, absence, grace: settings.drain }, hurry)
     },

@@ -97,11 +97,11 @@ export const machineClosed = (folder: string): Promise<string | null> =>
 /** Between two writings of what was found: whoever asks every second must not wear out the disk. */
 const recordEveryMs = 10_000
 
-/** The answers of /health and /readyz. What doctor would find of the same is among them, and written down at most every 10 s. */
-export function describeHealth(daemon: Daemon, rung: string): () => Promise<Health> {
+/** The answers of /health and /readyz. What doctor would find of the same is in that of /health, and then written down, at most every 10 s. */
+export function describeHealth(daemon: Daemon, rung: string): (whole: boolean) => Promise<Health> {
   const { database, epoch, engine, world, paths, settings } = daemon
   let recordedAt = Number.NEGATIVE_INFINITY
-  return async () => {
+  return async (whole) => {
     const read = await database.read(async (reader) => ({
       tasks: await countTasks(reader),
       events: await lastSeq(reader),
@@ -114,7 +114,7 @@ export function describeHealth(daemon: Daemon, rung: string): () => Promise<Heal
       ...(seen === null ? [] : [checkAreas(seen)]),
     ]
     const now = world.clock.mono()
-    if (now - recordedAt >= recordEveryMs) {
+    if (whole && now - recordedAt >= recordEveryMs) {
       recordedAt = now
       await record(database, { world, paths }, checks, false)
     }

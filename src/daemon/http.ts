@@ -9,7 +9,7 @@ export type Health = { ready: boolean; summary: Record<string, unknown> }
 export async function serveHealth(
   host: string,
   port: number,
-  health: () => Promise<Health>,
+  health: (whole: boolean) => Promise<Health>,
 ): Promise<AsyncDisposable & { port: number }> {
   const server = createServer((request, response) => {
     const answer = (status: number, body: object) => {
@@ -20,7 +20,7 @@ export async function serveHealth(
     if (request.method !== 'GET' && request.method !== 'HEAD') return answer(405, { error: 'only GET' })
     if (path === '/livez') return answer(200, { alive: true })
     if (path !== '/readyz' && path !== '/health') return answer(404, { error: 'try /livez, /readyz or /health' })
-    health().then(
+    health(path === '/health').then(
       ({ ready, summary }) => answer(ready ? 200 : 503, path === '/readyz' ? { ready } : { ready, ...summary }),
       (error: unknown) => answer(503, { ready: false, error: error instanceof Error ? error.message : String(error) }),
     )

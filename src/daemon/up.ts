@@ -1,8 +1,8 @@
 /** `up` in the foreground: the daemon until SIGTERM or SIGINT. The first drains, the second ends what is under way at once. */
 import { isRefusal } from '../core/refusal.ts'
-import { loadConfig } from '../host/config.ts'
+import type { LoadedConfig } from '../host/config.ts'
 import { Fault } from '../host/fault.ts'
-import { findPaths, makeFolders, type Env } from '../host/path.ts'
+import { findPaths, type Env } from '../host/path.ts'
 import { programVersion } from '../host/version.ts'
 import { realWorld } from '../host/world.ts'
 import type { Climbed } from '../sandbox/create.ts'
@@ -10,6 +10,8 @@ import { startDaemon } from './daemon.ts'
 
 export type UpOptions = {
   env: Env
+  /** The settings, as they were read for the question whether a repository's commands may be executed; our folders are made by then. */
+  loaded: LoadedConfig
   unattended: boolean
   climbed: Promise<Climbed>
   /** Remarks on the settings: what was accepted and is not used. */
@@ -18,11 +20,8 @@ export type UpOptions = {
 }
 
 /** Starts the daemon and stays until it is told to stop. Answers the exit code; a refusal is thrown as a Fault with its hint. */
-export async function up({ env, unattended, climbed, note, onReady }: UpOptions): Promise<number> {
+export async function up({ env, loaded, unattended, climbed, note, onReady }: UpOptions): Promise<number> {
   const paths = findPaths(env)
-  await makeFolders(paths)
-  const loaded = await loadConfig({ file: paths.configFile, env })
-  if (isRefusal(loaded)) throw new Fault(loaded.refused, loaded.why, loaded.hint ? { hint: loaded.hint } : {})
   for (const each of loaded.notes) note(each)
   const settings = unattended ? { ...loaded.settings, unattended: true } : loaded.settings
   const started = await startDaemon({

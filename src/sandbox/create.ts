@@ -70,37 +70,67 @@ export async function probe(world: World, options: Pick<SandboxOptions, 'path' |
   }
 }
 
-export type Climbed = { namespace: Sandbox | null; group: Sandbox; reasons: string[] }
+/** How a namespace is entered: with the starter, or without where that does not work here. */
+type Way = 'started' | 'forwarded'
+
+export type Climbed = {
+  namespace: Sandbox | null
+  group: Sandbox
+  reasons: string[]
+  way: Way
+  /** Where nothing was tried: tries it, and answers why it does not hold. */
+  prove?: () => Promise<string | null>
+}
+
+/** The programs it takes, as they are found. */
+export const toolsOn = (path: string) => ({
+  prlimit: find('prlimit', `${path}${delimiter}/usr/bin`),
+  bash: find('bash', `${path}${delimiter}/usr/bin${delimiter}/bin`),
+  bwrap: find('bwrap', path),
+  perl: find('perl', '/usr/bin'), // which is shown inside
+})
 
 /** Tries what this machine can hold a program with. */
 export async function climb(
   world: World,
   { path, folder, rung }: Pick<SandboxOptions, 'path' | 'folder' | 'rung'>,
 ): Promise<Climbed> {
-  const prlimit = find('prlimit', `${path}${delimiter}/usr/bin`)
-  const bash = find('bash', `${path}${delimiter}/usr/bin${delimiter}/bin`)
-  const group = groupSandbox(world, path, { bash, prlimit })
-  if (rung === 'group') return { namespace: null, group, reasons: [] }
-  const bwrap = find('bwrap', path)
+  const { bwrap, bash, prlimit } = toolsOn(path)
+  const below = (reasons: string[]): Climbed => ({
+    namespace: null,
+    group: groupSandbox(world, path, { bash, prlimit }),
+    reasons,
+    way: 'started',
+  })
+  if (rung === 'group') return below([])
   const missing = await missingTool(world, bwrap, bash)
-  if (missing !== null || bwrap === null || bash === null) return { namespace: null, group, reasons: [missing ?? ''] }
-  const filter = seccompFilter(arch())
-  const perl = find('perl', '/usr/bin') // which is shown inside
+  if (missing !== null || bash === null) return below([missing ?? ''])
+  const quick = await standAs(world, { path, folder }, 'started')
+  const node = placeOfNode(process.execPath, homedir())
+  if ((await tryOut(quick.namespace!, node, quickCaller(bash))) === null) return quick
+  const plain = await standAs(world, { path, folder }, 'forwarded')
+  const wrong = await tryOut(plain.namespace!, node, nodeCaller)
+  return wrong === null ? plain : below([wrong, ...hindrances()])
+}
+
+/** The namespace rung entered in this way, where bubblewrap and bash are there. Starts nothing. */
+export async function standAs(
+  world: World,
+  { path, folder }: Pick<SandboxOptions, 'path' | 'folder'>,
+  way: Way,
+): Promise<Climbed> {
+  const { bwrap, bash, prlimit, perl } = toolsOn(path)
   const tools: NamespaceTools = {
-    bwrap,
-    bash,
+    bwrap: bwrap!,
+    bash: bash!,
     prlimit,
-    perl: null,
-    filter,
+    perl: way === 'started' ? perl : null,
+    filter: seccompFilter(arch()),
     node: placeOfNode(process.execPath, homedir()),
     etc: await writeEtc(folder),
   }
-  const quick = namespaceSandbox(world, { ...tools, perl })
-  const works = (await tryOut(quick, tools.node, quickCaller(bash))) === null
-  const plain = works ? quick : namespaceSandbox(world, tools)
-  const wrong = works ? null : await tryOut(plain, tools.node, nodeCaller)
-  if (wrong !== null) return { namespace: null, group, reasons: [wrong, ...hindrances()] }
-  return { namespace: plain, group, reasons: weaknesses(tools) }
+  const group = groupSandbox(world, path, { bash, prlimit })
+  return { namespace: namespaceSandbox(world, tools), group, reasons: weaknesses(tools), way }
 }
 
 /** The first version with --disable-userns, without which a contained program could make namespaces of its own. */
@@ -120,7 +150,7 @@ async function missingTool(world: World, bwrap: string | null, bash: string | nu
 }
 
 /** Settings of the kernel that commonly forbid user namespaces, each with what to type. */
-function hindrances(): string[] {
+export function hindrances(): string[] {
   const settings = [
     ['/proc/sys/kernel/unprivileged_userns_clone', '0', 'sysctl kernel.unprivileged_userns_clone=1'],
     ['/proc/sys/kernel/apparmor_restrict_unprivileged_userns', '1', 'give bwrap an AppArmor profile that has userns'],

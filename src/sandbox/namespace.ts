@@ -50,6 +50,7 @@ export type NamespaceTools = {
 /** Beside this file in the source tree, beside the chunk in the bundle. */
 const forwarder = join(import.meta.dirname, 'forwarder.mjs')
 const starter = join(import.meta.dirname, 'starter.pl')
+export const parts = [forwarder, starter]
 
 /** A sandbox on this rung. */
 export function namespaceSandbox(world: World, tools: NamespaceTools): Sandbox {

@@ -1,0 +1,83 @@
+/** The remembered rung: nothing is started for it while nothing changed, everything is tried again once something did, and it is proven after. */
+import assert from 'node:assert/strict'
+import { mkdir, utimes, writeFile } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import test, { after } from 'node:test'
+import { removeTree } from './area.ts'
+import { makeFolder, path, standOn, world } from './fixture.ts'
+import { climbAgain } from './remember.ts'
+
+const folder = await makeFolder()
+after(() => removeTree(folder))
+const namespace = await standOn('namespace', folder)
+const skip = typeof namespace === 'string' && namespace
+
+/** A machine whose bubblewrap is a script that is also the real one, until `broken` is there. */
+async function machine() {
+  const place = join(folder, world.id('machine'))
+  await mkdir(place)
+  const bwrap = join(place, 'bwrap')
+  const write = (more = '') =>
+    writeFile(bwrap, `#!/bin/sh\ntest -e "${place}/broken" && exit 1\nPATH=${path} exec bwrap "$@"\n${more}`, {
+      mode: 0o755,
+    })
+  await write()
+  const started: string[] = []
+  const spawn: typeof world.spawn = (spec) => {
+    started.push(spec.args.includes('--version') ? 'version' : 'program')
+    return world.spawn(spec)
+  }
+  const look = async () => {
+    started.length = 0
+    const climbed = await climbAgain({ ...world, spawn }, { path: `${place}${delimiter}${path}`, folder: place })
+    const found = {
+      rung: climbed.namespace?.rung ?? 'group',
+      started: [...started],
+      proves: climbed.prove !== undefined,
+    }
+    return { found, prove: async () => [await climbed.prove!(), [...started]] }
+  }
+  return { place, bwrap, write, look }
+}
+
+const tried = { rung: 'namespace', started: ['version', 'program'], proves: false }
+const remembered = { rung: 'namespace', started: [], proves: true }
+
+test('what was tried is not tried again before it is needed, and proven when it is', { skip }, async () => {
+  const { look } = await machine()
+  assert.deepEqual((await look()).found, tried)
+  const again = await look()
+  assert.deepEqual(again.found, remembered)
+  assert.deepEqual(await again.prove(), [null, ['version', 'program']])
+  assert.deepEqual((await look()).found, remembered)
+})
+
+test('another bubblewrap, in content, size or time, is tried anew', { skip }, async () => {
+  const { bwrap, write, look } = await machine()
+  await look()
+  await write('# another\n')
+  assert.deepEqual((await look()).found, tried)
+  await utimes(bwrap, 1, 1)
+  assert.deepEqual((await look()).found, tried)
+  assert.deepEqual((await look()).found, remembered)
+})
+
+test('a file that was cut short, or is of another boot, tells nothing', { skip }, async () => {
+  const { place, look } = await machine()
+  await look()
+  await writeFile(join(place, 'sandbox.json'), '{"mark":')
+  assert.deepEqual((await look()).found, tried)
+  await writeFile(join(place, 'sandbox.json'), JSON.stringify({ mark: 'another boot', way: 'started' }))
+  assert.deepEqual((await look()).found, tried)
+})
+
+test('a machine that changed unseen is found out by the proof, and not remembered any longer', { skip }, async () => {
+  const { place, look } = await machine()
+  await look()
+  await writeFile(join(place, 'broken'), '')
+  const { found, prove } = await look()
+  assert.deepEqual(found, remembered)
+  assert.match((await prove())[0] as string, /^this machine cannot hold an agent in a namespace any more: /)
+  const { rung, proves } = (await look()).found
+  assert.deepEqual([rung, proves], ['group', false])
+})

@@ -1,0 +1,65 @@
+/**
+ * The rung a machine was found to stand on, remembered so that a start need not wait for a contained process. It counts only while everything it was
+ * found with is the same: the programs (file, size, times), the kernel, this boot, the settings that forbid namespaces, our own version. What was
+ * remembered is tried out all the same, after: nothing may start before `prove` has answered. Only a rung that worked is remembered.
+ */
+import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { release, version } from 'node:os'
+import { join } from 'node:path'
+import { bootId } from '../host/proc.ts'
+import { programVersion } from '../host/version.ts'
+import type { World } from '../host/world.ts'
+import { climb, hindrances, standAs, toolsOn, type Climbed, type SandboxOptions } from './create.ts'
+import { parts } from './namespace.ts'
+
+type Options = Pick<SandboxOptions, 'path' | 'folder'>
+
+/** What `climb` answers, without starting anything where it is remembered; then with `prove`. */
+export async function climbAgain(world: World, options: Options): Promise<Climbed> {
+  const file = join(options.folder, 'sandbox.json')
+  const mark = markOf(options)
+  const known = read(file)
+  if (known?.mark !== mark) return keep(file, mark, await climb(world, options))
+  return {
+    ...(await standAs(world, options, known.way)),
+    async prove() {
+      const { namespace, way, reasons } = await keep(file, markOf(options), await climb(world, options))
+      if (namespace === null) return `this machine cannot hold an agent in a namespace any more: ${reasons.join('; ')}`
+      return way === known.way ? null : 'the sandbox works in another way than it was known to: tri-agent down, then up'
+    },
+  }
+}
+
+type Known = { mark: string; way: Climbed['way'] }
+
+function read(file: string): Known | null {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Known
+  } catch {
+    return null // none was kept, or it was cut short: then it is found out again
+  }
+}
+
+async function keep(file: string, mark: string, climbed: Climbed): Promise<Climbed> {
+  if (climbed.namespace === null) {
+    await rm(file, { force: true })
+    return climbed
+  }
+  writeFileSync(`${file}.part`, JSON.stringify({ mark, way: climbed.way } satisfies Known), { mode: 0o600 })
+  renameSync(`${file}.part`, file)
+  return climbed
+}
+
+/** Everything that the answer depends on and that can be seen without trying. */
+function markOf({ path }: Options): string {
+  const { bwrap, bash, prlimit, perl } = toolsOn(path)
+  const files = [bwrap, bash, prlimit, perl, process.execPath, ...parts].map((file) => identityOf(file))
+  return JSON.stringify([programVersion(), release(), version(), bootId(), process.getuid?.(), hindrances(), files])
+}
+
+/** A file that was changed, or that another one was put in the place of, is another one. */
+function identityOf(file: string | null): string | null {
+  const stat = file === null ? undefined : statSync(file, { bigint: true, throwIfNoEntry: false })
+  return stat ? [file, stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(' ') : null
+}
