@@ -70,13 +70,14 @@ test('whom a writer wakes before its end shares its commit, and finds nothing wh
   const trees = (tx: Tx) => tx.all<{ tree: string }>('select tree from gate_result order by tree')
   for (const isUndone of [false, true]) {
     const before = there()
-    let woken: Promise<[number, number]> | null = null
+    const woken: Promise<number[]>[] = []
     const first = database.write(async (tx) => {
       await put(tx, `first ${isUndone}`)
-      woken = (async () => {
+      const wake = async () => {
         for (let turn = 0; turn < 20; turn++) await Promise.resolve() // it takes a while to come to its senses
         return database.write(async (other) => [(await trees(other)).length, there()])
-      })()
+      }
+      woken.push(wake())
       if (isUndone) throw new Error('no')
     })
     await first.then(
@@ -84,7 +85,7 @@ test('whom a writer wakes before its end shares its commit, and finds nothing wh
       () => assert.equal(isUndone, true),
     )
     assert.deepEqual(
-      await woken,
+      await woken[0],
       [before + (isUndone ? 0 : 1), before],
       'it saw what is not committed yet, and that alone',
     )

@@ -197,43 +197,18 @@ async function commitBatch(
 ): Promise<void> {
   const taken: Waiting[] = []
   const answers: Answer[] = []
-  const rows: LogRow[] = []
-  const listeners: (() => void)[] = []
-  let tick: ReturnType<typeof nextTick> | null = null
+  const made: Made = { rows: [], listeners: [] }
   try {
     await begin()
     const until = mono() + batchMs
-    tick = nextTick()
     while (taken.length < batchSize && (taken.length === 0 || mono() <= until)) {
       if (queue.length === 0) await everybody() // whom one of these has woken may have something to write with it
       const caller = queue.shift()
       if (!caller) break
       taken.push(caller)
-      const { body, resolve, reject } = caller
-      const heard: (() => void)[] = []
-      const mine: LogRow[] = []
-      let over = false
-      control(db, 'savepoint caller')
-      try {
-        const tx = {
-          ...statements(db, () => over),
-          appended: (row: LogRow) => void mine.push(row),
-          afterCommit: (listener: () => void) => void heard.push(listener),
-        }
-        const value = await Promise.race([body(tx), tick.passed])
-        control(db, 'release caller')
-        listeners.push(...heard)
-        rows.push(...mine)
-        answers.push(() => resolve(value))
-      } catch (error) {
-        db.exec('rollback to caller; release caller')
-        answers.push(() => reject(error))
-        tick.cancel()
-        tick = nextTick() // the next caller is not to blame
-      } finally {
-        over = true
-      }
+      answers.push(await makePart(db, caller, made))
     }
+    const { rows, listeners } = made
     if (rows.length > 0) {
       const seal = await sealAppended(statements(db), sealKey, rows)
       listeners.unshift(() => sealed(rows[0]!.seq - 1, seal))
@@ -244,11 +219,39 @@ async function commitBatch(
     if (taken.length === 0) taken.push(...queue.splice(0, batchSize)) // it did not even begin
     for (const { reject } of taken) reject(explain(error))
     return
-  } finally {
-    tick?.cancel()
   }
   for (const answer of answers) answer()
-  for (const listener of listeners) listener()
+  for (const listener of made.listeners) listener()
+}
+
+/** What the callers of one commit appended, and who is to hear of it. */
+type Made = { rows: LogRow[]; listeners: (() => void)[] }
+
+/** One caller's part; the answer is for after the commit. */
+async function makePart(db: DatabaseSync, { body, resolve, reject }: Waiting, made: Made): Promise<Answer> {
+  const heard: (() => void)[] = []
+  const mine: LogRow[] = []
+  let over = false
+  const tick = nextTick() // of its own: who follows one that awaited something foreign is not to blame
+  control(db, 'savepoint caller')
+  try {
+    const tx = {
+      ...statements(db, () => over),
+      appended: (row: LogRow) => void mine.push(row),
+      afterCommit: (listener: () => void) => void heard.push(listener),
+    }
+    const value = await Promise.race([body(tx), tick.passed])
+    control(db, 'release caller')
+    made.listeners.push(...heard)
+    made.rows.push(...mine)
+    return () => resolve(value)
+  } catch (error) {
+    db.exec('rollback to caller; release caller')
+    return () => reject(error)
+  } finally {
+    over = true
+    tick.cancel()
+  }
 }
 
 /** Begins a transaction. Who says how to wait does so here, and its event loop turns meanwhile. */
