@@ -85,8 +85,23 @@ export async function storm(tasks: number, config: Made['config'] = {}, rules: r
     if (ms === null) return
     servingMs.push(ms)
     assert.ok(ms < servingBoundMs, `serving again took ${ms} ms`)
-    const alive = formers.flatMap((each) => each.remaining()).map(describe)
-    assert.deepEqual(alive, [], 'nothing that a dead daemon started is alive once the next one serves')
+    const alive = formers.flatMap((each) => each.remaining())
+    assert.deepEqual(
+      alive.filter(isOfAttempt).map(describe),
+      [],
+      'no attempt of a dead daemon lives once the next serves',
+    )
+    // what it was starting or asking (git, a look at the sandbox) has nobody left to answer, and ends
+    await within(
+      Promise.all(formers.map((each) => each.allEnded)),
+      shop,
+      () =>
+        `for the end of ${formers
+          .flatMap((each) => each.remaining())
+          .map(describe)
+          .join(', ')}`,
+    )
+    formers.length = 0
     await checkGone(shop, left)
     await checkReaped(shop, left, ended)
   }
@@ -197,16 +212,18 @@ function childrenOf(keeper: number): number[] {
   }
 }
 
-const describe = (pid: number): string => {
-  const read = (name: string) => {
-    try {
-      return readFileSync(`/proc/${pid}/${name}`, 'latin1').replaceAll('\0', ' ').trim()
-    } catch {
-      return '' // gone meanwhile
-    }
+const readProc = (pid: number, name: string): string => {
+  try {
+    return readFileSync(`/proc/${pid}/${name}`, 'latin1').replaceAll('\0', ' ').trim()
+  } catch {
+    return '' // gone meanwhile
   }
-  return `${pid} ${read('cmdline').slice(0, 200)} (${read('wchan')})`
 }
+
+const describe = (pid: number): string => `${pid} ${readProc(pid, 'cmdline').slice(0, 200)} (${readProc(pid, 'wchan')})`
+
+/** It sees the area of an attempt. */
+const isOfAttempt = (pid: number): boolean => readProc(pid, 'mountinfo').includes('/areas/att_')
 
 /** What the dead daemon left: none of it may be there once the next one serves. */
 async function remainsOf(shop: Rig): Promise<Remains> {
@@ -287,14 +304,14 @@ async function checkReaped(shop: Rig, left: Remains, ended: Kept['ended']): Prom
   })
 }
 
-async function within<T>(what: Promise<T>, shop: Rig, name: string): Promise<T> {
+async function within<T>(what: Promise<T>, shop: Rig, name: string | (() => string)): Promise<T> {
   const late = Promise.withResolvers<never>()
   const cancel = world.timer.after(patienceMs, () => {
     shop.events().then(
       (events) =>
         late.reject(
           new Error(
-            `waited in vain ${name}\n${events
+            `waited in vain ${typeof name === 'string' ? name : name()}\n${events
               .slice(-30)
               .map((each) => JSON.stringify(each).slice(0, 200))
               .join('\n')}`,

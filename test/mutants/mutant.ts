@@ -40,7 +40,8 @@ export const mutants: readonly Mutant[] = [
     'a refusal in a batch is committed': ["db.exec('rollback to caller; release caller')", "db.exec('release caller')"],
     'a foreign await in a transaction goes unseen': ['await Promise.race([body(tx), tick.passed])', 'await body(tx)'],
     'a statement after the end of its transaction is executed': ['statements(db, () => over)', 'statements(db)'],
-    'told of a commit that was rolled back': ['        listeners.push(...heard)\n', ''],
+    'nobody hears of a commit': ['    made.listeners.push(...heard)\n', ''],
+    'a listener hears of what was undone': ['void heard.push(listener)', 'void made.listeners.push(listener)'],
     'a network file system is accepted': ['if (network !== null)', "if (network === 'nothing')"],
   }),
   ...of('src/store/seal.ts', 'src/store/seal.test.ts', {
@@ -83,7 +84,7 @@ export const mutants: readonly Mutant[] = [
       'beatLease(tx, lease, world.clock.now(), leaseMs, activeAt)',
     ],
     'a holder is not told that its lease is lost': ["if (!alive) stop.abort('lost')", ''],
-    'nobody is woken by an offer': ['tx.afterCommit(() => sleepers.forEach((wake) => wake()))', ''],
+    'nobody is woken by an offer': ['sleepers.forEach((wake) => wake()) //', '//'],
   }),
   ...of('src/daemon/rescuer.ts', 'src/daemon/rescuer.test.ts', {
     'a lease is given back before its process is proven dead': [
