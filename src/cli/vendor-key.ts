@@ -8,14 +8,36 @@ import { examineKey, looksLikeKey } from '../core/key-shape.ts'
 import { nearest } from '../core/nearest.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { vendors, type KeySource, type OperatorSettings } from '../core/setting.ts'
-import { keyName, listStored, removeStored, store, type KeyPorts, type StoredKey } from '../host/key-store.ts'
+import {
+  endOverlap,
+  keyName,
+  listStored,
+  removeStored,
+  rotate,
+  store,
+  type KeyPorts,
+  type StoredKey,
+} from '../host/key-store.ts'
 import { answer, type Act, type Context, type Said } from './context.ts'
 import { age, table } from './format.ts'
 
 export const keys: Act = (context, said) => {
   const [what] = said.args
-  return what === 'set' ? set(context, said) : what === 'remove' ? remove(context, said) : list(context)
+  switch (what) {
+    case 'set':
+    case 'rotate':
+      return set(context, said, what)
+    case 'revoke':
+      return revoke(context, said)
+    case 'remove':
+      return remove(context, said)
+    default:
+      return list(context)
+  }
 }
+
+/** How long the key before a rotation is used where the provider does not know the new one. */
+const overlapMs = 24 * 3_600_000
 
 const portsOf = ({ world, env, paths }: Context): KeyPorts => ({ world, env, folder: paths.keys })
 
@@ -38,8 +60,8 @@ function nameIn(said: Said, what: string): string | Refusal {
   return refuse('bad-name', `${JSON.stringify(name)} is no name of a family`, 'small letters, digits and - only')
 }
 
-async function set(context: Context, said: Said): Promise<number | Refusal> {
-  const name = nameIn(said, 'set')
+async function set(context: Context, said: Said, what: 'set' | 'rotate'): Promise<number | Refusal> {
+  const name = nameIn(said, what)
   if (isRefusal(name)) return name
   const isForced = said.flag('force') === true
   const near = vendors[name] ? null : nearest(name, Object.keys(vendors))
@@ -54,12 +76,22 @@ async function set(context: Context, said: Said): Promise<number | Refusal> {
   const unfit = 'key' in given ? examineKey(name, given.key) : null
   if (unfit && !(isForced && unfit.refused === 'key-of-other')) return unfit
   const ports = { ...portsOf(context), inFile: said.flag('in-file') === true }
-  const kept = await store(ports, name, given)
+  if (what === 'rotate' && !('key' in given))
+    return refuse('key-command', 'a command tells whatever key there is', `tri-agent keys set ${name} --from-command …`)
+  const kept =
+    'key' in given && what === 'rotate'
+      ? await rotate(ports, name, given.key, overlapMs)
+      : await store(ports, name, given)
   if (isRefusal(kept)) return kept
   const variable = vendors[name]?.keyVariables.find((each) => context.env[each])
   const notes = [
     ...(variable ? [`${variable} is set here and wins over it.`] : []),
-    'A daemon that is up goes on with the keys it has: tri-agent down, tri-agent up --detach.',
+    ...(kept.beforeUntil === undefined
+      ? []
+      : [
+          `For 24 hours the key before is used where ${name} does not know this one: tri-agent keys revoke ${name} ends that.`,
+        ]),
+    'A daemon that is up and has had a key of this family uses it within seconds; a family it started without needs tri-agent down, then up.',
   ]
   return answer(
     context,
@@ -124,13 +156,26 @@ async function readGiven({ cwd, note }: Context, name: string): Promise<{ key: s
   }
 }
 
-const shown = ({ name, in: place, ends, setAt, command }: StoredKey) => ({
+const shown = ({ name, in: place, ends, setAt, command, beforeUntil }: StoredKey) => ({
   name,
   in: place,
   ends,
   setAt,
   ...(command === undefined ? {} : { command }),
+  ...(beforeUntil === undefined ? {} : { beforeUntil }),
 })
+
+async function revoke(context: Context, said: Said): Promise<number | Refusal> {
+  const name = nameIn(said, 'revoke')
+  if (isRefusal(name)) return name
+  const kept = await endOverlap(portsOf(context), name)
+  if (isRefusal(kept)) return kept
+  return answer(
+    context,
+    { key: shown(kept) },
+    `${name}: the key before the rotation is gone from here, within seconds from a daemon that is up too. Revoke it at its provider now.`,
+  )
+}
 
 async function remove(context: Context, said: Said): Promise<number | Refusal> {
   const name = nameIn(said, 'remove')
@@ -140,7 +185,7 @@ async function remove(context: Context, said: Said): Promise<number | Refusal> {
   return answer(
     context,
     { removed: name, in: place },
-    `${name}: removed from here; it is still valid at its provider until you revoke it there. A daemon that is up still has it: tri-agent down.`,
+    `${name}: removed from here; it is still valid at its provider until you revoke it there. A daemon that is up stops using it within seconds.`,
   )
 }
 

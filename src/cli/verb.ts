@@ -42,7 +42,7 @@ export const verbs: readonly Verb[] = [
     name: 'keys',
     group: 'Start',
     args: [
-      { name: '<what>', about: 'what to do', words: ['set', 'list', 'remove'] },
+      { name: '<what>', about: 'what to do', words: ['set', 'list', 'rotate', 'revoke', 'remove'] },
       { name: '[family]', about: 'whose key: anthropic, openai, google or the name of another family' },
     ],
     about: "Keep the providers' keys where agents, logs and backups never see them",
@@ -60,6 +60,7 @@ export const verbs: readonly Verb[] = [
       'tri-agent keys set anthropic',
       'tri-agent keys set openai --from-command "op read op://work/openai/key"',
       'tri-agent keys set google --from-env GOOGLE_API_KEY',
+      'tri-agent keys rotate anthropic   # the old one goes on for 24 hours where the new one is not known yet',
       'tri-agent keys list',
     ],
     load: async () => (await import('./vendor-key.ts')).keys,

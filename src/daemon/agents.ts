@@ -8,6 +8,7 @@ import type { FamilySettings, OperatorSettings } from '../core/setting.ts'
 import type { Upstream } from '../gateway/gateway.ts'
 import { readKey } from '../host/key.ts'
 import type { World } from '../host/world.ts'
+import { liveKeys, type LiveKeys } from './live-keys.ts'
 
 type Found = { adapter: AgentAdapter; folder: string; argv: readonly string[]; version: string }
 
@@ -17,8 +18,8 @@ export type FoundAgents = {
   /** Families that can start. */
   usable: readonly string[]
   upstreams: readonly Upstream[]
-  /** The real keys, for scrubbing; never for an environment. */
-  secrets: readonly string[]
+  /** The real keys; never for an environment. */
+  keys: LiveKeys
 }
 
 /** Looks for each configured family's agent and key (`keys`: the folder of `keys set`). `missing` says, a sentence each, what cannot start and why. */
@@ -32,7 +33,7 @@ export async function findAgents(
   const found = new Map<string, Found>()
   const usable: string[] = []
   const upstreams: Upstream[] = []
-  const secrets: string[] = []
+  const live = liveKeys({ world, env, folder: keys })
   const missing: string[] = []
   const looked = Object.entries(settings.families).map(async ([family, { agent, program, keyFrom }]) => {
     const held = await readKey(keyFrom, { world, env, folder: keys })
@@ -58,10 +59,10 @@ export async function findAgents(
     }
     found.set(family, { adapter: adapterNamed(agent), ...located })
     usable.push(family)
-    upstreams.push(upstreamOf(family, asked, key))
-    secrets.push(key)
+    upstreams.push({ ...upstreamOf(family, asked, key), ...live.take(family, asked.keyFrom, key) })
   }
-  return { agents: { get: (name) => found.get(name), size: found.size, usable, upstreams, secrets }, missing }
+  await live.look()
+  return { agents: { get: (name) => found.get(name), size: found.size, usable, upstreams, keys: live }, missing }
 }
 
 /** Where and how the gateway asks for a family's models. */

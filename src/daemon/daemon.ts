@@ -38,9 +38,9 @@ import type { FoundAgents } from './agents.ts'
 import { backupLook, lookMs } from './backup.ts'
 import { drain } from './drain.ts'
 import { dispatcher } from './dispatcher.ts'
-import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
+import { describeHealth, flowPolicy, takeSnapshot, withoutKey } from './health.ts'
 import { intentHappened } from './lander.ts'
-import { startLoop } from './loop.ts'
+import { sayError, startLoop } from './loop.ts'
 import { watchMachine } from './machine.ts'
 import { otherFamilies, pricesFor } from './prices.ts'
 import { endOverBudget } from './over-budget.ts'
@@ -285,7 +285,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         agents,
         at: world.clock.now(),
         closed: machine.why(),
-        closures: gateway.closed(),
+        closures: [...gateway.closed(), ...withoutKey(agents, settings)],
       }),
     async mint(tx, { attempt, task, step, family, model }) {
       const key = `vk-${attempt}-${world.secret(24)}`
@@ -323,7 +323,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     intentHappened: (task, context) => intentHappened(daemon, task, context),
     bury: (row) => buryTree(world, ports.processes, row),
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
-    secrets: () => [...agents.secrets, ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],
+    secrets: () => [...agents.keys.secrets(), ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],
     wantClone: (id, context) => pool.want(id, context.repo.stores, context.repo.tip),
     measured: { areaBytes: null, archives: 0 },
     failed,
@@ -349,6 +349,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     await working[Symbol.asyncDispose]()
   })
   for (const each of [machine.watch(), backing, reaping, rescuing, dispatching, health, nudges]) stack.use(each)
+  stack.use(agents.keys.watch(failed))
   const warming = makeClonesAhead(daemon).catch((error: unknown) => failed('pool', error))
   stack.defer(() => warming)
   return {
@@ -396,5 +397,3 @@ async function makeClonesAhead(daemon: Daemon): Promise<void> {
     if (!isRefusal(context)) daemon.wantClone(id, context)
   }
 }
-
-const sayError = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error))

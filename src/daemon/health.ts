@@ -55,6 +55,13 @@ export async function takeSnapshot(
   }
 }
 
+/** Families whose key was taken away while the daemon is up. */
+export const withoutKey = (agents: FoundAgents, { families }: OperatorSettings): Closed[] =>
+  agents.keys.without().map((family) => {
+    const model = families[family]!.models.implementer
+    return { family, model, since: 0, until: Infinity, why: 'key' }
+  })
+
 /** A family is closed while any model it is driven with is. */
 function closureOf(
   family: string,

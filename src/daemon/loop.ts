@@ -56,3 +56,7 @@ export function startLoop(
     },
   }
 }
+
+/** What went wrong, in full: for the log. */
+export const sayError = (error: unknown): string =>
+  error instanceof Error ? (error.stack ?? error.message) : String(error)

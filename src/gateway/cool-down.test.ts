@@ -131,3 +131,17 @@ test('a refused key closes its family until the key is another', async () => {
   assert.equal((await ask(stage)).heard.status, 200)
   assert.deepEqual(stage.gateway.closed(), [])
 })
+
+test('a key that its provider does not know yet is made up for by the one before it, and the client sees an answer', async () => {
+  const [before, key] = ['sk-old-00000000000000000000', 'sk-new-00000000000000000000']
+  const script: Script = (request, response, raw) =>
+    request.headers['x-api-key'] === before
+      ? fine(request, response, raw)
+      : void response.writeHead(401).end(`{"error":{"message":"invalid x-api-key ${key}"}}`)
+  await using stage = await setStage(script, {
+    over: (url) => ({ upstreams: [{ family: 'anthropic', baseUrl: url, key: () => key, before: () => before }] }),
+  })
+  const { heard, report } = await ask(stage)
+  assert.deepEqual([heard.status, report.verdict, stage.provider.arrived.length], [200, null, 2])
+  assert.deepEqual(stage.gateway.closed(), [])
+})

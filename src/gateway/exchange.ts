@@ -44,6 +44,7 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
     meter: null,
     streams: false,
     lease: null,
+    usesBefore: false,
     times: 0,
     over: ending.signal,
     ended: null,
@@ -78,10 +79,12 @@ async function carry(state: Flight, request: IncomingMessage): Promise<void> {
   if (isRefusal(raw)) return deny(state, raw.refused === 'body-too-large' ? 'too-large' : 'unfit', raw, null)
   state.raw = raw
   const waiter = waiterOf(wiring, live, route, () => state.ended !== null || live.revoked)
-  for (let pauseMs = 0, again = true; again;) {
-    again = await askOnce(state, request, waiter)
+  for (let pauseMs = 0; ;) {
+    const { usesBefore } = state
+    const again = await askOnce(state, request, waiter)
     if (!again || state.admission === null) return
     state.times += 1
+    if (state.usesBefore !== usesBefore) continue // at once, with the other key
     pauseMs = overloadedMs(pauseMs, wiring.world.random())
     await wiring.world.timer.sleep(pauseMs, state.over)
     waiter.waiting()
@@ -144,7 +147,7 @@ async function admitted(state: Flight, waiter: Waiter): Promise<Leaving | null> 
   if (asked.stripped.length > 0)
     wiring.emit({ type: 'tools.stripped', attempt: live.grant.attempt, tools: asked.stripped })
   state.admission = admission
-  state.realKey = upstream.key()
+  state.realKey = (state.usesBefore ? upstream.before?.() : null) ?? upstream.key()
   state.keyHeader = upstream.keyHeader ?? null
   return { url: upstreamUrl(upstream.baseUrl, route.path, upstream.apiVersion), body }
 }
@@ -222,6 +225,11 @@ async function passRefusal(
   const body = await collect(state, response)
   const { family } = live.grant
   const text = body?.toString('utf8') ?? ''
+  if (body && status === 401 && !state.usesBefore && state.admission?.upstream.before?.()) {
+    state.usesBefore = true
+    await settle(state, 'free')
+    return true
+  }
   const signal = state.admission?.leave?.heard(status, response.headers, text).kind ?? 'fine'
   const isLater = signal === 'limited' || signal === 'overloaded'
   const verdict = isLater || status === 429 ? 'rate-limited' : status >= 500 ? 'unreachable' : 'refused'

@@ -29,6 +29,8 @@ export type Flight = Visit & {
   /** The answer is an event stream. */
   streams: boolean
   lease: Lease | null
+  /** The key before a rotation is used: the provider does not know the new one. */
+  usesBefore: boolean
   /** How often it was asked again because the provider had said later. */
   times: number
   /** Fires when it is ended before its time. */

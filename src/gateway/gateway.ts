@@ -29,6 +29,8 @@ export type Upstream = {
   family: Family
   baseUrl: string
   key: () => string
+  /** The key before a rotation, while it may still be used where the provider does not know the new one. */
+  before?: () => string | null
   /** The header the key goes in, where it is not the dialect's own. */
   keyHeader?: 'api-key'
   /** Goes into every request's query. */

@@ -6,7 +6,7 @@
  *
  * Only the gateway and whoever tries a key ask for one. It never prints a key, and never puts one into an argument or a variable.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { endOfKey } from '../core/key-shape.ts'
@@ -34,9 +34,11 @@ export type StoredKey = {
   setAt: number
   /** For `command`. */
   command?: string
+  /** After a rotation: until when the key before it is used where a provider does not know this one yet, epoch milliseconds. */
+  beforeUntil?: number
 }
 
-type Row = Omit<StoredKey, 'name'> & { key?: string }
+type Row = Omit<StoredKey, 'name'> & { key?: string; before?: string }
 
 export const keyName = /^[a-z][a-z0-9-]{0,30}$/
 
@@ -50,6 +52,12 @@ const fileOf = (folder: string, name: string): string => join(folder, `${name}.j
 export const isStored = (folder: string | null, name: string): boolean =>
   folder !== null && keyName.test(name) && existsSync(fileOf(folder, name))
 
+/** Changes whenever what is kept under the name does; null: nothing is. Looks, and reads nothing. */
+export function stampOfStored(folder: string, name: string): string | null {
+  const found = statSync(fileOf(folder, name), { throwIfNoEntry: false })
+  return found ? `${found.ino} ${found.mtimeMs} ${found.size}` : null
+}
+
 /** What is kept, without the keys, by name. */
 export async function listStored(folder: string): Promise<(StoredKey | (Refusal & { name: string }))[]> {
   const files = await readdir(folder).catch(() => []) // no folder: nothing was ever set
@@ -60,8 +68,7 @@ export async function listStored(folder: string): Promise<(StoredKey | (Refusal 
   const rows = names.toSorted().map(async (name) => {
     const row = await readRow(folder, name)
     if (isRefusal(row)) return { ...row, name }
-    const { key: _, ...known } = row
-    return { name, ...known }
+    return { name, ...known(row) }
   })
   return Promise.all(rows)
 }
@@ -98,8 +105,60 @@ async function write(folder: string, name: string, row: Row): Promise<StoredKey>
   await rm(`${file}.new`, { force: true })
   await writeFile(`${file}.new`, `${JSON.stringify(row, null, 2)}\n`, { mode: 0o600, flag: 'wx' })
   await rename(`${file}.new`, file)
-  const { key: _, ...known } = row
-  return { name, ...known }
+  return { name, ...known(row) }
+}
+
+const known = ({ key: _, before: __, ...rest }: Row): Omit<StoredKey, 'name'> => rest
+
+/** Under which the keyring keeps the key before a rotation. */
+const beforeName = (name: string): string => `${name}--before`
+
+/**
+ * Keeps a key in the place of another, which stays for `overlapMs`: a provider may take a while to know a new one. Refuses `key-missing` where there is
+ * none yet, and `key-command`: a command tells whatever key there is.
+ */
+export async function rotate(
+  ports: KeyPorts,
+  name: string,
+  key: string,
+  overlapMs: number,
+): Promise<StoredKey | Refusal> {
+  const row = await readRow(ports.folder, name)
+  if (isRefusal(row)) return row
+  if (row.in === 'command')
+    return refuse('key-command', `the key of ${name} is told by a command`, 'rotate it where that command looks')
+  const old = await readStored(ports, name)
+  if (isRefusal(old)) return old
+  const kept = await store(ports, name, { key })
+  if (isRefusal(kept)) return kept
+  const beforeUntil = ports.world.clock.now() + overlapMs
+  const now = (await readRow(ports.folder, name)) as Row
+  const keyring = await keyringOf(ports)
+  const isInKeyring = row.in === 'keyring' && keyring !== null && (await keyring.put(beforeName(name), old.key))
+  return write(ports.folder, name, { ...now, beforeUntil, ...(isInKeyring ? {} : { before: old.key }) })
+}
+
+/** The key before a rotation and until when it may be used, or null. */
+export async function readBefore(ports: KeyPorts, name: string): Promise<{ key: string; until: number } | null> {
+  const row = await readRow(ports.folder, name)
+  if (isRefusal(row) || row.beforeUntil === undefined) return null
+  const key = row.before ?? (await (await keyringOf(ports))?.get(beforeName(name)))
+  return key ? { key, until: row.beforeUntil } : null
+}
+
+/** Forgets the key before a rotation at once. Refuses `key-missing` where there is none. */
+export async function endOverlap(ports: KeyPorts, name: string): Promise<StoredKey | Refusal> {
+  const row = await readRow(ports.folder, name)
+  if (isRefusal(row)) return row
+  if (row.beforeUntil === undefined)
+    return refuse(
+      'key-missing',
+      `no earlier key of ${name} is kept`,
+      `tri-agent keys remove ${name}   # the key itself`,
+    )
+  const { before: _, beforeUntil: __, ...rest } = row
+  await (await keyringOf(ports))?.remove(beforeName(name))
+  return write(ports.folder, name, rest)
 }
 
 /** Forgets a key. Refuses `key-missing`. */
@@ -107,7 +166,9 @@ export async function removeStored(ports: KeyPorts, name: string): Promise<Store
   const row = await readRow(ports.folder, name)
   if (isRefusal(row)) return row
   await rm(fileOf(ports.folder, name))
-  if (row.in === 'keyring') await (await keyringOf(ports))?.remove(name)
+  const keyring = row.in === 'keyring' || row.beforeUntil !== undefined ? await keyringOf(ports) : null
+  if (row.in === 'keyring') await keyring?.remove(name)
+  if (row.beforeUntil !== undefined) await keyring?.remove(beforeName(name))
   return row.in
 }
 

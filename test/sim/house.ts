@@ -5,6 +5,8 @@ import type { Refusal } from '../../src/core/refusal.ts'
 import { defaultSettings, type FamilySettings, type OperatorSettings } from '../../src/core/setting.ts'
 import { scripted } from '../../src/agent/scripted.ts'
 import type { FoundAgents } from '../../src/daemon/agents.ts'
+import type { World } from '../../src/host/world.ts'
+import { liveKeys } from '../../src/daemon/live-keys.ts'
 import { startDaemon, type RunningDaemon } from '../../src/daemon/daemon.ts'
 import type { DaemonPorts } from '../../src/daemon/ports.ts'
 import { embeddedEngine } from '../../src/engine/embedded.ts'
@@ -61,7 +63,7 @@ export function settingsFor(families: readonly string[], more: Partial<OperatorS
   }
 }
 
-function agentsOf(settings: OperatorSettings): FoundAgents {
+function agentsOf(world: World, settings: OperatorSettings): FoundAgents {
   const found = { adapter: scripted, folder: '/opt/sim', argv: ['/opt/sim/agent'], version: '1.0.0' }
   const usable = Object.keys(settings.families)
   return {
@@ -69,7 +71,7 @@ function agentsOf(settings: OperatorSettings): FoundAgents {
     size: usable.length,
     usable,
     upstreams: [],
-    secrets: [],
+    keys: liveKeys({ world, env: {}, folder: '' }),
   }
 }
 
@@ -161,7 +163,7 @@ function portsOf({ machine, life, settings, daemons, faults, opened }: Start): D
     },
     createGit: () => livingPort(life, 'git', machine.git.git, [5, 1500]),
     createSandbox: async () => modelSandbox(machine, life),
-    findAgents: async () => ({ agents: agentsOf(settings), missing: [] }),
+    findAgents: async () => ({ agents: agentsOf(machine.world, settings), missing: [] }),
     createGateway: (options) => modelGateway(machine, life, options),
     createEngine: (ports) => faultyEngine(embeddedEngine(ports), life, faults),
     registriesFor: () => noRegistries,
