@@ -1,5 +1,6 @@
 /** Laws of finding a program: what is mounted is the least that works, and what cannot be known is refused with what to do. */
 import assert from 'node:assert/strict'
+import { isRefusal } from '../core/refusal.ts'
 import { chmod, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -258,4 +259,24 @@ test('a program that tells no version, or does not end, is refused', async () =>
   }
   for (const world of [answering(`console.log('hello')`), impatient, silent])
     assert.deepEqual(await locate(world, adapterNamed('claude'), null, '/b', files), broken)
+})
+
+test('with a file of versions a program that stands alone is asked once while it is the same', async (context) => {
+  const folder = await mkdtemp(join(tmpdir(), 'tri-locate-'))
+  context.after(() => rm(folder, { recursive: true, force: true }))
+  const program = join(folder, 'claude')
+  const versions = join(folder, 'versions.json')
+  await writeFile(program, 'ELF', { mode: 0o755 })
+  let asked = 0
+  const counting = (version: string): World => {
+    const world = answering(`console.log('${version} (Claude Code)')`)
+    return { ...world, spawn: (spec) => ((asked += 1), world.spawn(spec)) }
+  }
+  const find = async (version: string) => {
+    const found = await locate(counting(version), adapterNamed('claude'), [program], '', thisMachine(), versions)
+    return isRefusal(found) ? found.why : found.version
+  }
+  assert.deepEqual([await find('2.1.7'), await find('2.1.8'), asked], ['2.1.7', '2.1.7', 1])
+  await writeFile(program, 'ELF2', { mode: 0o755 })
+  assert.deepEqual([await find('2.1.8'), asked], ['2.1.8', 2])
 })

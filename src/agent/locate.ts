@@ -13,6 +13,7 @@ import { capture } from '../host/process.ts'
 import { programVersion } from '../host/version.ts'
 import type { World } from '../host/world.ts'
 import type { AgentAdapter } from './agent.ts'
+import { keptVersions, type AskVersion } from './kept-version.ts'
 import { thisMachine, type Machine } from './machine.ts'
 
 /** `argv` has host paths; those below `folder` move with it when it is mounted elsewhere. `node` stands for the sandbox's own Node. */
@@ -22,7 +23,8 @@ type Found = Omit<Located, 'version'> & { version: string | null }
 
 /**
  * Finds the program of an adapter: `program` (an argv from the settings: a path, a command, or node and a script) or, where it is null, the adapter's
- * own command on `path`. Refuses `agent-missing` with how to get it, `agent-unclear` where what a script starts is not known, `agent-broken`.
+ * own command on `path`. Refuses `agent-missing` with how to get it, `agent-unclear` where what a script starts is not known, `agent-broken`. `versions`: the
+ * file of what programs told of themselves; without it one is asked each time.
  */
 export async function locate(
   world: World,
@@ -30,6 +32,7 @@ export async function locate(
   program: readonly string[] | null,
   path: string,
   machine: Machine = thisMachine(),
+  versions?: string,
 ): Promise<Located | Refusal> {
   const { command, install } = adapter.program
   const words = program ?? [command]
@@ -42,7 +45,8 @@ export async function locate(
     return { folder: dirname(real), argv: ['node', real, ...rest], version: programVersion() }
   const found = inPackage(machine, adapter.name, real) ?? alone(machine, real)
   if (isRefusal(found)) return found
-  const version = found.version ?? (await askVersion(world, found.argv, path))
+  const ask: AskVersion = (argv) => askVersion(world, argv, path)
+  const version = found.version ?? (await (versions === undefined ? ask : keptVersions(versions, ask))(found.argv))
   if (version === null)
     return refuse('agent-broken', `${real} does not tell its version when asked with --version`, install)
   return { folder: found.folder, argv: [...found.argv, ...rest], version }

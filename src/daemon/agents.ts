@@ -22,13 +22,14 @@ export type FoundAgents = {
   keys: LiveKeys
 }
 
-/** Looks for each configured family's agent and key (`keys`: the folder of `keys set`). `missing` says, a sentence each, what cannot start and why. */
+/** Looks for each configured family's agent and key (`keys`: the folder of `keys set`; `versions`: as in locate). `missing` says, a sentence each, what cannot start and why. */
 export async function findAgents(
   world: World,
   settings: OperatorSettings,
   env: Readonly<Record<string, string | undefined>>,
   keys: string,
   trial: (family: string, settings: FamilySettings, located: Located) => Promise<{ failed: string | null }>,
+  versions?: string,
 ): Promise<{ agents: FoundAgents; missing: string[] }> {
   const found = new Map<string, Found>()
   const usable: string[] = []
@@ -38,7 +39,11 @@ export async function findAgents(
   const looked = Object.entries(settings.families).map(async ([family, { agent, program, keyFrom }]) => {
     const held = await readKey(keyFrom, { world, env, folder: keys })
     if (isRefusal(held)) return { family, held, located: held }
-    return { family, held, located: await locate(world, adapterNamed(agent), program, env['PATH'] ?? '') }
+    return {
+      family,
+      held,
+      located: await locate(world, adapterNamed(agent), program, env['PATH'] ?? '', undefined, versions),
+    }
   })
   for (const { family, held, located } of await Promise.all(looked)) {
     // some take seconds to tell their version

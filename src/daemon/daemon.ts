@@ -123,7 +123,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const trial = trialWith(options, standing)
   const [sandbox, { agents, missing }] = await Promise.all([
     standing,
-    ports.findAgents(world, settings, options.env, paths.keys, trial),
+    ports.findAgents(world, settings, options.env, paths.keys, trial, join(paths.stateFolder, 'versions.json')),
   ])
   if (isRefusal(sandbox)) return sandbox
   if (agents.size === 0)

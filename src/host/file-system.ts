@@ -1,5 +1,5 @@
 /** What kind of file system a folder is on, where that matters: SQLite's locks and shared memory fail on a network, sooner or later. */
-import { lstatSync, statfsSync } from 'node:fs'
+import { lstatSync, statfsSync, statSync } from 'node:fs'
 import { lstat, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
@@ -42,4 +42,10 @@ export async function bytesOf(path: string): Promise<number> {
   let below = 0
   for (const name of names) below += await bytesOf(join(path, name))
   return own + below
+}
+
+/** Names a file as it is now: one that was changed, or that another was put in the place of, has another name. Null: there is none. */
+export function identityOf(file: string): string | null {
+  const stat = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return stat ? [file, stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(' ') : null
 }

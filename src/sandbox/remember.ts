@@ -3,10 +3,11 @@
  * found with is the same: the programs (file, size, times), the kernel, this boot, the settings that forbid namespaces, our own version. What was
  * remembered is tried out all the same, after: nothing may start before `prove` has answered. Only a rung that worked is remembered.
  */
-import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { release, version } from 'node:os'
 import { join } from 'node:path'
+import { identityOf } from '../host/file-system.ts'
 import { bootId } from '../host/proc.ts'
 import { programVersion } from '../host/version.ts'
 import type { World } from '../host/world.ts'
@@ -54,12 +55,6 @@ async function keep(file: string, mark: string, climbed: Climbed): Promise<Climb
 /** Everything that the answer depends on and that can be seen without trying. */
 function markOf({ path }: Options): string {
   const { bwrap, bash, prlimit, perl } = toolsOn(path)
-  const files = [bwrap, bash, prlimit, perl, process.execPath, ...parts].map((file) => identityOf(file))
+  const files = [bwrap, bash, prlimit, perl, process.execPath, ...parts].map((file) => file && identityOf(file))
   return JSON.stringify([programVersion(), release(), version(), bootId(), process.getuid?.(), hindrances(), files])
-}
-
-/** A file that was changed, or that another one was put in the place of, is another one. */
-function identityOf(file: string | null): string | null {
-  const stat = file === null ? undefined : statSync(file, { bigint: true, throwIfNoEntry: false })
-  return stat ? [file, stat.dev, stat.ino, stat.size, stat.mtimeNs, stat.ctimeNs].join(' ') : null
 }
