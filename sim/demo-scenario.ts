@@ -213,3 +213,29 @@ export const demoScenario: Scenario = {
     { when: ['# Review'], steps: [{ json: nothingWrong }] },
   ],
 }
+
+const stopped = 'You were stopped at a budget limit'
+
+/**
+ * The first task alone, and a provider that bills a hundred times what the request could be held to cost: the breaker trips, the task is parked with its
+ * work, and goes on with it a minute later.
+ */
+export const overspendTasks: readonly DemoTask[] = demoTasks.slice(0, 1)
+
+export const overspendScenario: Scenario = {
+  rules: [
+    {
+      when: ['# Implement', fix, stopped],
+      steps: [{ say: 'What I had changed was all there; npm run bugs is green.' }],
+    },
+    {
+      when: ['# Implement', fix],
+      steps: [
+        { replace: { path: 'src/parse.ts', find: String.raw`/(\d)([hms])/g`, with: String.raw`/(\d+)([hms])/g` } },
+        { shell: 'npm run bugs', usage: { input: 400_000 } },
+        { say: 'Done.' },
+      ],
+    },
+    { when: ['# Review'], steps: [{ json: nothingWrong }] },
+  ],
+}

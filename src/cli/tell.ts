@@ -106,6 +106,8 @@ function tellWork(event: Exclude<TaskEvent, { type: `task.${string}` | `verdict.
       return `${event.attempt} ${event.outcome}${event.reason ? `: ${firstLine(event.reason)}` : ''}${event.costNanoUsd > 0 ? ` (${money(event.costNanoUsd)})` : ''}`
     case 'candidate.taken':
       return `${event.family} handed over ${short(event.commit)}: ${list(event.files, 'files')}, +${event.added} −${event.removed}`
+    case 'usage.drifted':
+      return `${event.attempt}: its client counts ${event.drift} tokens than the wire saw: ${sum(event.said)}, not ${sum(event.wire)}`
     case 'gates.finished':
       return `gates: ${gateLine(event.report) || 'none'}${event.report.reused ? ' (result of the same tree)' : ''}`
     case 'round.opened':
@@ -128,6 +130,9 @@ function tellWork(event: Exclude<TaskEvent, { type: `task.${string}` | `verdict.
 
 const thing = ({ what, name }: { what: string; name: string }): string =>
   what === 'all' ? 'everything' : `${what === 'repo' ? 'repository' : what} ${name}`
+
+const sum = (tokens: { input: number; cachedInput: number; cacheWrite: number; output: number }): number =>
+  tokens.input + tokens.cachedInput + tokens.cacheWrite + tokens.output
 
 const short = (sha: string): string => sha.slice(0, 9)
 

@@ -20,8 +20,8 @@ export const verbs: readonly Verb[] = [
     group: 'Start',
     args: [],
     about: 'See it all at work on a scratch repository, with simulated models',
-    options: [],
-    examples: ['tri-agent demo'],
+    options: [{ flags: '--scenario <name>', about: 'another story: money that runs away', words: ['overspend'] }],
+    examples: ['tri-agent demo', 'tri-agent demo --scenario overspend'],
     load: async () => (await import('./demo.ts')).demo,
   },
   {

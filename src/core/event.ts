@@ -131,6 +131,7 @@ export type TaskEvent =
       removed: number
       message: string
     }
+  | { type: 'usage.drifted'; attempt: string; drift: 'more' | 'less'; wire: TokenCount; said: TokenCount }
   | { type: 'gates.finished'; attempt: string; report: GateReport }
   | { type: 'round.opened'; round: number; commit: string; base: string; author: Family; policy: ReviewPolicy }
   | {

@@ -240,7 +240,7 @@ const sentBack = (task: Task, feedback: Task['feedback'], rebase: boolean, at: n
 
 type AttemptEvent = Extract<
   TaskEvent,
-  { type: `attempt.${string}` | `candidate.${string}` | `gates.${string}` | `landing.${string}` }
+  { type: `attempt.${string}` | `candidate.${string}` | `usage.${string}` | `gates.${string}` | `landing.${string}` }
 >
 
 function changeByAttempt(task: Task, event: Exclude<TaskEvent, { type: `task.${string}` }>, at: number): Partial<Task> {
@@ -297,6 +297,8 @@ function changeByWork(task: Task, event: AttemptEvent, at: number): Partial<Task
         archive: null,
       }
     }
+    case 'usage.drifted':
+      return {}
     case 'gates.finished':
       return { gates: event.report }
     case 'landing.intended': {

@@ -94,6 +94,8 @@ const centred = (text: string, width: number): string => text.padStart((width + 
 
 /** One event in a person's words, or nothing where it would only be noise. */
 function describe(event: Event, task: Task | undefined): { title: string; what: string }[] {
+  if (event.type === 'breaker.tripped') return [{ title: 'money', what: `the breaker trips: ${event.why}` }]
+  if (event.type === 'breaker.closed') return [{ title: 'money', what: 'the breaker closes: a minute is cheap again' }]
   return task ? wordsFor(event).map((what) => ({ title: task.title, what })) : []
 }
 
@@ -121,6 +123,10 @@ function wordsFor(event: Event): string[] {
       return [`claim checked by ${event.by}: ${event.verdict}`]
     case 'verdict.reached':
       return [`review: ${event.verdict}`]
+    case 'task.parked':
+      return [`parked${event.archive ? ', its work sealed' : ''}: ${event.why}`]
+    case 'task.resumed':
+      return [`goes on with its work: ${event.why}`]
     case 'task.landed':
       return [`landed as ${event.commit.slice(0, 9)}`]
     case 'task.escalated':

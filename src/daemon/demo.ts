@@ -5,7 +5,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { demoFiles } from '../../sim/demo-repository.ts'
-import { demoScenario, demoTasks } from '../../sim/demo-scenario.ts'
+import { demoScenario, demoTasks, overspendScenario, overspendTasks, type DemoTask } from '../../sim/demo-scenario.ts'
 import { startProvider } from '../../sim/provider.ts'
 import { addTask } from '../command/add.ts'
 import { registerRepository } from '../command/register.ts'
@@ -23,7 +23,24 @@ import { reportDemo } from './demo-report.ts'
 import { showProgress } from './demo-progress.ts'
 import { scriptedProgram } from './scripted.ts'
 
-export type DemoOptions = { env: Env; json: boolean; out: (text: string) => void; isTerminal: boolean; columns: number }
+export type DemoOptions = {
+  env: Env
+  json: boolean
+  out: (text: string) => void
+  isTerminal: boolean
+  columns: number
+  scenario?: 'overspend'
+}
+
+const plays = {
+  usual: { tasks: demoTasks, scenario: demoScenario, about: '' },
+  overspend: {
+    tasks: overspendTasks,
+    scenario: overspendScenario,
+    about:
+      'A dollar a minute may be spent. The simulated provider will bill far more than it was asked for: watch the breaker trip, the task be parked\nwith its work, and both go on a minute later (about 90 seconds).\n\n',
+  },
+} as const
 
 /** After this a demo has hung, whatever it says. */
 const longestMs = 180_000
@@ -32,6 +49,7 @@ const longestMs = 180_000
 export async function demo(options: DemoOptions): Promise<number> {
   const world = realWorld()
   const folder = demoFolder(options.env)
+  const play = plays[options.scenario ?? 'usual']
   const began = world.clock.mono()
   const say = options.json ? () => {} : options.out
   say('Making a small TypeScript repository with a failing test and missing features…\n')
@@ -41,7 +59,7 @@ export async function demo(options: DemoOptions): Promise<number> {
   await makeFolders(paths)
   const repository = join(folder, 'repository')
   await makeRepository(world, repository, options.env)
-  await using provider = await startProvider({ world, scenario: demoScenario })
+  await using provider = await startProvider({ world, scenario: play.scenario })
   const settings = demoSettings(provider.url)
   await writeConfig(paths, settings)
   const started = await startDaemon({
@@ -60,7 +78,8 @@ export async function demo(options: DemoOptions): Promise<number> {
     say(
       `Sandbox rung: ${running.rung}. Models: simulated, by a provider on loopback.\nAgents, sandbox, gateway and git are real processes.\n\n`,
     )
-    const ids = await queueTasks(running, world, repository)
+    say(play.about)
+    const ids = await queueTasks(running, world, repository, play.tasks)
     tasks = await showProgress({
       running,
       world,
@@ -158,12 +177,17 @@ async function writeConfig(paths: Paths, settings: OperatorSettings): Promise<vo
   )
 }
 
-async function queueTasks({ daemon, nudge }: RunningDaemon, world: World, repository: string): Promise<string[]> {
+async function queueTasks(
+  { daemon, nudge }: RunningDaemon,
+  world: World,
+  repository: string,
+  tasks: readonly DemoTask[],
+): Promise<string[]> {
   const ports = { database: daemon.database, world, actor: 'person:demo' }
   const repo = await registerRepository(ports, { path: repository, name: 'durations', base: 'main' })
   if (isRefusal(repo)) throw new Fault(repo.refused, repo.why)
   const ids: string[] = []
-  for (const { after, ...wish } of demoTasks) {
+  for (const { after, ...wish } of tasks) {
     const added = await addTask(ports, { ...wish, repo: repo.id, after: after === undefined ? [] : [ids[after]!] })
     if (isRefusal(added)) throw new Fault(added.refused, added.why)
     ids.push(added.id)

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { windowMs } from '../core/breaker.ts'
 import { dayEnd } from '../core/budget.ts'
+import { driftOf } from '../core/drift.ts'
 import type { AttemptEnded, Event, TaskAdded, TaskEvent } from '../core/event.ts'
 import { familyOf } from '../core/family.ts'
 import { conclude, type Ending, type Product } from '../core/flow.ts'
@@ -67,7 +68,7 @@ async function finish(
       at,
       actor: 'daemon',
       stream: `task/${task.id}`,
-      events: [...events, ...(await split(daemon, tx, task, events, at))],
+      events: [...drifted(carried, result, wire), ...events, ...(await split(daemon, tx, task, events, at))],
     })
   })
 }
@@ -139,6 +140,14 @@ function bySeen(product: Product, family: string, model: string): Product {
 function untilOf(scope: string, at: number): number | null {
   if (scope.startsWith('day/')) return dayEnd(at)
   return scope === 'minute' ? at + windowMs : null
+}
+
+/** The client as a witness of the wire; only of an attempt that came to its own end. */
+function drifted({ attempt }: Carried, { said, outcome }: StageResult, wire: WireReport): TaskEvent[] {
+  const { input, cachedInput, cacheWrite, output } = wire
+  const seen = { input, cachedInput, cacheWrite, output }
+  const drift = said && outcome === 'passed' ? driftOf(seen, said) : null
+  return said && drift ? [{ type: 'usage.drifted', attempt, drift, wire: seen, said }] : []
 }
 
 /** numbers.md: parts of one root that are open at a time, however deep. */

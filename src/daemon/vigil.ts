@@ -6,9 +6,10 @@ import type { AgentEvent } from '../agent/agent.ts'
 import { silenceMs } from '../core/patience.ts'
 import type { Role, Task } from '../core/task.ts'
 import type { Carried } from '../engine/engine.ts'
+import { watchCircling } from './circling.ts'
 import type { Daemon } from './daemon.ts'
 
-/** Watches until `end`; revokes the attempt as `stalled` or `timed-out`. */
+/** Watches until `end`; revokes the attempt as `stalled`, `timed-out`, or `over-budget` where it goes in circles. */
 export function keepVigil(daemon: Daemon, carried: Carried, task: Task, role: Role) {
   const { world, settings, engine, gateway, absence } = daemon
   const present = () => world.clock.mono() - absence.lostMs()
@@ -26,12 +27,24 @@ export function keepVigil(daemon: Daemon, carried: Carried, task: Task, role: Ro
   const forget = gateway.onActivity((attempt) => {
     if (attempt === carried.attempt) active() // bytes move, or the gateway holds the request back: either way it is not silent
   })
+  const circling = watchCircling({
+    now: present,
+    report: () => gateway.report(carried.attempt),
+    pacerEmptyMs: () => gateway.pacerEmptyMs(),
+  })
   let cancel = () => {}
   const look = () => {
     void absence.look().catch((error: unknown) => daemon.failed('absence', error))
     const now = present()
     if (now - began > longest) return engine.revoke(carried.attempt, 'timed-out')
     if (now - activeAt > window) return engine.revoke(carried.attempt, 'stalled')
+    if (circling.isWaste()) {
+      const why = 'it goes in circles: nothing new for ten minutes, while others wait for the money it spends'
+      void gateway
+        .halt(carried.attempt, { scope: 'waste', why })
+        .catch((error: unknown) => daemon.failed('vigil', error))
+      return engine.revoke(carried.attempt, 'over-budget')
+    }
     const wasMoved = moved
     moved = false
     void carried.beat(wasMoved).then(
@@ -47,7 +60,10 @@ export function keepVigil(daemon: Daemon, carried: Carried, task: Task, role: Ro
   cancel = world.timer.after(Math.min(settings.lease.beatMs, window, longest), look)
   return {
     active,
-    onAgentEvent: (_event: AgentEvent) => active(),
+    onAgentEvent(event: AgentEvent) {
+      circling.onAgentEvent(event)
+      active()
+    },
     end() {
       ended = true
       cancel()

@@ -27,7 +27,7 @@ export type Question = {
 export type Asked = {
   end: AgentEnd
   /** What every result of this attempt carries. */
-  facts: Pick<StageResult, 'promptSha256' | 'killed'>
+  facts: Pick<StageResult, 'promptSha256' | 'killed' | 'said'>
   area: Area
   /** Read-only mounts the tree needs to be whole: its borrowed objects. */
   mounts: Mount[]
@@ -54,7 +54,7 @@ export async function askAgent(
       return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', tree.failed, { promptSha256 })
     const { killed, ...end } = await start(ports, work, area, question, [...tree.mounts, ...tree.modules])
     await work.ended()
-    const facts = { promptSha256, killed }
+    const facts = { promptSha256, killed, ...(work.kept ? {} : { said: end.tokens }) }
     const outcome = work.signal.aborted ? stoppedAs(work.signal) : end.outcome
     if (outcome !== 'passed') {
       const isParked =

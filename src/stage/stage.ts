@@ -3,7 +3,7 @@
  * It ends by returning or by its signal, whose reason is the Outcome word.
  */
 import type { AgentAdapter, AgentEvent } from '../agent/agent.ts'
-import type { Archive, AttemptEnded } from '../core/event.ts'
+import type { Archive, AttemptEnded, TokenCount } from '../core/event.ts'
 import type { Product } from '../core/flow.ts'
 import type { GateReport } from '../core/gate.ts'
 import type { Outcome } from '../core/outcome.ts'
@@ -136,6 +136,8 @@ export type StageResult = {
   killed: AttemptEnded['killed']
   /** Gate reports to keep for reuse. */
   reports: GateReport[]
+  /** What the client itself counted; absent where it said nothing, or went on with a session whose earlier turns it counts again. */
+  said?: TokenCount
   /** What was kept of an attempt that reached a limit. */
   archive?: Archive
   /** Land: the commit made of the tested tree, for the lander. */
