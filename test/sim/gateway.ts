@@ -8,6 +8,7 @@ import { costOf, findPrice, noTokens, ratesFor } from '../../src/core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../../src/core/refusal.ts'
 import { reasonOf } from '../../src/core/vendor-refusal.ts'
 import type { Gateway, GatewayOptions } from '../../src/gateway/gateway.ts'
+import { Fault } from '../../src/host/fault.ts'
 import { countRequest, enter, judge, reportOf, type Live } from '../../src/gateway/live.ts'
 import { createTurnstile } from '../../src/gateway/turnstile.ts'
 import type { Tx } from '../../src/store/database.ts'
@@ -239,7 +240,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
       const keyHash = hashKey(key)
       const owner = await database.read((reader) => keyOwner(reader, keyHash))
       if (owner !== grant.attempt || lives.has(grant.attempt))
-        throw new Error(`no fresh key of attempt ${grant.attempt} is granted`)
+        throw new Fault('key-unknown', `no fresh key of attempt ${grant.attempt} is granted`)
       await database.write((tx) => setLimit(tx, grant.scope, grant.limitNanoUsd))
       lives.set(grant.attempt, enter(grant, keyHash))
       return { socket: `/sockets/${lives.size}` }

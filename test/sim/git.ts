@@ -37,7 +37,8 @@ export type GitModel = {
 }
 
 const idOf = (what: unknown): Sha => createHash('sha1').update(JSON.stringify(what)).digest('hex')
-const linesOf = (text: string | undefined): string[] => (text === undefined || text === '' ? [] : text.split('\n'))
+const linesOf = (text: string | undefined): string[] =>
+  text === undefined || text === '' ? [] : text.replace(/\n$/, '').split('\n')
 /** Where a private clone remembers what it was made of. */
 const marker = join('.git', 'tri-agent-sim')
 

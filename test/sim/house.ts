@@ -11,9 +11,11 @@ import { startDaemon, type RunningDaemon } from '../../src/daemon/daemon.ts'
 import type { DaemonPorts } from '../../src/daemon/ports.ts'
 import { embeddedEngine } from '../../src/engine/embedded.ts'
 import type { Carried, Engine } from '../../src/engine/engine.ts'
+import type { Git } from '../../src/git/git.ts'
 import type { Paths } from '../../src/host/path.ts'
 import type { Registries } from '../../src/stage/stage.ts'
 import { openDatabase } from '../../src/store/database.ts'
+import { careless, forgetful, unfenced } from './bug.ts'
 import { modelGateway } from './gateway.ts'
 import { livingDatabase, livingPort, type Life } from './life.ts'
 import { bootName, endProcess, isAliveOn, modelSandbox, type Machine } from './machine.ts'
@@ -79,6 +81,8 @@ function agentsOf(world: World, settings: OperatorSettings): FoundAgents {
 export type EngineFaults = {
   isDoubled(attempt: string): boolean
   losesBeat(attempt: string): boolean
+  /** Its worker is as good as on another machine: nobody here knows of it. */
+  isFrozen(attempt: string): boolean
 }
 
 function faultyEngine(engine: Engine, life: Life, faults: EngineFaults): Engine {
@@ -91,6 +95,7 @@ function faultyEngine(engine: Engine, life: Life, faults: EngineFaults): Engine 
   })
   return {
     ...engine,
+    carrying: () => engine.carrying().filter((attempt) => !faults.isFrozen(attempt)),
     work: (carry) =>
       engine.work(async (carried) => {
         await life.pass('claimed')
@@ -147,6 +152,9 @@ export function startHouse(start: Start): Promise<RunningDaemon | Refusal> {
   })
 }
 
+const sick = ({ bug, git: { git } }: Machine): Git =>
+  bug === 'landing-forgotten' ? forgetful(git) : bug === 'other-tree-tested' ? careless(git) : git
+
 function portsOf({ machine, life, settings, daemons, faults, opened }: Start): DaemonPorts {
   const closedFor = () =>
     machine.world.clock.mono() < machine.memoryShortUntil ? 'less than 1 GB of memory left' : null
@@ -161,11 +169,14 @@ function portsOf({ machine, life, settings, daemons, faults, opened }: Start): D
       opened(close)
       return livingDatabase({ ...real, close }, life, machine)
     },
-    createGit: () => livingPort(life, 'git', machine.git.git, [5, 1500]),
+    createGit: () => livingPort(life, 'git', sick(machine), [5, 1500]),
     createSandbox: async () => modelSandbox(machine, life),
     findAgents: async () => ({ agents: agentsOf(machine.world, settings), missing: [] }),
     createGateway: (options) => modelGateway(machine, life, options),
-    createEngine: (ports) => faultyEngine(embeddedEngine(ports), life, faults),
+    createEngine: (ports) => {
+      const engine = embeddedEngine(ports)
+      return faultyEngine(machine.bug === 'no-fence' ? unfenced(engine) : engine, life, faults)
+    },
     registriesFor: () => noRegistries,
     serveHealth: async (_host, port) => ({ port, [Symbol.asyncDispose]: async () => {} }),
     listenForNudges: async () => ({ [Symbol.asyncDispose]: async () => {} }),
@@ -178,7 +189,7 @@ function portsOf({ machine, life, settings, daemons, faults, opened }: Start): D
       bootId: () => bootName(machine.boot),
       startTimeOf: (pid) => machine.processes.get(pid)?.startTime ?? pid,
       isAlive: (identity) => isAliveOn(machine, daemons, identity),
-      isTreeAlive: (identity) => isAliveOn(machine, daemons, identity),
+      isTreeAlive: (identity) => machine.bug !== 'released-before-death' && isAliveOn(machine, daemons, identity),
       end: ({ pid }) => void endProcess(machine, pid),
     },
   }

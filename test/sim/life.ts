@@ -6,6 +6,7 @@
  */
 import type { Database, Reader, Tx } from '../../src/store/database.ts'
 import type { World } from '../../src/host/world.ts'
+import { blindToLimits, blindToPauses } from './bug.ts'
 import { diceFor } from './chance.ts'
 import { never, type Machine } from './machine.ts'
 
@@ -93,13 +94,15 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
       }
       return go()
     }
-    return {
+    const own: Tx = {
       all: (sql, params) => step('statement', () => tx.all(sql, params)),
       get: (sql, params) => step('statement', () => tx.get(sql, params)),
       run: (sql, params) => step('statement', () => tx.run(sql, params)),
       appended: tx.appended,
       afterCommit: tx.afterCommit,
     }
+    if (machine.bug === 'pause-ignored') return blindToPauses(own)
+    return machine.bug === 'limit-ignored' ? blindToLimits(own) : own
   }
   /** A full disk, for SQLite: the file may not grow. */
   const bound = async (tx: Tx) => {
@@ -115,11 +118,21 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
       await life.pass('write begins')
       machine.writes += 1
       try {
-        const value = await real.write(async (tx) => {
+        const early = Promise.withResolvers<Awaited<ReturnType<typeof body>>>()
+        const written = real.write(async (tx) => {
           if (life.isDead()) throw new Died()
           await bound(tx)
-          return body(txOf(tx))
+          const own = txOf(tx)
+          const done = await body(own)
+          early.resolve(done)
+          await own.get('select 1') // the last point before it is on disk
+          return done
         })
+        if (machine.bug === 'acknowledged-before-commit') {
+          written.catch(early.reject)
+          return await early.promise
+        }
+        const value = await written
         await life.pass('write committed')
         return value
       } catch (error) {

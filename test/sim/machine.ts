@@ -7,6 +7,7 @@ import type { Exit } from '../../src/host/process.ts'
 import type { ProcessIdentity } from '../../src/host/proc.ts'
 import type { Area, Box, Contained, Sandbox } from '../../src/sandbox/sandbox.ts'
 import type { VirtualWorld } from '../../sim/world.ts'
+import type { Bug } from './bug.ts'
 import { diceFor, type Dice } from './chance.ts'
 import type { GitModel } from './git.ts'
 import type { Life } from './life.ts'
@@ -52,6 +53,8 @@ export type Machine = {
   boot: number
   nextPid: number
   processes: Map<number, Process>
+  /** What is wrong with the daemon on purpose. */
+  bug: Bug | null
   /** Faults are over: everybody is honest, everything works. */
   isCalm: boolean
   diskFullUntil: number

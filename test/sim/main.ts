@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { bugs, isBug, type Bug } from './bug.ts'
 import { exempt, type Entered } from './entered.ts'
 import type { Ending } from './play.ts'
 import { shrink } from './shrink.ts'
@@ -18,10 +19,13 @@ const help = `torture: whole daemons on a virtual clock, with everything going w
   npm run torture -- --minutes 10       longer
   npm run torture -- --full             10,000 simulated days
   npm run torture -- --stories 5        so many stories, whatever the time
+  npm run torture -- --bugs             each hand-made bug must be found
   npm run torture -- --seed 7           one story; a failure is made short and printed
+      --bug no-fence                    with this hand-made bug in it
       --only 3,17                       nothing of it but these steps
       --keep                            leave its database to be looked at
-      --days 3                          the length of a story's first act in simulated days
+      --days 1                          the length of a story's first act in simulated days
+      --shrink 60                       for so many seconds a failure may be made shorter
       --from 1                          the first seed
       --jobs 2                          processes side by side
       --help
@@ -32,10 +36,9 @@ const floorDays = 30
 const fullDays = 10_000
 /** Every so-manieth story is told twice. */
 const twiceEvery = 10
-/** How long a failure may be made shorter. */
-const shrinkMs = 60_000
-
-type Options = { days: number; from: number; stories: number; minutes: number; mostDays: number; jobs: number }
+type Options = Telling & { from: number; stories: number; minutes: number; mostDays: number; jobs: number }
+/** What is told, and how long a failure may be made shorter. */
+type Telling = { days: number; bug: Bug | null; shrinkMs: number }
 type Failure = { seed: number; ending: Ending }
 type Told = { endings: Map<number, Ending>; twice: number; failures: Failure[]; entered: Entered[] }
 
@@ -58,12 +61,12 @@ async function tellMany(options: Options): Promise<Told> {
     const teller = startTeller(import.meta.filename)
     while (goesOn()) {
       const seed = next++
-      const ending = await teller.tell(seed, options.days)
+      const ending = await teller.tell(seed, options.days, options.bug)
       told.endings.set(seed, ending)
       if (ending.broken !== null) fail(seed, ending)
       else if ((seed - options.from) % twiceEvery === 0) {
         told.twice += 1
-        const { hash } = await teller.tell(seed, options.days)
+        const { hash } = await teller.tell(seed, options.days, options.bug)
         if (hash !== ending.hash) fail(seed, ending, `told twice it is two stories: ${ending.hash} and ${hash}`)
       }
     }
@@ -77,16 +80,18 @@ const merge = (all: readonly Entered[][]): Entered[] =>
   all[0]!.map((each, index) => ({ ...each, entered: Math.max(...all.map((other) => other[index]!.entered)) }))
 
 /** Says what broke, the shortest story that breaks so, and what to type. */
-async function report({ seed, ending }: Failure, days: number): Promise<void> {
+async function report({ seed, ending }: Failure, { days, bug, shrinkMs }: Telling): Promise<void> {
   console.log(`\nseed ${seed} broke ${ending.at}:\n${ending.broken}\n`)
   const endsAt = performance.now() + shrinkMs
   const { play } = await import('./play.ts')
-  const tell = (story: Story) => play(story, storyFolder())
+  const tell = (story: Story) => play(story, storyFolder(), { bug })
   const { steps } = await shrink(drawStory(seed, days), ending, tell, () => performance.now() < endsAt)
   console.log(`the shortest story found that breaks so, ${steps.length} steps:`)
   for (const step of steps) console.log(`  ${sayStep(step)}`)
   const only = steps.map(({ n }) => n).join(',')
-  console.log(`\nto tell it again: npm run torture -- --seed ${seed} --days ${days} --only ${only}\n`)
+  console.log(
+    `\nto tell it again: npm run torture -- --seed ${seed} --days ${days} --only ${only}${bug ? ` --bug ${bug}` : ''}\n`,
+  )
 }
 
 /** What of the shipped rooms no story went through. */
@@ -113,23 +118,46 @@ async function torture(options: Options, floor: number): Promise<number> {
     `${all.length} stories, ${days.toFixed(1)} simulated days in ${seconds.toFixed(0)} s: ${total('tasks')} tasks, ${total('landed')} landings, ` +
       `${total('deaths')} deaths, ${total('events')} events; ${twice} told twice and the same; log ${hash.slice(0, 16)}`,
   )
-  for (const failure of failures) await report(failure, options.days)
+  for (const failure of failures) await report(failure, options)
   for (const problem of problems) console.log(problem)
   const bad = failures.length + problems.length
   console.log(`${all.length - failures.length} passed, ${bad} failed`)
   return bad === 0 ? 0 : 1
 }
 
+/** Each hand-made bug must be found within the allotment of a whole torture; a simulation that finds nothing proves nothing. */
+async function findBugs(options: Options): Promise<number> {
+  let missed = 0
+  for (const name of Object.keys(bugs).filter(isBug)) {
+    const { endings, failures } = await tellMany({ ...options, bug: name })
+    const found = failures[0]
+    if (!found) missed += 1
+    const days = `${daysOf(endings).toFixed(1)} simulated days`
+    console.log(
+      found
+        ? `${name}: found by seed ${found.seed}, in ${days}: ${found.ending.broken?.split('\n')[0]}`
+        : `${name}: NOT FOUND in ${days}: ${bugs[name]}`,
+    )
+  }
+  const all = Object.keys(bugs).length
+  console.log(`${all - missed} passed, ${missed} failed`)
+  return missed === 0 ? 0 : 1
+}
+
 /** One story, whole or in parts, in this process. */
-async function tellOne(seed: number, days: number, only: string | undefined, keep: boolean): Promise<number> {
+async function tellOne(
+  seed: number,
+  { days, bug, shrinkMs }: Telling,
+  { only, keep }: { only: string | undefined; keep: boolean },
+): Promise<number> {
   const { play } = await import('./play.ts')
   const story = drawStory(seed, days)
   const wanted = only?.split(',').map(Number)
   const steps = wanted ? story.steps.filter(({ n }) => wanted.includes(n)) : story.steps
-  const ending = await play({ ...story, steps }, storyFolder(), keep)
+  const ending = await play({ ...story, steps }, storyFolder(), { keep, bug })
   console.log(ending)
   if (keep) console.log(`its database: ${storyFolder()}/state/tasks.db`)
-  if (ending.broken !== null && !wanted) await report({ seed, ending }, days)
+  if (ending.broken !== null && !wanted) await report({ seed, ending }, { days, bug, shrinkMs })
   console.log(ending.broken === null ? '1 passed, 0 failed' : '0 passed, 1 failed')
   return ending.broken === null ? 0 : 1
 }
@@ -142,16 +170,21 @@ const flags = <Name extends string>(...names: Name[]) =>
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
-      ...valued('minutes', 'days', 'from', 'stories', 'jobs', 'seed', 'only'),
-      ...flags('full', 'keep', 'help', 'child'),
+      ...valued('minutes', 'days', 'from', 'stories', 'jobs', 'seed', 'only', 'bug', 'shrink'),
+      ...flags('full', 'keep', 'help', 'child', 'bugs'),
     },
   })
   if (values.child) await serveTeller()
   if (values.help) console.log(help)
   if (values.child || values.help) return 0
   const number = (said: string | undefined, usual: number) => (said === undefined ? usual : Number(said))
-  const days = number(values.days, 3)
-  if (values.seed !== undefined) return tellOne(Number(values.seed), days, values.only, values.keep ?? false)
+  const days = number(values.days, 1)
+  const shrinkMs = number(values.shrink, 60) * 1000
+  const bug = values.bug !== undefined && isBug(values.bug) ? values.bug : null
+  if (values.bug !== undefined && bug === null)
+    throw new Error(`no such bug; there are: ${Object.keys(bugs).join(', ')}`)
+  if (values.seed !== undefined)
+    return tellOne(Number(values.seed), { days, bug, shrinkMs }, { only: values.only, keep: values.keep ?? false })
   const isCounted = values.stories !== undefined || values.full === true
   const options: Options = {
     days,
@@ -160,7 +193,10 @@ async function main(): Promise<number> {
     minutes: number(values.minutes, isCounted ? Infinity : 2),
     mostDays: values.full ? fullDays : Infinity,
     jobs: number(values.jobs, Math.min(4, availableParallelism())),
+    bug,
+    shrinkMs,
   }
+  if (values.bugs) return findBugs({ ...options, minutes: number(values.minutes, 3) })
   return torture(options, values.full ? fullDays : values.stories === undefined ? floorDays : 0)
 }
 

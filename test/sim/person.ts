@@ -57,11 +57,21 @@ const allTasks = async ({ database }: Person): Promise<Task[]> =>
   (await database.read((reader) => listTasks(reader, { limit: everything }))).toReversed()
 
 async function add(person: Person, step: Step & { what: 'add' }, ports: CommandPorts): Promise<void> {
-  const { title, kind, size, lane, repo, after, budgetNanoUsd } = step
+  const { count, after } = step
   const needed = after > 0 ? person.added.at(-after) : undefined
+  await Promise.all(Array.from({ length: count }, (_, n) => addOne(person, step, n, needed, ports)))
+}
+
+async function addOne(
+  person: Person,
+  { title, kind, size, lane, repo, count, budgetNanoUsd }: Step & { what: 'add' },
+  n: number,
+  needed: string | undefined,
+  ports: CommandPorts,
+): Promise<void> {
   const task = await addTask(ports, {
     repo: person.repos[repo % person.repos.length]!.id,
-    title,
+    title: count === 1 ? title : `${title} ${n + 1} of ${count}`,
     kind,
     size,
     lane,

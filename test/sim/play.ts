@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { checkDatabase } from '../../src/store/check.ts'
 import { verifyProjections } from '../../src/store/rebuild.ts'
 import { Broken } from './auditor.ts'
+import type { Bug } from './bug.ts'
 import { layDisk } from './disk.ts'
 import { guard } from './guard.ts'
 import { never } from './machine.ts'
@@ -53,12 +54,16 @@ const day = 24 * 60 * minute
 const calmMs = 30 * day
 
 /** Plays one story in a folder of its own, which it makes and, unless it is to be kept, removes. */
-export async function play(story: Story, root: string, keep = false): Promise<Ending> {
+export async function play(
+  story: Story,
+  root: string,
+  { keep = false, bug = null }: { keep?: boolean; bug?: Bug | null } = {},
+): Promise<Ending> {
   fs.rmSync(root, { recursive: true, force: true })
   fs.mkdirSync(root, { recursive: true, mode: 0o700 })
   const before = process.cwd()
   process.chdir(root) // paths are told in errors and transcripts: they must be the same wherever the story is told
-  const scene = await setScene(story)
+  const scene = await setScene(story, bug)
   using _disk = layDisk({
     pass: (what) => (scene.life ? scene.life.pass(what) : never()),
     isFull: () => scene.machine.world.clock.mono() < scene.machine.diskFullUntil,
@@ -98,6 +103,7 @@ async function take(scene: Scene, step: Step): Promise<void> {
     case 'pause':
     case 'resume': {
       const database = step.through === 'daemon' ? scene.running?.daemon.database : undefined
+      if (database) scene.running?.nudge() // so that the daemon writes beside it
       const doing = doDeed(person, step, database ?? person.database).then(() => scene.running?.nudge())
       if (!database) await doing // at the daemon it may stay unanswered for ever
       else doing.catch((error: unknown) => (isExpected(scene, error) ? null : (scene.fault ??= error)))
@@ -155,8 +161,9 @@ async function take(scene: Scene, step: Step): Promise<void> {
       const all = [...machine.processes.values()]
       const process = all[Math.floor(step.pick * all.length)]
       if (!process) break
-      process.stuckUntil = now(scene) + step.ms
-      scene.frozen.set(process.attempt, process.stuckUntil)
+      const until = now(scene) + step.ms
+      scene.frozen.set(process.attempt, until)
+      if (step.isStuck) process.stuckUntil = until
     }
   }
   await settle(scene)

@@ -76,7 +76,7 @@ const tempers = [
   ['slow', 0.03],
   ['stubborn', 0.03],
 ] as const
-type Temper = (typeof tempers)[number][0]
+export type Temper = (typeof tempers)[number][0]
 
 function temperOf(dice: Dice): Temper {
   let roll = dice.roll()
@@ -93,7 +93,8 @@ function readPrompt(text: string): Prompt {
   return { role: role as Prompt['role'], title, text, isFirst: text.includes('none: this is the first') }
 }
 
-async function agent(machine: Machine, self: Self): Promise<number> {
+/** An agent, of a temper that is drawn where none is named. */
+export async function agent(machine: Machine, self: Self, named?: Temper): Promise<number> {
   const flag = (name: string) => self.box.argv[self.box.argv.indexOf(name) + 1] ?? ''
   const model = flag('--model')
   const prompt = readPrompt(self.box.stdin ?? '')
@@ -101,7 +102,7 @@ async function agent(machine: Machine, self: Self): Promise<number> {
   if (prompt.role === 'review')
     machine.reviewed.add(`${flag('--family')} ${machine.git.treeOfFolder(self.box.area.work)}`)
   const dice = nextTime(machine, `${prompt.role} ${prompt.title} ${model}`)
-  const temper = machine.isCalm ? 'honest' : temperOf(dice)
+  const temper = named ?? (machine.isCalm ? 'honest' : temperOf(dice))
   const print = (event: object) => self.say(JSON.stringify(event))
   print({ type: 'started', session: flag('--session'), model })
   if (temper === 'stubborn') self.ignoreTerm()

@@ -10,6 +10,7 @@ import type { RunningDaemon } from '../../src/daemon/daemon.ts'
 import { openDatabase, type Database } from '../../src/store/database.ts'
 import { virtualWorld } from '../../sim/world.ts'
 import { auditor, Broken, type Auditor } from './auditor.ts'
+import type { Bug } from './bug.ts'
 import { diceFor } from './chance.ts'
 import { modelGit } from './git.ts'
 import { pathsIn, settingsFor, startHouse } from './house.ts'
@@ -49,7 +50,7 @@ export type Scene = {
   fault: unknown
 }
 
-export async function setScene(story: Story): Promise<Scene> {
+export async function setScene(story: Story, bug: Bug | null): Promise<Scene> {
   const world = virtualWorld({ seed: story.seed, ids: 'drawn' })
   const machine: Machine = {
     world,
@@ -58,6 +59,7 @@ export async function setScene(story: Story): Promise<Scene> {
     boot: 1,
     nextPid: 1000,
     processes: new Map(),
+    bug,
     isCalm: false,
     diskFullUntil: 0,
     memoryShortUntil: 0,
@@ -138,6 +140,7 @@ export function rise(scene: Scene): void {
     daemons: scene.daemons,
     faults: {
       isDoubled: () => isIn(scene.twiceUntil),
+      isFrozen: (attempt) => isIn(scene.frozen.get(attempt) ?? 0),
       losesBeat: (attempt) => isIn(scene.beatsLostUntil) || isIn(scene.frozen.get(attempt) ?? 0),
     },
     opened: (close) => scene.closers.push(close),

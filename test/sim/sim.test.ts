@@ -18,9 +18,20 @@ const torture = (...words: string[]): Promise<Said> =>
 const logOf = ({ said }: Said): string => /; log ([0-9a-f]{16})/.exec(said)?.[1] ?? assert.fail(said)
 
 test('whatever goes wrong, nothing happens that must not, and in the end everything ends', async () => {
-  const words = ['--stories', '2', '--days', '0.5', '--jobs', '1']
+  const words = ['--stories', '1', '--days', '0.3', '--jobs', '1']
   const told = await torture(...words)
-  assert.deepEqual([told.code, /^2 passed, 0 failed$/m.test(told.said)], [0, true], told.said)
+  assert.deepEqual([told.code, /^1 passed, 0 failed$/m.test(told.said)], [0, true], told.said)
   assert.match(told.said, /[1-9]\d* landings, [1-9]\d* deaths/)
-  assert.equal(logOf(await torture(...words)), logOf(told), 'the same seeds, told by another process')
+  assert.equal(logOf(await torture(...words)), logOf(told), 'the same seed, told by another process')
+})
+
+test('a bug is found, made short, and told with what to type to see it again', async () => {
+  const words = ['--bug', 'pause-ignored', '--days', '0.5']
+  const { code, said } = await torture('--seed', '1', '--shrink', '2', ...words)
+  assert.deepEqual([code, /^0 passed, 1 failed$/m.test(said)], [1, true], said)
+  assert.match(said, /was admitted for task_\w+ while .* is paused/)
+  const [, only] =
+    /npm run torture -- --seed 1 --days 0\.5 --only ([\d,]+) --bug pause-ignored/.exec(said) ?? assert.fail(said)
+  const again = await torture('--seed', '1', '--only', only!, ...words)
+  assert.deepEqual([again.code, /is paused/.test(again.said)], [1, true], again.said)
 })

@@ -12,6 +12,8 @@ export type Step = {
   | {
       what: 'add'
       title: string
+      /** So many alike at once. */
+      count: number
       kind: string
       size: string
       lane: string
@@ -38,8 +40,8 @@ export type Step = {
   | { what: 'provider'; family: string; kind: '429' | '500' | 'hang'; ms: number }
   | { what: 'beats-lost'; ms: number }
   | { what: 'delivered-twice'; ms: number }
-  /** A worker freezes with what it started: no beat of it arrives and nothing kills its process. */
-  | { what: 'frozen'; pick: number; ms: number }
+  /** A worker freezes: no beat of it arrives and nobody knows of it; where it is stuck, nothing kills what it started. */
+  | { what: 'frozen'; pick: number; isStuck: boolean; ms: number }
 )
 
 export type Story = {
@@ -80,6 +82,7 @@ export function drawStory(seed: number, days: number): Story {
   }
   drawPerson(draw, story)
   drawFaults(draw, families)
+  drawAmbushes(story)
   story.steps.sort((a, b) => a.at - b.at)
   for (const [n, step] of story.steps.entries()) step.n = n
   return story
@@ -90,9 +93,10 @@ type Draw = (name: string, perDay: number, make: (dice: Dice, n: number) => Step
 
 function drawPerson(draw: Draw, { repositories, families }: Story): void {
   const through = (dice: Dice) => dice.pick(['daemon', 'file'] as const)
-  draw('add', 24, (dice, n) => ({
+  draw('add', 18, (dice, n) => ({
     what: 'add',
     title: `T${n} change`,
+    count: dice.pick([1, 1, 1, 3]),
     kind: dice.pick(['feature', 'fix', 'test', 'refactor', 'security', 'architect', 'review']),
     size: dice.pick(['small', 'small', 'medium', 'large']),
     lane: dice.pick(['critical', 'normal', 'normal', 'background']),
@@ -160,7 +164,22 @@ function drawFaults(draw: Draw, families: readonly string[]): void {
   }))
   draw('beats-lost', 1, (dice) => ({ what: 'beats-lost', ms: dice.between(minute, 5 * minute) }))
   draw('delivered-twice', 2, (dice) => ({ what: 'delivered-twice', ms: dice.between(minute, 20 * minute) }))
-  draw('frozen', 2, (dice) => ({ what: 'frozen', pick: dice.roll(), ms: dice.between(2 * minute, 30 * minute) }))
+  draw('frozen', 6, (dice) => ({
+    what: 'frozen',
+    pick: dice.roll(),
+    isStuck: dice.hits(0.3),
+    ms: dice.between(2 * minute, 30 * minute),
+  }))
+}
+
+/** Some wishes are met by a daemon that dies with them in its hands. */
+function drawAmbushes({ seed, steps }: Story): void {
+  const ambushes = steps.flatMap((step): Step[] => {
+    const dice = diceFor(seed, `ambush ${step.at}`)
+    if (step.what !== 'add' || step.through !== 'daemon' || !dice.hits(0.25)) return []
+    return [{ n: 0, at: step.at, what: 'crash', points: dice.between(3, 60), awayMs: second }]
+  })
+  steps.unshift(...ambushes) // before what they lie in wait for
 }
 
 /** One line of a story, for people. */

@@ -3,17 +3,18 @@ import { fork } from 'node:child_process'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Bug } from './bug.ts'
 import { countEntered, type Entered } from './entered.ts'
 import type { Ending } from './play.ts'
 import { drawStory } from './story.ts'
 
 export type Teller = {
-  tell(seed: number, days: number): Promise<Ending>
+  tell(seed: number, days: number, bug: Bug | null): Promise<Ending>
   /** What it went through so far, and it ends. */
   end(): Promise<Entered[]>
 }
 
-type Asked = { seed: number; days: number } | 'entered'
+type Asked = { seed: number; days: number; bug: Bug | null } | 'entered'
 type Answer = { ending: Ending } | { entered: Entered[] }
 
 /** A folder for one process's story: in memory where there is such a thing. */
@@ -35,8 +36,8 @@ export function startTeller(main: string): Teller {
       child.send(asked)
     })
   return {
-    async tell(seed, days) {
-      const answer = await ask({ seed, days })
+    async tell(seed, days, bug) {
+      const answer = await ask({ seed, days, bug })
       if (!('ending' in answer)) throw new Error('a teller answered something else')
       return answer.ending
     },
@@ -55,7 +56,7 @@ export async function serveTeller(): Promise<void> {
   const answer = async (asked: Asked): Promise<Answer> =>
     asked === 'entered'
       ? { entered: await entered() }
-      : { ending: await play(drawStory(asked.seed, asked.days), storyFolder()) }
+      : { ending: await play(drawStory(asked.seed, asked.days), storyFolder(), { bug: asked.bug }) }
   process.on('message', (asked: Asked) => void answer(asked).then((said) => process.send!(said)))
   await new Promise((resolve) => process.once('disconnect', resolve))
 }

@@ -1,0 +1,64 @@
+/**
+ * Hand-made bugs: what the simulation must find, or it proves nothing. Each is put where the daemon meets its ports, so that the shipped code is the one
+ * that suffers from it; `npm run torture -- --bugs` tells stories with each until it is found, and fails where one is not.
+ *
+ * Bugs inside the shipped code are hand-written mutants of their own; README.md has those that were tried and found.
+ */
+import type { Engine } from '../../src/engine/engine.ts'
+import type { Git } from '../../src/git/git.ts'
+import type { Tx } from '../../src/store/database.ts'
+
+export const bugs = {
+  'no-fence': 'whoever lost its lease may go on writing',
+  'released-before-death': 'a lease is given back while the process of its attempt lives',
+  'acknowledged-before-commit': 'a caller is answered when its part is done, not when it is on disk',
+  'landing-forgotten': 'after a crash nobody looks whether the branch was moved',
+  'pause-ignored': 'what is paused starts all the same',
+  'other-tree-tested': 'gates are executed on the candidate, not on its merge with the target',
+  'limit-ignored': 'accounts are full, and nobody looks',
+} as const
+export type Bug = keyof typeof bugs
+
+export const isBug = (name: string): name is Bug => Object.hasOwn(bugs, name)
+
+/** An engine whose fence lets everybody through. */
+export const unfenced = (engine: Engine): Engine => ({
+  ...engine,
+  holds: async () => true,
+  finish: async (tx, lease) => {
+    await engine.finish(tx, lease)
+    return true
+  },
+})
+
+/** A git that never finds a landing again. */
+export const forgetful = (git: Git): Git => ({ ...git, isAncestor: async () => false })
+
+/** A git whose checkouts are one commit behind: of a merge they have what was merged. */
+export function careless(git: Git): Git {
+  const merged = new Map<string, string>()
+  return {
+    ...git,
+    async mergeTree(stores, ours, theirs) {
+      const answer = await git.mergeTree(stores, ours, theirs)
+      if ('tree' in answer) merged.set(answer.tree, theirs)
+      return answer
+    },
+    checkout: (stores, treeish, dir) => git.checkout(stores, merged.get(treeish) ?? treeish, dir),
+  }
+}
+
+/** A store that shows no pauses. */
+export const blindToPauses = (tx: Tx): Tx => ({
+  ...tx,
+  all: async (sql, params) => (/from pause\b/.test(sql) ? [] : tx.all(sql, params)),
+})
+
+/** A store that shows no limits. */
+export const blindToLimits = (tx: Tx): Tx => ({
+  ...tx,
+  get: async <T>(sql: string, params?: Parameters<Tx['get']>[1]) => {
+    const row = await tx.get<T>(sql, params)
+    return row && /from account\b/.test(sql) && 'limit' in (row as object) ? { ...row, limit: null } : row
+  },
+})
