@@ -135,7 +135,9 @@ async function fromInside({ world, sandbox, path }: Ports, place: string, id: st
   let said = ''
   started.stdout.on('data', (chunk: Buffer) => (said += chunk.toString('latin1')))
   started.stderr.resume()
+  const ended = new Promise((resolve) => started.stdout.once('end', resolve))
   await started.exit
   await started.kill()
+  await ended
   return said
 }

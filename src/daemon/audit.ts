@@ -80,8 +80,10 @@ async function realPlaces({
   let said = ''
   started.stdout.on('data', (chunk: Buffer) => (said += chunk.toString('utf8')))
   started.stderr.resume()
+  const ended = new Promise((resolve) => started.stdout.once('end', resolve))
   await started.exit
   await started.kill()
+  await ended
   const seen = new Set(said.split('\n'))
   return wanted.map((place) => ({ name: place, group: 'place', state: seen.has(place) ? 'breached' : 'held' }))
 }

@@ -45,6 +45,7 @@ async function tryOne(ports: Ports, attack: Attack): Promise<Verdict> {
 }
 
 const lookMs = 10
+const drainMs = 500
 
 /** One execution, and whether it left its sign. */
 async function fires(ports: Ports, { script, sign }: Attack, how: 'open' | 'inside'): Promise<boolean> {
@@ -85,8 +86,12 @@ const carryOpen: Carry = async ({ world, path }, area, env, script) => {
   const said = collect(child.stdout)
   child.stderr.resume()
   await withinPatience(world, child.exit, () => child.signal('SIGKILL'))
+  // What it said may still be on its way; a child of it may hold the pipe open for ever.
+  const enough = new AbortController()
+  await Promise.race([said.ended, world.timer.sleep(drainMs, enough.signal)])
+  enough.abort()
   child.stdout.destroy()
-  return said()
+  return said.text()
 }
 
 const carryInside: Carry = async ({ world, sandbox, arena }, area, env, script) => {
@@ -95,7 +100,8 @@ const carryInside: Carry = async ({ world, sandbox, arena }, area, env, script) 
   contained.stderr.resume()
   await withinPatience(world, contained.exit, () => void contained.kill())
   await contained.kill()
-  return said()
+  await said.ended // it ends soon after the box, whoever holds the other end
+  return said.text()
 }
 
 /** As an agent's box is: its clone's objects, its program and its tools are shown read-only. */
@@ -120,11 +126,15 @@ async function withinPatience(world: World, end: Promise<unknown>, stop: () => v
   cancel()
 }
 
-function collect(stream: Readable): () => string {
+function collect(stream: Readable): { text(): string; ended: Promise<void> } {
   let text = ''
   stream.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')))
-  stream.on('error', () => {}) // a stream that breaks has said what it said
-  return () => text
+  const ended = new Promise<void>((resolve) => {
+    stream.once('close', resolve)
+    stream.once('end', resolve)
+    stream.on('error', () => resolve()) // a stream that breaks has said what it said
+  })
+  return { text: () => text, ended }
 }
 
 /** Processes of the machine that have this text in their words: only ever one that was drawn for one attack. */

@@ -229,7 +229,7 @@ const processes: readonly Attack[] = [
   outlives('deaf to every signal', `(trap "" TERM HUP INT; setsid ${stay} >/dev/null 2>&1 &)`),
   outlives(
     'a chain of sessions that start each other',
-    `chain='[ "$1" -gt 0 ] || exit 0; setsid sh -c "$2" "$0" $(($1-1)) "$2" & sleep 0.01'; setsid sh -c "$chain" "$TOKEN" 300 "$chain" >/dev/null 2>&1 &`,
+    `chain='[ "$1" -gt 0 ] || exit 0; setsid sh -c "$2" "$0" $(($1-1)) "$2" & sleep 0.05'; setsid sh -c "$chain" "$TOKEN" 100 "$chain" >/dev/null 2>&1 &`,
   ),
   outlives('fifty at once', `i=0; while [ $i -lt 50 ]; do setsid ${stay} >/dev/null 2>&1 & i=$((i+1)); done`),
 ]
