@@ -215,4 +215,19 @@ export const mutants: readonly Mutant[] = [
   ...of('src/host/secret.ts', 'src/store/seal.test.ts', {
     'a key that others can read is used': ['(found.mode & 0o077) !== 0', '(found.mode & 0o077) === 1'],
   }),
+  ...of('src/store/lease.ts', 'test/claim-model.test.ts', {
+    'a beat revives what was never claimed': [
+      "where attempt = :attempt and token = :token and epoch = :epoch and state = 'claimed'`,\n    {\n      attempt: lease.attempt,",
+      'where attempt = :attempt and token = :token and epoch = :epoch`,\n    {\n      attempt: lease.attempt,',
+    ],
+  }),
+  ...of('src/core/admission.ts', 'src/core/landing-queue.test.ts', {
+    'the queue to land has no order': ['a.addedAt - b.addedAt', 'b.addedAt - a.addedAt'],
+  }),
+  ...of('src/store/log.ts', 'src/store/log.test.ts', {
+    'the log is read from one too early': [
+      'where seq > :after\n       and (:stream is null',
+      'where seq >= :after\n       and (:stream is null',
+    ],
+  }),
 ]
