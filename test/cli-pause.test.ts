@@ -111,3 +111,22 @@ test('one task is held by pause and let go by resume; what is not known is refus
   assert.match((await ada.type(['pause', '--family', 'openay'])).stderr, /did you mean "openai"/)
   assert.deepEqual(((await ada.json(['status'])) as { paused: unknown[] }).paused, [])
 })
+
+test('a task that waits for its time is delayed: counted, listed and shown as such, with the time and why', async () => {
+  await using ada = await shop()
+  const until = Date.UTC(2031, 4, 6, 7, 8, 9)
+  const id = await tell(ada, 'Sell tea', [{ type: 'task.delayed', until, why: 'implement unreachable: no route' }])
+  assert.match((await ada.type(['status'])).stdout, /^Tasks {5}1 delayed$/m)
+  const { tasks } = (await ada.json(['list', '--state', 'delayed'])) as { tasks: { id: string; state: string }[] }
+  assert.deepEqual(
+    tasks.map((each) => [each.id, each.state]),
+    [[id, 'delayed']],
+  )
+  const shown = 'delayed: implement again, not before 2031-05-06 07:08 UTC: implement unreachable: no route'
+  assert.ok((await ada.type(['show', id])).stdout.split('\n').includes(shown), (await ada.type(['show', id])).stdout)
+  await ada.type(['pause', '--lane', 'normal'])
+  assert.match(
+    (await ada.type(['show', id])).stdout,
+    /^delayed: implement is next and does not start: lane normal is paused/m,
+  )
+})

@@ -41,7 +41,7 @@ const wrong: readonly [args: string[], code: number, says: string][] = [
   [
     ['list', '--state', 'redy'],
     2,
-    'state "redy" is not known\n  → did you mean "ready"? one of: ready, running, awaiting-approval, escalated, parked, split, done, cancelled\n',
+    'state "redy" is not known\n  → did you mean "ready"? one of: ready, delayed, running, awaiting-approval, escalated, parked, split, done, cancelled\n',
   ],
   [['config', 'shw'], 2, 'what "shw" is not known\n  → did you mean "show"? one of: show, schema\n'],
   [['completion', 'tcsh'], 2, 'shell "tcsh" is not known\n  → one of: bash, zsh, fish\n'],

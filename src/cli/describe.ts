@@ -49,6 +49,7 @@ export function nextSteps(task: Task, daemonIsUp: boolean, waitsInVain = false):
     case 'running':
       return [`tri-agent output ${id} --follow`]
     case 'ready':
+    case 'delayed':
       return daemonIsUp ? [`tri-agent watch`] : ['tri-agent up --detach']
     case 'split':
       return task.children.map((child) => `tri-agent show ${child}`)
@@ -76,7 +77,11 @@ export function situation(task: Task, blockedBy: readonly string[] = [], waits: 
     case 'ready':
       if (blockedBy.length > 0) return `waits for ${blockedBy.join(', ')}`
       if (waits !== null) return `${task.step} is next and does not start: ${waits}`
-      return `${task.step} is next${task.why && task.notBefore ? `: ${task.why}` : ''}`
+      return `${task.step} is next`
+    case 'delayed':
+      if (blockedBy.length > 0) return `waits for ${blockedBy.join(', ')}`
+      if (waits !== null) return `${task.step} is next and does not start: ${waits}`
+      return `${task.step} again, not before ${utcOf(task.notBefore!)}${task.why ? `: ${task.why}` : ''}`
     case 'awaiting-approval':
       return `${task.step === 'land' ? 'landing' : 'your approval'}${task.why ? `: ${task.why}` : ''}`
     case 'escalated':

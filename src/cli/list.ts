@@ -12,7 +12,7 @@ import { age, money, table } from './format.ts'
 import { pausedReader } from './paused.ts'
 
 const over = ['done', 'cancelled']
-const notOver = ['ready', 'running', 'awaiting-approval', 'escalated', 'parked', 'split']
+const notOver = ['ready', 'delayed', 'running', 'awaiting-approval', 'escalated', 'parked', 'split']
 /** So many that are over are shown without `--all`. */
 const recent = 10
 
@@ -64,7 +64,9 @@ function asText(context: Context, { tasks, counts, names, why }: Listed): string
   const states = new Map(tasks.map((task) => [task.id, task]))
   const rows = tasks.map((task) => {
     const waits = task.after.filter((id) => states.has(id) && states.get(id)?.phase !== 'done')
-    const what = isOver(task) ? '' : ` (${situation(task, stateOf(task) === 'ready' ? waits : [], why(task))})`
+    const what = isOver(task)
+      ? ''
+      : ` (${situation(task, task.phase === 'open' && task.running.length === 0 ? waits : [], why(task))})`
     const last = roomy ? `${task.title}${what}` : task.title
     const more = roomy ? [task.kind, names.get(task.repo) ?? '?', money(task.costNanoUsd)] : []
     return [task.id, stateOf(task), `${task.lane}${task.override ? '!' : ''}`, ...more, age(now - task.addedAt), last]

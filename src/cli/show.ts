@@ -69,7 +69,9 @@ export const show: Act = (context, said) =>
         repository,
         gate: at === null && task.running.length > 0 ? await gateOf(reader, task, context) : null,
         waits:
-          at === null && stateOf(task) === 'ready' ? await whyWaiting(reader, task, context.world.clock.now()) : null,
+          at === null && ['ready', 'delayed'].includes(stateOf(task))
+            ? await whyWaiting(reader, task, context.world.clock.now())
+            : null,
         next:
           at === null
             ? nextSteps(

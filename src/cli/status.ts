@@ -73,7 +73,7 @@ export async function readOverview(reader: Reader, { world, paths }: Context): P
   }
 }
 
-const order = ['running', 'ready', 'awaiting-approval', 'escalated', 'parked', 'split', 'done', 'cancelled']
+const order = ['running', 'ready', 'delayed', 'awaiting-approval', 'escalated', 'parked', 'split', 'done', 'cancelled']
 
 /** The screen as lines; of each group at most `most` tasks. */
 export function overviewText(context: Context, overview: Overview, most: number): string {

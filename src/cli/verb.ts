@@ -9,7 +9,7 @@ import { moneyVerbs } from './verb-money.ts'
 import type { Choice, Verb } from './verb-shape.ts'
 import { tidyVerbs } from './verb-tidy.ts'
 
-const states = ['ready', 'running', ...phases.filter((phase) => phase !== 'open')]
+const states = ['ready', 'delayed', 'running', ...phases.filter((phase) => phase !== 'open')]
 const envFile: Choice = {
   flags: '--env-file <path>',
   about: 'read keys and other variables from this file (0600), under those that are set',

@@ -18,13 +18,12 @@ export async function waitingReader(
 ): Promise<(task: Task) => string | null> {
   const pauses = await readPauses(reader)
   const circumstances = await readCircumstances(reader)
-  if (circumstances === null || (await findDaemon(reader)) === null)
-    return (task) => (stateOf(task) === 'ready' ? whyPaused(task, pauses) : null)
+  if (circumstances === null || (await findDaemon(reader)) === null) return (task) => whyPaused(task, pauses)
   const day = await accountOf(reader, `day/${dayOf(now)}`)
   const underWay = onlyTrouble ? [] : await placesUnderWay(reader)
   const spentNanoUsd = day ? day.spent + day.held : 0
   const seen = { ...circumstances, pauses, underWay, spentNanoUsd, clock: clockTime }
-  return (task) => (stateOf(task) === 'ready' ? whyWaiting(task, seen) : null)
+  return (task) => (stateOf(task) === 'ready' ? whyWaiting(task, seen) : whyPaused(task, pauses))
 }
 
 /** The first of each kind of task that could start if something were not in its way, with what that is. */

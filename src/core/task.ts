@@ -26,7 +26,7 @@ export type Plan = { approach: string; files: string[]; acceptance: string[]; su
 
 export const phases = ['open', 'awaiting-approval', 'escalated', 'parked', 'split', 'done', 'cancelled'] as const
 export type Phase = (typeof phases)[number]
-export type TaskState = 'ready' | 'running' | Exclude<Phase, 'open'>
+export type TaskState = 'ready' | 'delayed' | 'running' | Exclude<Phase, 'open'>
 
 export type Candidate = {
   attempt: string
@@ -97,7 +97,13 @@ export type Task = Omit<TaskAdded, 'type' | 'task'> & {
 }
 
 export const stateOf = (task: Task): TaskState =>
-  task.phase === 'open' ? (task.running.length > 0 ? 'running' : 'ready') : task.phase
+  task.phase !== 'open'
+    ? task.phase
+    : task.running.length > 0
+      ? 'running'
+      : task.notBefore === null
+        ? 'ready'
+        : 'delayed'
 
 export const isOver = (task: Task): boolean => task.phase === 'done' || task.phase === 'cancelled'
 

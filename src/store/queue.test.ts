@@ -1,5 +1,9 @@
 /** The queue's head is enough: admission lets in from it exactly what it would let in from all tasks, whatever they have been through. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { seededRandom } from '../../sim/world.ts'
@@ -12,8 +16,10 @@ import { waitsSince, type Pause } from '../core/pause.ts'
 import { roles, type Task } from '../core/task.ts'
 import { openDatabase, type Database } from './database.ts'
 import { append } from './log.ts'
+import { migrations } from './migrate.ts'
 import { anythingMoves } from './pause.ts'
 import { headOfQueue } from './queue.ts'
+import { verifyProjections } from './rebuild.ts'
 import { tasksAround } from './task.ts'
 
 const minute = 60_000
@@ -105,7 +111,10 @@ function expectedHead(life: Life, at: number, most: number, pauses: readonly Pau
   )
   const since = (task: Task) => Math.max(task.readyAt, waitsSince(pauses, task))
   const rank = (task: Task) => effectiveRank(task.lane, at - since(task), laneStepMs)
-  const groups = Object.groupBy(waiting, (task) => `${demandOf(task)} ${task.override} ${task.lane}`)
+  const groups = Object.groupBy(
+    waiting,
+    (task) => `${demandOf(task)} ${task.override} ${task.lane} ${task.notBefore !== null}`,
+  )
   return Object.values(groups).flatMap((group) =>
     group!
       .toSorted((a, b) => rank(a) - rank(b) || a.addedAt - b.addedAt || (a.id < b.id ? -1 : 1))
@@ -238,5 +247,65 @@ test('tasks of one demand want the same, and what no slot would help wants nothi
       null,
       null,
     ],
+  )
+})
+
+test('tasks whose time has not come stand in lines of their own, and those whose time has come start in their order', async () => {
+  const delayed = (until: number): TaskEvent => ({ type: 'task.delayed', until, why: 'the provider is down' })
+  const many = Array.from({ length: 400 }, (_, n) => {
+    const id = `task_${String(n).padStart(4, '0')}`
+    return entry(id, n, { ...anything, task: id }, delayed(n % 4 === 0 ? 1000 - n : 5000))
+  })
+  const database = await store([...many, entry('task_9', 500, { ...anything, task: 'task_9' })])
+  const head = (at: number, most = 3) =>
+    database.read((reader) => headOfQueue(reader, { at, laneStepMs, most, pauses: [] }))
+  const lines = await database.read((reader) =>
+    reader.all<{ line: string; n: number }>('select line, count(*) as n from queue group by line order by line'),
+  )
+  assert.deepEqual(
+    lines.map(({ line, n }) => [line, n]),
+    [
+      ['repo_1 implementer | normal', 1],
+      ['repo_1 implementer | normal later', 400],
+    ],
+  )
+  assert.deepEqual(await head(600), ['task_9'])
+  assert.deepEqual(await head(612), ['task_9', 'task_0388', 'task_0392', 'task_0396'])
+  assert.deepEqual(await head(4999), ['task_9', 'task_0000', 'task_0004', 'task_0008'])
+  assert.deepEqual(await head(5000), ['task_9', 'task_0000', 'task_0001', 'task_0002'])
+  const row = await database.read((reader) =>
+    reader.get<{ state: string }>("select state from task where id = 'task_0001'"),
+  )
+  assert.equal(row!.state, 'delayed')
+  database.close()
+})
+
+test('a database made before there were delayed tasks is brought to what the log makes', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'tri-agent-delayed-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const path = join(folder, 'tasks.db')
+  const made = openDatabase(path)
+  const delayed: TaskEvent = { type: 'task.delayed', until: 9, why: 'down' }
+  const first: TaskEvent = { type: 'task.prioritized', lane: null, override: true }
+  for (const { task, at, events } of [
+    entry('task_1', 1, { ...anything, task: 'task_1' }),
+    entry('task_2', 2, { ...anything, task: 'task_2' }, delayed, first),
+    entry('task_3', 3, { ...anything, task: 'task_3' }, delayed, { type: 'task.held', why: 'no' }),
+  ])
+    await made.write((tx) => append(tx, { at, actor: 'x', stream: `task/${task}`, events }))
+  made.close()
+  const raw = new DatabaseSync(path)
+  raw.exec(`drop index queue_by_time;
+    update task set state = 'ready' where state = 'delayed';
+    update queue set line = replace(line, ' later', '')`)
+  raw.exec(migrations().find(({ name }) => name.endsWith('-delayed.sql'))!.sql)
+  raw.close()
+  const upgraded = openDatabase(path)
+  t.after(() => upgraded.close())
+  assert.deepEqual((await verifyProjections(upgraded)).differences, [])
+  const states = await upgraded.read((reader) => reader.all<{ state: string }>('select state from task order by id'))
+  assert.deepEqual(
+    states.map(({ state }) => state),
+    ['ready', 'delayed', 'delayed'],
   )
 })

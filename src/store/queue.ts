@@ -19,7 +19,7 @@ export function queueRow(task: Task) {
   const { id, lane, override, readyAt, notBefore } = task
   return {
     task: id,
-    line: `${demand} | ${lane}${override ? ' first' : ''}`,
+    line: `${demand} | ${lane}${override ? ' first' : ''}${notBefore === null ? '' : later}`,
     ready_at: readyAt,
     // a clock that was set back must not make a task look younger than its wait: the head would be looked for before it
     added_at: Math.min(task.addedAt, readyAt),
@@ -71,6 +71,9 @@ export async function placeWaiting(tx: Tx, { id }: Task): Promise<void> {
   for (const waiting of await waitingFor(tx, id)) await placeInQueue(tx, waiting, waiting)
 }
 
+/** The end of a line of tasks with a time before which they may not start: these stand apart, or however many of them would be read past. */
+const later = ' later'
+
 /** The repository and the lane of a line: `repo_7k2m implementer | normal first`. */
 const placeOf = (line: string): { repo: string; lane: Lane } => ({
   repo: line.slice(0, line.indexOf(' ')),
@@ -101,6 +104,7 @@ export async function headOfQueue(reader: Reader, look: Look): Promise<string[]>
 async function headOfLine(reader: Reader, line: string, longest: number, look: Look): Promise<string[]> {
   const { at, laneStepMs, most, pauses } = look
   const counted = waitsSince(pauses, placeOf(line))
+  if (line.endsWith(later)) return dueOfLine(reader, line, counted, look)
   const ids: string[] = []
   for (let since: number | null = longest; since !== null;) {
     const steps = Math.floor(Math.max(0, at - Math.max(since, counted)) / laneStepMs)
@@ -109,9 +113,8 @@ async function headOfLine(reader: Reader, line: string, longest: number, look: L
     const rows: { task: string }[] = await reader.all(
       `select task from queue
        where line = :line and added_at <= :until and ready_at between :since and :until
-         and (not_before is null or not_before <= :at)
        order by added_at, task limit :rest + 0`,
-      { line, since, until, at, rest: most - ids.length },
+      { line, since, until, rest: most - ids.length },
     )
     ids.push(...rows.map(({ task }) => task))
     if (ids.length === most) break
@@ -122,4 +125,15 @@ async function headOfLine(reader: Reader, line: string, longest: number, look: L
     since = next!.since
   }
   return ids
+}
+
+/** Those whose time has come, in the same order; reads no others. */
+async function dueOfLine(reader: Reader, line: string, counted: number, look: Look): Promise<string[]> {
+  const { at, laneStepMs, most } = look
+  const rows = await reader.all<{ task: string }>(
+    `select task from queue indexed by queue_by_time where line = :line and not_before <= :at
+     order by max(0, :at - max(ready_at, :counted)) / :step desc, added_at, task limit :most + 0`,
+    { line, at, counted, step: laneStepMs, most },
+  )
+  return rows.map(({ task }) => task)
 }
