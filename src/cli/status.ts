@@ -5,6 +5,7 @@ import { stateOf, type Task } from '../core/task.ts'
 import { tellGate, type GateProgress } from '../core/gate-progress.ts'
 import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/ledger.ts'
+import { readTrouble, type Trouble } from '../store/told.ts'
 import { countTasks, heldTasks, listRepos, listTasks } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { briefTask, situation } from './describe.ts'
@@ -17,6 +18,8 @@ import { readClosures, readStuck } from './waiting.ts'
 
 export type Overview = {
   daemon: Presence | null
+  /** What keeps the daemon's database from being written. */
+  trouble: Trouble | null
   counts: Record<string, number>
   running: Task[]
   /** The gates that are being executed, by task. */
@@ -56,8 +59,10 @@ export async function readOverview(reader: Reader, { world, paths }: Context): P
   const open = await listTasks(reader, { states: ['running', 'awaiting-approval', 'escalated', 'parked'], limit: 1000 })
   const inState = (state: string) => open.filter((task) => stateOf(task) === state).reverse()
   const today = await accountOf(reader, `day/${dayOf(now)}`)
+  const daemon = await findDaemon(reader)
   return {
-    daemon: await findDaemon(reader),
+    daemon,
+    trouble: daemon === null ? null : readTrouble(paths.database),
     counts: await countTasks(reader),
     running: inState('running'),
     gates: await readGates(reader, inState('running'), { now, folder: paths.transcripts }),
@@ -77,7 +82,7 @@ const order = ['running', 'ready', 'delayed', 'awaiting-approval', 'escalated', 
 
 /** The screen as lines; of each group at most `most` tasks. */
 export function overviewText(context: Context, overview: Overview, most: number): string {
-  const { daemon, counts, today, repositories } = overview
+  const { daemon, trouble, counts, today, repositories } = overview
   const now = context.world.clock.now()
   const { spentNanoUsd, heldNanoUsd, limitNanoUsd } = today
   const states = order.filter((state) => counts[state]).map((state) => `${counts[state]} ${state}`)
@@ -85,6 +90,11 @@ export function overviewText(context: Context, overview: Overview, most: number)
     daemon
       ? `Daemon    up ${age(now - daemon.startedAt)}, pid ${daemon.pid}, sandbox rung ${daemon.rung}`
       : 'Daemon    down: tri-agent up --detach',
+    ...(trouble
+      ? [
+          `Disk      ${trouble.why}: nothing new starts, what is done waits (${age(now - trouble.since)}). ${trouble.hint ?? ''}`,
+        ]
+      : []),
     `Tasks     ${states.join(', ') || 'none yet: tri-agent add "what you want"'}`,
     `Today     ${money(spentNanoUsd)} spent${heldNanoUsd > 0 ? `, ${money(heldNanoUsd)} held` : ''}${limitNanoUsd === null ? '' : ` of ${money(limitNanoUsd)}`}`,
     `Where     ${repositories.map(({ name, base }) => `${name} (${base})`).join(', ') || 'no repository: tri-agent init'}`,

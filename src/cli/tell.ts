@@ -23,6 +23,10 @@ export function tell(event: Event): string {
       return `resumed ${thing(event)}`
     case 'daemon.reaped':
       return tellReaped(event)
+    case 'store.failed':
+      return `the database could not be written: ${firstLine(event.why)}; nothing new started`
+    case 'store.recovered':
+      return `the database could be written again after ${age(event.awayMs)}`
     case 'store.restored':
       return `restored from ${event.file}, up to event ${event.from?.seq ?? 0}; ${plural(event.landings.length, 'landing')} since then recorded${event.money === 'counted' ? '' : ", today's budget counts as used"}`
     case 'loop.failed':

@@ -175,6 +175,8 @@ export type DaemonEvent =
       bytes: number
     }
   | { type: 'loop.failed'; loop: string; error: string }
+  | { type: 'store.failed'; code: string; why: string }
+  | { type: 'store.recovered'; code: string; awayMs: number }
   | { type: 'work.paused'; what: Pausable; name: string; why: string; now: boolean }
   | { type: 'work.resumed'; what: Pausable; name: string }
 

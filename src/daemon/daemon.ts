@@ -27,9 +27,9 @@ import { objectsInside } from '../stage/ask.ts'
 import { layersIn } from '../stage/setup.ts'
 import type { StagePorts } from '../stage/stage.ts'
 import type { Database, Reader, Tx } from '../store/database.ts'
-import { append } from '../store/log.ts'
-import { daemonRow, takeEpoch, type ProcessRow } from '../store/lease.ts'
+import type { ProcessRow } from '../store/lease.ts'
 import { grantKey } from '../store/ledger.ts'
+import type { Trouble } from '../store/told.ts'
 import { listRepos, loadTask, repoById } from '../store/task.ts'
 import { watchAbsence, type Absence } from './absence.ts'
 import { pathOf } from './ahead.ts'
@@ -40,7 +40,7 @@ import { drain } from './drain.ts'
 import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, takeSnapshot, withoutKey } from './health.ts'
 import { intentHappened } from './lander.ts'
-import { sayError, startLoop } from './loop.ts'
+import { startLoop } from './loop.ts'
 import { watchMachine } from './machine.ts'
 import { otherFamilies, pricesFor } from './prices.ts'
 import { endOverBudget } from './over-budget.ts'
@@ -49,7 +49,9 @@ import { machinePorts, type DaemonPorts } from './ports.ts'
 import { readCredentials } from './registries.ts'
 import { repositoryReader, type RepoContext } from './repository.ts'
 import { reapEveryMs, reaper } from './reaper.ts'
+import { patientDatabase } from './patient.ts'
 import { rescuer } from './rescuer.ts'
+import { takeOver, tellOf } from './takeover.ts'
 import { carryAttempt } from './worker.ts'
 
 export type Daemon = {
@@ -88,6 +90,8 @@ export type Daemon = {
   /** What the reaper last saw of the space that work takes; null before it looked. */
   measured: { areaBytes: number | null; archives: number }
   failed(loop: string, error: unknown): Promise<void>
+  /** What keeps the database from being written, or null. */
+  trouble(): Trouble | null
   wake(): void
 }
 
@@ -102,6 +106,8 @@ export type DaemonOptions = {
   trusted?: true
   /** What `climbAhead` found. */
   climbed?: Promise<Climbed>
+  /** To whoever watches the daemon itself: what cannot be written down. */
+  note?: (text: string) => void
   /** What it stands on instead of this machine. */
   ports?: DaemonPorts
 }
@@ -168,32 +174,6 @@ const trialWith =
     }
   }
 
-/** Makes this process the daemon of the database, in one transaction with looking whether another one lives. */
-async function takeOver(
-  database: Database,
-  { world, pid, version, ports: { processes } }: DaemonOptions & { ports: DaemonPorts },
-  rung: string,
-): Promise<number | Refusal> {
-  return database.write(async (tx) => {
-    const other = await daemonRow(tx)
-    const identity = other && { bootId: other.boot_id, pid: other.pid, startTime: other.start_time }
-    if (identity && identity.pid !== pid && processes.isAlive(identity))
-      return refuse('already-up', `a daemon is up already (pid ${identity.pid})`, 'tri-agent status, or tri-agent down')
-    const at = world.clock.now()
-    const epoch = await takeEpoch(tx, {
-      pid,
-      boot_id: processes.bootId(),
-      start_time: processes.startTimeOf(pid),
-      started_at: at,
-    })
-    await tell(tx, at, { type: 'daemon.started', epoch, pid, rung, version })
-    return epoch
-  })
-}
-
-const tell = (tx: Tx, at: number, event: Event) =>
-  append(tx, { at, actor: 'daemon', stream: 'daemon/main', events: [event] })
-
 type Parts = DaemonOptions & {
   ports: DaemonPorts
   sandbox: Sandbox
@@ -205,9 +185,9 @@ type Parts = DaemonOptions & {
 }
 
 async function wire(parts: Parts): Promise<RunningDaemon> {
-  const { world, paths, settings, sandbox, agents, credentials, database, epoch, stack, env, pid, ports } = parts
-  const failed = (loop: string, error: unknown) =>
-    database.write((tx) => tell(tx, world.clock.now(), { type: 'loop.failed', loop, error: sayError(error) }))
+  const { world, paths, settings, sandbox, agents, credentials, epoch, stack, env, pid, ports, note = () => {} } = parts
+  const patient = patientDatabase({ world, database: parts.database, epoch, leaseMs: settings.lease.leaseMs, note })
+  const { database, failed, trouble } = patient
   const git = ports.createGit(world, {
     path: pathOf(env),
     limits: { bundleBytes: settings.sizes.bundleBytes },
@@ -220,7 +200,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
       failed: (error) => void failed('over-budget', error),
     }),
   )
-  const gateway: Gateway = stack.use(await openTheGateway(parts, failed, overBudget.hear))
+  const gateway: Gateway = stack.use(await openTheGateway({ ...parts, database }, failed, overBudget.hear))
   const engine = ports.createEngine({
     world,
     database,
@@ -284,7 +264,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         settings,
         agents,
         at: world.clock.now(),
-        closed: machine.why(),
+        closed: trouble()?.why ?? machine.why(),
         closures: [...gateway.closed(), ...withoutKey(agents, settings)],
       }),
     async mint(tx, { attempt, task, step, family, model }) {
@@ -327,6 +307,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     wantClone: (id, context) => pool.want(id, context.repo.stores, context.repo.tip),
     measured: { areaBytes: null, archives: 0 },
     failed,
+    trouble,
     wake: () => wake(),
   }
   await rescuer(daemon)()
@@ -337,11 +318,11 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   const dispatching = startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map<Role, number>()), failed)
   wake = () => dispatching.wake()
   const health = await ports.serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung))
-  const asked = { database, world, version: versionOf(parts.version, database) }
+  const asked = { database: parts.database, world, version: versionOf(parts.version, parts.database) }
   const nudges = await ports.listenForNudges(paths.socket, wake, (line) => answerRequest(asked, line).finally(wake))
   stack.defer(async () => {
     const event: Event = { type: 'daemon.stopped', epoch, why: `stopped, pid ${pid}` }
-    await database.write((tx) => tell(tx, world.clock.now(), event))
+    await database.write((tx) => tellOf(tx, world.clock.now(), event))
     await database.anchor()
   })
   stack.defer(async () => {
@@ -352,6 +333,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   stack.use(agents.keys.watch(failed))
   const warming = makeClonesAhead(daemon).catch((error: unknown) => failed('pool', error))
   stack.defer(() => warming)
+  stack.use(patient) // first of all that ends: nothing may wait for a disk any more
   return {
     daemon,
     port: health.port,

@@ -121,13 +121,15 @@ export function describeHealth(daemon: Daemon, rung: string): (whole: boolean) =
       ...(seen === null ? [] : [checkAreas(seen)]),
     ]
     const now = world.clock.mono()
-    if (whole && now - recordedAt >= recordEveryMs) {
+    const trouble = daemon.trouble()
+    if (whole && trouble === null && now - recordedAt >= recordEveryMs) {
       recordedAt = now
-      await record(database, { world, paths }, checks, false)
+      void record(database, { world, paths }, checks, false).catch((error: unknown) => daemon.failed('health', error))
     }
     return {
-      ready: true,
+      ready: trouble === null,
       summary: {
+        trouble,
         epoch,
         rung,
         carrying: engine.carrying().length,

@@ -28,6 +28,7 @@ test('trees that cannot be proven dead, however many, keep no other lease from b
     database,
     epoch: 2,
     absence: { look: async () => {} },
+    trouble: () => null,
     engine: { revoke: () => {}, carrying: () => [] },
     gateway: { revoke: async () => {} },
     bury: async ({ attempt }: { attempt: string }) => {
@@ -77,6 +78,7 @@ test('a task over which every daemon dies before it can give it back is set asid
     database,
     epoch,
     absence: { look: async () => {} },
+    trouble: () => null,
     engine: { revoke: () => {}, carrying: () => [] },
     gateway: { revoke: async () => {} },
     repository: async () => {

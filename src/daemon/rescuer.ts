@@ -28,6 +28,7 @@ export function rescuer(daemon: Daemon) {
   let after = ''
   return async (): Promise<void> => {
     const { database, world, engine, epoch } = daemon
+    if (daemon.trouble() !== null) return // no beat can be written: no lease that ran out says anything
     await daemon.absence.look()
     const dead = await database.read((reader) => deadLeases(reader, epoch, world.clock.mono(), sweep, after))
     after = dead.length < sweep ? '' : dead.at(-1)!.attempt

@@ -32,6 +32,7 @@ export async function up({ env, loaded, unattended, climbed, note, onReady }: Up
     version: programVersion(),
     pid: process.pid,
     climbed,
+    note,
   })
   if (isRefusal(started)) throw new Fault(started.refused, started.why, started.hint ? { hint: started.hint } : {})
   await using running = started

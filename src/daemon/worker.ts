@@ -10,7 +10,7 @@ import { untrusted } from '../core/trust.ts'
 import type { Contained, Outermost, KillReport } from '../sandbox/sandbox.ts'
 import type { Carried } from '../engine/engine.ts'
 import { isFault } from '../host/fault.ts'
-import { openTranscript } from '../host/transcript.ts'
+import { openTranscript, type Transcript, type TranscriptEnd } from '../host/transcript.ts'
 import { crosscheck, reproduce } from '../stage/check.ts'
 import { implement } from '../stage/implement.ts'
 import { land } from '../stage/land.ts'
@@ -57,7 +57,7 @@ export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<vo
 async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: Running): Promise<void> {
   const { gateway, keys, paths } = daemon
   const folder = join(paths.areas, carried.attempt)
-  const transcript = await openTranscript(daemon.transcriptFile(carried.attempt), daemon.secrets())
+  const transcript = await openOrNone(daemon, carried.attempt)
   const vigil = keepVigil(daemon, carried, task, running.role)
   const trees: Contained[] = []
   // The first to hear that it must end, before the stage: no request leaves while the program is still being told.
@@ -82,7 +82,7 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
         gateway: opened,
         kept: await keptFor(daemon, task, running),
         onAgentEvent: vigil.onAgentEvent,
-        onOutput: (stream, line) => transcript.write(stream, line),
+        onOutput: (stream, line) => transcript?.write(stream, line),
         active: vigil.active,
       }
       result = await stages[running.step](daemon.stagePorts, work)
@@ -94,14 +94,33 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
     vigil.end()
     keys.delete(carried.attempt)
     await gateway.revoke(carried.attempt)
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 })
+    // what is left of it is removed at the next start; a result that was paid for does not wait for that
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch((error) => daemon.failed('worker', error))
   }
   result = { ...result, killed: result.killed ?? (await lastReport(trees)) }
-  await settle(daemon, carried, running, result, context, await transcript.close())
+  await settle(daemon, carried, running, result, context, await closeTranscript(daemon, transcript))
   if (result.reason === untrusted) await holdUntrusted(daemon, carried.task)
   if (context) daemon.wantClone(task.repo, context)
   daemon.wake()
 }
+
+/** Null where nothing can be written: what an attempt prints is worth less than what it does. */
+const openOrNone = (daemon: Daemon, attempt: string): Promise<Transcript | null> =>
+  openTranscript(daemon.transcriptFile(attempt), daemon.secrets()).catch(async (error: unknown) => {
+    if (!isFault(error)) throw error
+    await daemon.failed('transcript', error)
+    return null
+  })
+
+/** Null where it could not be written to its end, on a full disk say: the attempt's result was paid for and counts without it. */
+const closeTranscript = async (daemon: Daemon, transcript: Transcript | null): Promise<TranscriptEnd | null> =>
+  transcript === null
+    ? null
+    : transcript.close().catch(async (error: unknown) => {
+        if (!isFault(error)) throw error
+        await daemon.failed('transcript', error)
+        return null
+      })
 
 /** How the last process tree of an attempt ended; of those before only survivors count. Asked of all, because a kill asked twice answers the same. */
 async function lastReport(trees: readonly Contained[]): Promise<KillReport | null> {

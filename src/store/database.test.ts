@@ -297,7 +297,7 @@ test('a database of a newer program, of another program, or of none is refused a
   await writeFile(text, 'not a database, but long enough to be looked at as one '.repeat(40))
   assert.equal(
     faultOf(() => openDatabase(text)),
-    'database-unusable',
+    'database-damaged',
   )
   assert.equal(
     faultOf(() => openDatabase(join(path, '..', 'gone.db'), { readOnly: true })),

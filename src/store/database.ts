@@ -19,6 +19,7 @@ import { crossesAnchor, writeAnchor } from './anchor.ts'
 import { migrate, type Migrated } from './migrate.ts'
 import { refuseWhileRestoring } from './restoring.ts'
 import { lastSeal, sealAppended, type LogRow, type Seal } from './seal.ts'
+import { troubleOf } from './trouble.ts'
 import { execute, type Params } from './statement.ts'
 
 /** What a query needs. Async, so that another database can stand behind it; on SQLite every promise is already settled. */
@@ -122,7 +123,11 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   let reading: Promise<unknown> = Promise.resolve()
   const read: Database['read'] = (body) => {
     if (reader === writer) return body(query) // in memory or read-only: no second connection to snapshot with
-    const mine = reading.then(() => snapshot(reader, () => body(query)))
+    const mine = reading
+      .then(() => snapshot(reader, () => body(query)))
+      .catch((error: unknown) => {
+        throw troubleOf(error, path) ?? error
+      })
     reading = mine.catch(() => {})
     return mine
   }
@@ -246,8 +251,9 @@ async function makePart(db: DatabaseSync, { body, resolve, reject }: Waiting, ma
     made.rows.push(...mine)
     return () => resolve(value)
   } catch (error) {
+    if (!db.isTransaction) throw error // SQLite gave all of it up, as it does on a full disk
     db.exec('rollback to caller; release caller')
-    return () => reject(error)
+    return () => reject(troubleOf(error) ?? error)
   } finally {
     over = true
     tick.cancel()
@@ -344,6 +350,8 @@ function checkVersion(db: DatabaseSync): void {
 function explain(error: unknown, path?: string): unknown {
   if (error instanceof Fault || !(error instanceof Error) || (error as { code?: string }).code !== 'ERR_SQLITE_ERROR')
     return error
+  const trouble = troubleOf(error, path)
+  if (trouble) return trouble
   const constraint = /constraint failed: (.+)/.exec(error.message)?.[1]
   if (constraint) return error
   return new Fault('database-unusable', `${path ? `${path}: ` : ''}${error.message}`, { cause: error })

@@ -56,6 +56,15 @@ async function daemonOf(shop: Rig): Promise<Child> {
 /** Tea has landed, a backup was taken, then coffee and cocoa landed: coffee was queued before the backup, cocoa after it. */
 async function twoLandingsLater(): Promise<{ shop: Rig; backup: string; ids: string[]; child: Child }> {
   const shop = await rig({ rules })
+  try {
+    return await landTwice(shop)
+  } catch (error) {
+    await shop[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function landTwice(shop: Rig): ReturnType<typeof twoLandingsLater> {
   await shop.up()
   const tea = await shop.add('Sell tea')
   await shop.state(tea, 'done')
@@ -81,7 +90,8 @@ test('a backup two landings old: nothing lands twice, the money is counted, the 
   const [before, epoch] = [await today(shop), await epochOf(shop)]
   const stories = await Promise.all(ids.map((id) => shop.events(id)))
   const typed = await shop.type('restore', 'latest')
-  assert.deepEqual([typed.code, typed.stderr], [0, 'The daemon has ended.\n'])
+  assert.equal(typed.code, 0, typed.stderr)
+  assert.match(typed.stderr, /The daemon has ended/)
   assert.equal((await child.exit).code, 0)
   assert.match(typed.stdout, /2 landings since are recorded, and land no second time/)
   assert.match(typed.stdout, new RegExp(`added since and not landed: ${water}`))

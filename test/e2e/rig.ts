@@ -59,6 +59,8 @@ export type Made = {
   patienceMs?: number
   /** Told when the provider has answered a request. */
   onRequest?: () => void
+  /** Hears what the daemon says of itself on stderr. */
+  onNote?: (text: string) => void
   /** Models other than the usual ones. */
   models?: Partial<Record<FamilyName, string>>
 }
@@ -166,6 +168,7 @@ export async function rig(made: Made): Promise<Rig> {
         version: '0',
         pid: process.pid,
         trusted: true,
+        note: (text) => made.onNote?.(text),
       })
       if (isRefusal(started)) throw new Error(started.why)
       tellCommits(started.daemon.database, look)

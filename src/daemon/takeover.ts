@@ -1,0 +1,35 @@
+/** One daemon for one database: taking it over, in one transaction with looking whether another one lives. */
+import type { Event } from '../core/event.ts'
+import { refuse, type Refusal } from '../core/refusal.ts'
+import type { Database, Tx } from '../store/database.ts'
+import { append } from '../store/log.ts'
+import { daemonRow, takeEpoch } from '../store/lease.ts'
+import type { DaemonOptions } from './daemon.ts'
+import type { DaemonPorts } from './ports.ts'
+
+/** Makes this process the daemon; answers its epoch. Refuses `already-up`. */
+export async function takeOver(
+  database: Database,
+  { world, pid, version, ports: { processes } }: DaemonOptions & { ports: DaemonPorts },
+  rung: string,
+): Promise<number | Refusal> {
+  return database.write(async (tx) => {
+    const other = await daemonRow(tx)
+    const identity = other && { bootId: other.boot_id, pid: other.pid, startTime: other.start_time }
+    if (identity && identity.pid !== pid && processes.isAlive(identity))
+      return refuse('already-up', `a daemon is up already (pid ${identity.pid})`, 'tri-agent status, or tri-agent down')
+    const at = world.clock.now()
+    const epoch = await takeEpoch(tx, {
+      pid,
+      boot_id: processes.bootId(),
+      start_time: processes.startTimeOf(pid),
+      started_at: at,
+    })
+    await tellOf(tx, at, { type: 'daemon.started', epoch, pid, rung, version })
+    return epoch
+  })
+}
+
+/** An event of the daemon's own stream. */
+export const tellOf = (tx: Tx, at: number, event: Event) =>
+  append(tx, { at, actor: 'daemon', stream: 'daemon/main', events: [event] })
