@@ -24,7 +24,7 @@ const maxTokens = 128_000
 const ask = (content: string) =>
   JSON.stringify({ model, max_tokens: maxTokens, stream: true, messages: [{ role: 'user', content }] })
 /** Every stream is a session's second turn; the first one is short. */
-const turns = [ask('Be short.'), ask('Go on.')]
+export const turns = [ask('Be short.'), ask('Go on.')]
 
 export type Asked = { streams: number; limitNanoUsd: number; lagMs: number; tokensPerStream: number }
 export type Outcome = {
@@ -41,7 +41,7 @@ export type Outcome = {
 
 type Provider = AsyncDisposable & { url: string; bill(): Promise<{ billed: number; streams: number }> }
 
-async function startProvider({ lagMs, tokensPerStream }: Asked): Promise<Provider> {
+export async function startProvider({ lagMs, tokensPerStream }: Asked): Promise<Provider> {
   const args = [join(import.meta.dirname, 'overshoot-provider.ts'), String(lagMs), String(tokensPerStream)]
   const env = { PATH: environment()['PATH'] ?? '' }
   const child = await world.spawn({ file: process.execPath, args, cwd: tmpdir(), env })
@@ -61,7 +61,7 @@ async function startProvider({ lagMs, tokensPerStream }: Asked): Promise<Provide
 }
 
 /** The bill once nothing is made any more: after every abort has had its lag. */
-async function finalBill(provider: Provider): Promise<{ billed: number; streams: number }> {
+export async function finalBill(provider: Provider): Promise<{ billed: number; streams: number }> {
   for (let before = await provider.bill(); ;) {
     await world.timer.sleep(400)
     const now = await provider.bill()
@@ -71,7 +71,7 @@ async function finalBill(provider: Provider): Promise<{ billed: number; streams:
 }
 
 /** Asks and hears the answer out; true when it ended as a whole one. */
-const tell = (url: string, key: string, question: string): Promise<{ status: number; whole: boolean }> =>
+export const tell = (url: string, key: string, question: string): Promise<{ status: number; whole: boolean }> =>
   new Promise((resolve) => {
     const headers = { 'x-api-key': key, 'content-type': 'application/json' }
     const asking = requestHttp(new URL('/v1/messages', url), { method: 'POST', headers, agent: false }, (response) => {
