@@ -1,10 +1,6 @@
 /** Pauses as they are: those in force, and when the others ended. */
-import { whyPaused } from '../core/admission.ts'
 import type { Pausable, Pause } from '../core/pause.ts'
-import type { Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
-import { headOfQueue } from './queue.ts'
-import { anythingUnderWay, loadTask } from './task.ts'
 
 type Row = Omit<Pause, 'by' | 'now'> & { actor: string; now: number }
 
@@ -58,17 +54,4 @@ export async function attemptsToEnd(reader: Reader, attempts: readonly string[])
     { ids: JSON.stringify(attempts) },
   )
   return rows.map(({ id }) => id)
-}
-
-/** Does anything move without a person? What is paused does not. */
-export async function anythingMoves(reader: Reader): Promise<boolean> {
-  if (await anythingUnderWay(reader)) return true
-  const pauses = await readPauses(reader)
-  return (await firstOfEachLine(reader, Number.MAX_SAFE_INTEGER)).some((task) => whyPaused(task, pauses) === null)
-}
-
-/** Of every line of the queue the task that comes first. */
-export async function firstOfEachLine(reader: Reader, at: number): Promise<Task[]> {
-  const heads = await headOfQueue(reader, { at, laneStepMs: Number.MAX_SAFE_INTEGER, most: 1, pauses: [] })
-  return (await Promise.all(heads.map((id) => loadTask(reader, id)))).filter((task) => task !== null)
 }
