@@ -123,8 +123,9 @@ function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { s
   const leased = sql('select attempt from lease')
   let held = new Set<string>()
   const busy = sql(
-    `select role, count(distinct case when role = 'reviewer' then task else id end) as n from attempt
-     where state <> 'ended' group by role`,
+    `select role, count(distinct case when role = 'reviewer' then attempt.task else attempt.id end) as n from attempt
+     where state <> 'ended' and task in (select id from task where state not in ('done', 'cancelled'))
+     group by role`, // what is cancelled gives its slot back at once, also while its program is dying
   )
   const landing = sql(
     `select repo from attempt join task on task.id = attempt.task

@@ -2,7 +2,7 @@
  * Hand-made bugs: what the simulation must find, or it proves nothing. Each is put where the daemon meets its ports, so that the shipped code is the one
  * that suffers from it; `npm run torture -- --bugs` tells stories with each until it is found, and fails where one is not.
  *
- * Bugs inside the shipped code are hand-written mutants of their own; README.md has those that were tried and found.
+ * Bugs inside the shipped code are hand-written mutants of their own (README.md names those worth having).
  */
 import type { Engine } from '../../src/engine/engine.ts'
 import type { Git } from '../../src/git/git.ts'
