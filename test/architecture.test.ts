@@ -111,6 +111,7 @@ const only: Record<string, readonly string[]> = {
   'node:sqlite': [
     'src/store/backup.ts',
     'src/store/database.ts',
+    'src/store/fit.ts',
     'src/store/migrate.ts',
     'src/store/restore.ts',
     'src/store/restoring.ts',

@@ -16,6 +16,7 @@ import { Fault } from '../host/fault.ts'
 import { fileSystemType, networkNameOf } from '../host/file-system.ts'
 import { ownSecret, readSecret } from '../host/secret.ts'
 import { crossesAnchor, writeAnchor } from './anchor.ts'
+import { refuseForeignWal, refuseUnfit } from './fit.ts'
 import { migrate, type Migrated } from './migrate.ts'
 import { refuseWhileRestoring } from './restoring.ts'
 import { lastSeal, sealAppended, type LogRow, type Seal } from './seal.ts'
@@ -93,7 +94,7 @@ const busyLookMs = 2
 export function openDatabase(path: string, options: OpenOptions = {}): Database {
   const writer = connect(path, options)
   const sealKey = keyOf(path, options)
-  const schema = options.readOnly ? null : migrate(writer, path, sealKey!, options.copyBefore ?? path !== memory)
+  const schema = options.readOnly ? null : migrated(writer, path, sealKey!, options.copyBefore ?? path !== memory)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
   const free = beginning(writer, options)
   const begin = async () => {
@@ -154,6 +155,16 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
       if (reader !== writer) reader.close()
       writer.close()
     },
+  }
+}
+
+/** One that cannot be brought up to our schema is closed again, and what SQLite says of it is said in our words. */
+function migrated(db: DatabaseSync, path: string, sealKey: Buffer, copies: boolean): Migrated {
+  try {
+    return migrate(db, path, sealKey, copies)
+  } catch (error) {
+    db.close()
+    throw troubleOf(error, path) ?? error
   }
 }
 
@@ -315,8 +326,10 @@ function connect(path: string, options: OpenOptions): DatabaseSync {
   const fresh = path !== memory && !existsSync(path)
   if (fresh && options.readOnly)
     throw new Fault('database-missing', `there is no database at ${path}`, { hint: 'tri-agent init' })
+  if (path !== memory) refuseUnfit(path)
   try {
     if (path !== memory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    if (path !== memory && !options.readOnly) refuseForeignWal(path, options.keyFile ?? `${path}.key`)
     const db = new DatabaseSync(path, { timeout: options.busyMs ?? usualBusyMs, readOnly: options.readOnly ?? false })
     if (fresh) chmodSync(path, 0o600)
     checkVersion(db)

@@ -19,7 +19,7 @@ import { Fault } from '../host/fault.ts'
 import { adoptedSeal, insertSeal, type LogRow } from './seal.ts'
 
 /** 'TRIA' in ASCII: tells our database from any other SQLite file. */
-const applicationId = 0x54524941
+export const applicationId = 0x54524941
 
 const folder = join(import.meta.dirname, 'migrations')
 

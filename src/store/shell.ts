@@ -1,6 +1,7 @@
 /** SQL a person types, on a connection that cannot write: not to the database, and not to another file (attach, vacuum into). */
 import { constants, DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { refuse, type Refusal } from '../core/refusal.ts'
+import { refuseUnfit } from './fit.ts'
 
 type Value = string | number | null
 export type Answered = { columns: string[]; rows: Value[][] }
@@ -12,6 +13,7 @@ export type Shell = {
 }
 
 export function openShell(path: string): Shell {
+  refuseUnfit(path)
   const db = new DatabaseSync(path, { readOnly: true, timeout: 5000 })
   db.setAuthorizer((action) => (action === constants.SQLITE_ATTACH ? constants.SQLITE_DENY : constants.SQLITE_OK))
   return {

@@ -11,7 +11,7 @@ import { readAnchors } from './anchor.ts'
 import { backupFolder, listBackups } from './backup.ts'
 import { checkDatabase, type Looked } from './check.ts'
 import { openDatabase, type Database, type Reader } from './database.ts'
-import { migrations } from './migrate.ts'
+import { applicationId, migrations } from './migrate.ts'
 import { verifyProjections } from './rebuild.ts'
 import { lastSeal, type Seal } from './seal.ts'
 import type { KnownAnchor } from './verify-log.ts'
@@ -82,7 +82,7 @@ async function schemaOfFile(file: string, keyFile: string): Promise<number | Ref
 async function marksOf(reader: Reader): Promise<{ schema: number; isOurs: boolean }> {
   const version = await reader.get<{ user_version: number }>('pragma user_version')
   const id = await reader.get<{ application_id: number }>('pragma application_id')
-  return { schema: version!.user_version, isOurs: id!.application_id === 0x54524941 && version!.user_version > 0 }
+  return { schema: version!.user_version, isOurs: id!.application_id === applicationId && version!.user_version > 0 }
 }
 
 /** What SQLite says of a file whose bytes are wrong; it says so in words of its own wherever it happens to look. */

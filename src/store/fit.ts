@@ -1,0 +1,98 @@
+/**
+ * Is what lies there fit to be our database? Looked at before SQLite opens it for writing, because by then it may be too late: a pipe is waited at for
+ * ever, and the WAL of another database is taken for this one's own and written into it.
+ */
+import { lstatSync, statSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import { Fault } from '../host/fault.ts'
+import { isAlive } from '../host/proc.ts'
+import { readSecret } from '../host/secret.ts'
+import { applicationId } from './migrate.ts'
+import { keyIdOf } from './seal.ts'
+
+/** Faults: `database-unsafe` for a link, a folder, anything but a plain file, somebody else's, or one that others may write. */
+export function refuseUnfit(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false })
+  if (!found) return
+  const unfit = (what: string, hint: string) => new Fault('database-unsafe', `${path} ${what}`, { hint })
+  if (found.isSymbolicLink())
+    throw unfit('is a symbolic link', 'put the database itself there, or point XDG_STATE_HOME at the folder it lies in')
+  if (!found.isFile())
+    throw unfit(
+      found.isDirectory() ? 'is a folder, not a database' : 'is not a plain file',
+      'move it away; where there was a database: tri-agent restore latest',
+    )
+  const mine = process.getuid?.()
+  if (mine !== undefined && found.uid !== mine)
+    throw unfit(`belongs to user ${found.uid}, not to you`, 'start as that user, or set XDG_STATE_HOME')
+  if ((found.mode & 0o022) !== 0)
+    throw unfit('can be written by other users', `tri-agent db check after: chmod 600 ${path}`)
+}
+
+/** A larger one is not looked at whole before it is opened; its last seals are. */
+const wholeBytes = 64 * 1024 * 1024
+
+/**
+ * A WAL that a process left which is dead: is it this database's own? Read with it, never written into it. Faults: `database-damaged`. Whoever copies
+ * a database into the place of another and leaves the WAL there is stopped here.
+ */
+export function refuseForeignWal(path: string, keyFile: string): void {
+  const wal = statSync(`${path}-wal`, { throwIfNoEntry: false })
+  if (!wal || wal.size === 0) return
+  const db = new DatabaseSync(path, { readOnly: true, timeout: 5000 }) // one that only reads writes nothing back when it closes
+  try {
+    if (isOwn(db, statSync(path).size) && hasOwnSeals(db, keyFile)) return
+  } catch (error) {
+    if (!isDamage(error)) throw error
+  } finally {
+    db.close()
+  }
+  throw new Fault('database-damaged', `${path}-wal does not belong to ${path}, or one of the two is damaged`, {
+    hint: 'tri-agent restore latest; it keeps both as they are',
+  })
+}
+
+/** What SQLite says of pages that do not fit together (SQLITE_CORRUPT, SQLITE_NOTADB), and of tables that are not there (SQLITE_ERROR). */
+const isDamage = (error: unknown): boolean =>
+  [1, 11, 26].includes(((error as { errcode?: number }).errcode ?? 0) & 0xff)
+
+function isOwn(db: DatabaseSync, bytes: number): boolean {
+  const pragma = (name: string) => Number(Object.values(db.prepare(`pragma ${name}`).get() ?? {})[0])
+  const tables = db.prepare("select count(*) as n from sqlite_schema where type = 'table'").get() as { n: number }
+  if (tables.n === 0) return true // being made
+  if (pragma('application_id') !== applicationId) return false
+  const daemon = db.prepare('select pid, boot_id, start_time from daemon').get() as
+    | { pid: number; boot_id: string; start_time: number | null }
+    | undefined
+  if (daemon && isAlive({ bootId: daemon.boot_id, pid: daemon.pid, startTime: daemon.start_time })) return true
+  if (bytes <= wholeBytes) return db.prepare('pragma integrity_check(1)').get()?.['integrity_check'] === 'ok'
+  return sealsFollow(db)
+}
+
+/** A WAL that holds all of another database of ours makes a whole one, sealed with another key. */
+function hasOwnSeals(db: DatabaseSync, keyFile: string): boolean {
+  const key = readSecret(keyFile)
+  const has = db.prepare("select 1 from sqlite_schema where name = 'seal'").get() !== undefined
+  const last = has ? db.prepare('select key_id from seal order by last_seq desc limit 1').get() : undefined
+  return key === null || last === undefined || last['key_id'] === keyIdOf(key)
+}
+
+/** Do the last seals follow one another, up to the last event? */
+function sealsFollow(db: DatabaseSync): boolean {
+  const rows = db
+    .prepare('select last_seq, first_seq, previous, mac from seal order by last_seq desc limit 500')
+    .all() as {
+    last_seq: number
+    first_seq: number
+    previous: string
+    mac: string
+  }[]
+  const { last } = db.prepare('select coalesce(max(seq), 0) as last from event').get() as { last: number }
+  return (
+    (rows[0]?.last_seq ?? 0) === last &&
+    rows.every((seal, index) => {
+      const before = rows[index + 1]
+      return before === undefined || (before.mac === seal.previous && before.last_seq === seal.first_seq - 1)
+    })
+  )
+}
