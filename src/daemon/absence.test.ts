@@ -89,7 +89,11 @@ test('an attempt was not silent while nobody ran, and is still found silent afte
     settings: defaultSettings(2),
     absence: my.absence,
     engine: { revoke: (_: string, why: string) => revoked.push(why) },
-    gateway: { onActivity: () => () => {} },
+    gateway: {
+      onActivity: () => () => {},
+      report: () => ({ requests: 0, waitedMs: 0 }),
+      pacerEmptyMs: () => 0,
+    },
     failed: async (_: string, error: unknown) => assert.ifError(error),
   } as unknown as Daemon
   const carried = { attempt: 'att_1', beat: async () => true } as unknown as Carried
