@@ -24,6 +24,7 @@ test('paths follow the XDG variables, and without them the home folder', () => {
     repos: '/s/tri-agent/repos',
     layers: '/s/tri-agent/layers',
     transcripts: '/s/tri-agent/transcripts',
+    archives: '/s/tri-agent/archives',
     reports: '/s/tri-agent/reports',
     sockets: '/s/tri-agent/sockets',
     log: '/s/tri-agent/daemon.log',
