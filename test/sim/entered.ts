@@ -21,6 +21,20 @@ const reasons: readonly [RegExp, string][] = [
   [/^src\/daemon\/(agents|check-\w+|doctor|survey|trial-turn)\.ts$/, 'looks for what is installed on a machine'],
   [/^src\/daemon\/(demo|demo-progress|demo-report|scripted)\.ts$/, 'the demo'],
   [/^src\/daemon\/(estimate|read-along|trust|verify)\.ts$/, 'for verbs that need no daemon'],
+  [
+    /^src\/(core\/forecast|store\/moving|daemon\/(audit|audit-history|reap-by-hand))\.ts$/,
+    'for verbs that start nothing',
+  ],
+  [
+    /^src\/(store\/(restore|verify-backup)|daemon\/(restore|reconcile))\.ts$/,
+    'backups and restores start programs of the machine',
+  ],
+  [/^src\/store\/(command|cool-down)\.ts$/, 'asked by the socket and the wire, which are modelled'],
+  [
+    /^src\/(command\/budget|daemon\/drain)\.ts$/,
+    'no story yet: nobody in one raises a budget or asks for a clean stop',
+  ],
+  [/^src\/daemon\/room\.ts$/, 'looks for room on a machine; the simulated one has a model of it'],
   [/^src\/daemon\/(http|ports|record|up)\.ts$/, 'where the machine begins: the models stand in for it'],
 ]
 
