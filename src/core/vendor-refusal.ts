@@ -144,7 +144,7 @@ const rows: readonly Row[] = [
     text: /\bBUDGET_EXCEEDED\b|Reached maximum budget/,
     what: 'a budget of yours is reached',
     why: 'no request leaves once what is spent and held reaches a limit',
-    next: () => 'tri-agent show TASK   # raise money.task or money.day in your settings, then: tri-agent retry TASK',
+    next: () => 'tri-agent budget raise TASK 5, or: tri-agent budget raise day 20',
   },
   {
     means: 'price-unknown',

@@ -285,7 +285,7 @@ const full = ({ scope, room }: { scope: string; room: number }, wanted: number):
   ...refuse(
     'over-budget',
     `the budget of ${scope} has ${dollars(room)} left and this request must hold ${dollars(wanted)}`,
-    'raise money.task or money.day in your settings',
+    'tri-agent budget raise TASK 5, or: tri-agent budget raise day 20',
   ),
   scope,
 })
@@ -304,7 +304,7 @@ const beyondBurst = (wanted: number, burst: number): OverBudget => ({
   ...refuse(
     'over-budget',
     `this request must hold ${dollars(wanted)}, more than the ${dollars(burst)} that may be spent at once`,
-    'raise money.burst in your settings',
+    'tri-agent budget set burst 5',
   ),
   scope: 'burst',
 })
