@@ -1,9 +1,10 @@
 /** What every verb is given, and the three ways it speaks: an answer on stdout, a note on stderr, a refusal with what to type next. */
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { CommandPorts } from '../command/ports.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { accountName } from '../host/environment.ts'
+import { isFault } from '../host/fault.ts'
 import { findPaths, type Env, type Paths } from '../host/path.ts'
 import { realWorld, type World } from '../host/world.ts'
 import { openDatabase, type Database } from '../store/database.ts'
@@ -74,11 +75,25 @@ export async function withDatabase<T>(
       `nothing is set up for this account yet (no ${path})`,
       'tri-agent init, in your repository',
     )
-  const database = openDatabase(path)
+  const database = openOrLook(context, path)
   try {
     return await body(database)
   } finally {
     database.close()
+  }
+}
+
+/** Where the disk takes nothing, what only looks still answers; whatever wants to write is refused when it does. */
+function openOrLook({ note }: Context, path: string): Database {
+  try {
+    return openDatabase(path)
+  } catch (error) {
+    const isOnDisk =
+      isFault(error, 'database-unopened') || isFault(error, 'database-read-only') || isFault(error, 'disk-full')
+    if (!isOnDisk || (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) throw error
+    const database = openDatabase(path, { readOnly: true, immutable: true })
+    note(`Only looking: ${error.message}\n`)
+    return database
   }
 }
 

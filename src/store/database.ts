@@ -11,6 +11,7 @@
 import { mkdirSync, chmodSync, existsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import type { LogAnchor } from '../core/trailer.ts'
 import { Fault } from '../host/fault.ts'
 import { fileSystemType, networkNameOf } from '../host/file-system.ts'
@@ -79,6 +80,8 @@ export type OpenOptions = {
   readOnly?: boolean
   keyFile?: string
   copyBefore?: false
+  /** With `readOnly`, on a disk that takes nothing: only where no WAL holds more than the file does. */
+  immutable?: boolean
   fileSystemType?: (folder: string) => number
   mono?: () => number
   wait?: (ms: number) => Promise<void>
@@ -330,7 +333,9 @@ function connect(path: string, options: OpenOptions): DatabaseSync {
   try {
     if (path !== memory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     if (path !== memory && !options.readOnly) refuseForeignWal(path, options.keyFile ?? `${path}.key`)
-    const db = new DatabaseSync(path, { timeout: options.busyMs ?? usualBusyMs, readOnly: options.readOnly ?? false })
+    // where nothing can be written not even a reader may say that it reads: SQLite is told that nobody else writes either
+    const place = options.immutable ? new URL(`${pathToFileURL(path).href}?immutable=1`) : path
+    const db = new DatabaseSync(place, { timeout: options.busyMs ?? usualBusyMs, readOnly: options.readOnly ?? false })
     if (fresh) chmodSync(path, 0o600)
     checkVersion(db)
     if (!options.readOnly)
