@@ -59,4 +59,6 @@ export async function serveTeller(): Promise<void> {
       : { ending: await play(drawStory(asked.seed, asked.days), storyFolder(), { bug: asked.bug }) }
   process.on('message', (asked: Asked) => void answer(asked).then((said) => process.send!(said)))
   await new Promise((resolve) => process.once('disconnect', resolve))
+  fs.rmSync(storyFolder(), { recursive: true, force: true })
+  process.exit(0) // also in the middle of a story: nobody is there to hear its end
 }
