@@ -64,7 +64,8 @@ async function fires(ports: Ports, { script, sign }: Attack, how: 'open' | 'insi
       return said.includes(sign.says === 'the secret' ? arena.secret : 'GAINED')
     }
     // What was started in the background, or killed, may take a moment to be what it becomes.
-    for (let looks = how === 'open' ? 100 : 3; looks > 0 && !hasFired(); looks -= 1) await world.timer.sleep(lookMs)
+    const most = how === 'open' ? 100 : 'outlives' in sign ? 30 : 3
+    for (let looks = most; looks > 0 && !hasFired(); looks -= 1) await world.timer.sleep(lookMs)
     return hasFired()
   } finally {
     victim.signal('SIGKILL')

@@ -200,7 +200,7 @@ const harms = (name: string, script: string, ...needs: Need[]): Attack => ({
 const outlives = (name: string, script: string): Attack => ({
   name,
   group: 'process',
-  script,
+  script: `${script}\nsleep 0.3`, // long enough for what it leaves to become what it is
   sign: { outlives: 'the box' },
 })
 
