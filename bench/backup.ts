@@ -10,7 +10,7 @@ import { added } from '../src/core/fixture.ts'
 import { capture } from '../src/host/process.ts'
 import { takeBackup } from '../src/store/backup.ts'
 import { openDatabase, type Database } from '../src/store/database.ts'
-import { append } from '../src/store/log.ts'
+import { append } from '../src/store/append.ts'
 import { world } from '../test/cli-rig.ts'
 import { median, type Bench } from './measure.ts'
 

@@ -2,7 +2,7 @@
 import { registerRepository } from '../src/command/register.ts'
 import { isRefusal } from '../src/core/refusal.ts'
 import type { TaskAdded } from '../src/core/event.ts'
-import { append } from '../src/store/log.ts'
+import { append } from '../src/store/append.ts'
 import { bundle, person, world, type Person } from '../test/cli-rig.ts'
 import { childrenCpuMs, cpuMsOf, median, rssMbOf, timeOf, type Bench, type Row } from './measure.ts'
 import { configure, freePort, startUp } from './rig.ts'

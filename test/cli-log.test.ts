@@ -5,7 +5,7 @@ import { after, test } from 'node:test'
 import { added } from '../src/core/fixture.ts'
 import type { Event } from '../src/core/event.ts'
 import { openTranscript } from '../src/host/transcript.ts'
-import { append } from '../src/store/log.ts'
+import { append } from '../src/store/append.ts'
 import { bundle, person, world, type Person } from './cli-rig.ts'
 
 const built = await bundle()

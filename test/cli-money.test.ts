@@ -5,7 +5,7 @@ import { after, test } from 'node:test'
 import { dayOf, scopePath, defaultLimits } from '../src/core/budget.ts'
 import { noTokens } from '../src/core/price.ts'
 import { grantKey, hashKey, placeHold, settleHold } from '../src/store/ledger.ts'
-import { append } from '../src/store/log.ts'
+import { append } from '../src/store/append.ts'
 import { setPace, watchSpending } from '../src/store/pace.ts'
 import { bundle, person, world, type Person } from './cli-rig.ts'
 

@@ -1,7 +1,7 @@
 /** A task's way to the point where a person must decide, as events: for tests of what people are shown. */
 import type { TaskEvent } from '../src/core/event.ts'
 import type { ReviewPolicy } from '../src/core/review.ts'
-import { append } from '../src/store/log.ts'
+import { append } from '../src/store/append.ts'
 import { world, type Person } from './cli-rig.ts'
 
 export const commit = '3f9c2ab14d5e6f708192a3b4c5d6e7f8091a2b3c'

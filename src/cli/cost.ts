@@ -1,6 +1,6 @@
 /** cost: what was spent, summed by one dimension, from the ledger's charges. */
 import { isRefusal, refuse } from '../core/refusal.ts'
-import { totalsBy, type Dimension, type Total } from '../store/ledger.ts'
+import { totalsBy, type Dimension, type Total } from '../store/account.ts'
 import { findTask, loadTask } from '../store/task.ts'
 import { answer, withDatabase, type Act } from './context.ts'
 import { money, table } from './format.ts'

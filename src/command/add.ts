@@ -4,7 +4,7 @@ import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { Task } from '../core/task.ts'
 import { checkWish, type Wish } from '../core/wish.ts'
 import type { Tx } from '../store/database.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { findTask, loadTask, repoById } from '../store/task.ts'
 import type { CommandPorts } from './ports.ts'
 

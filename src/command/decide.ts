@@ -3,7 +3,7 @@ import type { TaskEvent } from '../core/event.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { findTask, loadTask } from '../store/task.ts'
 import type { CommandPorts } from './ports.ts'
 

@@ -2,7 +2,7 @@
 import { tellPause, type Pausable, type Pause } from '../core/pause.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Tx } from '../store/database.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { readPauses } from '../store/pause.ts'
 import { repoById } from '../store/task.ts'
 import type { CommandPorts } from './ports.ts'

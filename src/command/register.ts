@@ -1,6 +1,6 @@
 /** register: a repository becomes known. Registering it again changes its name or base. */
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { repoByPath, type RepoRow } from '../store/task.ts'
 import type { CommandPorts } from './ports.ts'
 

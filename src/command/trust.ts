@@ -1,7 +1,7 @@
 /** trust: a person agrees to the commands of a repository, as they are on its base; what waited for that goes on. */
 import { refuse, type Refusal } from '../core/refusal.ts'
 import { untrusted } from '../core/trust.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { heldTasks, repoById, type RepoRow } from '../store/task.ts'
 import type { CommandPorts } from './ports.ts'
 

@@ -5,7 +5,7 @@
 import { dayStepOf, mayStartOn, type DayStep } from './budget.ts'
 import { countAgainst, noCaps, type Caps, type Count, type Place } from './cap.ts'
 import type { Family } from './family.ts'
-import { wantedSteps, type WantedStep } from './flow.ts'
+import { wantedSteps, type WantedStep } from './wanted-step.ts'
 import { effectiveRank } from './lane.ts'
 import { pauseOfFamily, pauseOver, tellPause, waitsSince, type Pause } from './pause.ts'
 import { forcedFamily, route } from './routing.ts'

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { seededRandom } from '../../sim/world.ts'
 import { endOne, letIn, liveOn, move, startLife, type Life } from './fixture.ts'
-import { wantedSteps } from './flow.ts'
+import { wantedSteps } from './wanted-step.ts'
 import { isOver, type Task } from './task.ts'
 
 const lives = { seed: 2026, numRuns: 800 }

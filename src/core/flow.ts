@@ -1,5 +1,5 @@
 /**
- * What follows from an attempt's end, and which steps a task wants next. The rules of the road between the stages, nothing else.
+ * What follows from an attempt's end: the rules of the road between the stages, nothing else. Which steps a task wants then: wanted-step.ts.
  *
  * Pure: the delay's random part and the time are handed in. Every answer is a list of events for the task's own stream.
  */
@@ -9,8 +9,9 @@ import { blockers, gateFeedback, gateLine, type Gate, type GateReport } from './
 import { isRetryable } from './outcome.ts'
 import { plural } from './quantity.ts'
 import { delayMs, mayRetry, type RetryPolicy } from './retry.ts'
-import { checkCheck, checkVote, nextChecks, reviewFeedback, reviewPolicy, verdictOf, type Finding } from './review.ts'
-import { evolve, type Candidate, type Plan, type Role, type Step, type Task } from './task.ts'
+import { checkCheck, checkVote, reviewFeedback, reviewPolicy, verdictOf, type Finding } from './review.ts'
+import { evolve, type Candidate, type Plan, type Step, type Task } from './task.ts'
+import { owesAdvice } from './wanted-step.ts'
 
 export type FlowPolicy = {
   unattended: boolean
@@ -237,9 +238,6 @@ function verdictEvents(task: Task, policy: FlowPolicy): TaskEvent[] {
 const isDecided = (task: Task): boolean =>
   task.round !== null && task.round.verdict === null && !owesAdvice(task) && verdictOf(task.round) !== null
 
-const owesAdvice = ({ round }: Task): boolean =>
-  round !== null && round.policy.advisory !== null && round.advice === null
-
 function reviewReport(task: Task): string {
   const round = task.round!
   const votes = round.votes.map(({ family, model, summary }) => `## ${family} (${model})\n\n${summary}`).join('\n\n')
@@ -251,47 +249,6 @@ function reviewReport(task: Task): string {
     .join('\n')
   const gates = (task.gates && gateLine(task.gates)) || 'none configured'
   return `# Review of ${round.commit}\n\nGates: ${gates}\n\n${votes}\n\n## Findings\n\n${findings || 'None.'}\n`
-}
-
-export type WantedStep = { step: Step; role: Role; family: Family | null; finding: string | null }
-
-/** The attempts a task wants now, without looking at slots, money or the clock. Empty while it waits for a person or is over. */
-export function wantedSteps(task: Task): WantedStep[] {
-  if (task.phase !== 'open') return []
-  const idle = task.running.length === 0
-  const one = (role: Role): WantedStep[] => (idle ? [{ step: task.step, role, family: null, finding: null }] : [])
-  switch (task.step) {
-    case 'plan':
-      return one('architect')
-    case 'implement':
-      return one('implementer')
-    case 'verify':
-    case 'land':
-      return one('gate')
-    case 'review':
-      return wantedReviews(task)
-    case 'reproduce':
-    case 'crosscheck':
-      throw new Error(`${task.step} is a part of review, never a task's step`)
-  }
-}
-
-function wantedReviews(task: Task): WantedStep[] {
-  const { round } = task
-  if (!round || round.verdict) return []
-  const asked = owesAdvice(task) ? [...round.policy.families, round.policy.advisory!] : round.policy.families
-  const voters = asked
-    .filter((family) => !round.votes.some((vote) => vote.family === family))
-    .filter((family) => !task.running.some((each) => each.step === 'review' && each.family === family))
-    .map((family): WantedStep => ({ step: 'review', role: 'reviewer', family, finding: null }))
-  const checks = nextChecks(round)
-    .filter(({ finding }) => !task.running.some((each) => each.finding === finding))
-    .map((check): WantedStep =>
-      check.step === 'reproduce'
-        ? { step: 'reproduce', role: 'gate', family: null, finding: check.finding }
-        : { step: 'crosscheck', role: 'reviewer', family: check.family, finding: check.finding },
-    )
-  return [...voters, ...checks]
 }
 
 /** May this attempt move the target now? Asked once more at the last moment: a person may have cancelled the task since it was let in. */

@@ -1,6 +1,6 @@
 /** How long a family that is needed is waited for before a person is asked. Pure, over the snapshot that admission decides on. */
 import { mayStart, type Snapshot } from './admission.ts'
-import { wantedSteps } from './flow.ts'
+import { wantedSteps } from './wanted-step.ts'
 import { pauseOfFamily } from './pause.ts'
 import { forcedFamily } from './routing.ts'
 import type { Task } from './task.ts'

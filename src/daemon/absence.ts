@@ -7,7 +7,7 @@
  */
 import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { extendLeases } from '../store/lease.ts'
 
 export type Absence = {

@@ -9,7 +9,7 @@ import { added } from '../core/fixture.ts'
 import { realWorld, type World } from '../host/world.ts'
 import { backupFolder, listBackups } from '../store/backup.ts'
 import { openDatabase } from '../store/database.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { backupLook } from './backup.ts'
 
 const hour = 3_600_000

@@ -5,7 +5,7 @@ import { virtualWorld } from '../../sim/world.ts'
 import { added } from '../core/fixture.ts'
 import type { Lane } from '../core/lane.ts'
 import { openDatabase } from '../store/database.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { drain } from './drain.ts'
 
 /** A daemon that carries one attempt of each of these lanes, each ending only when it is revoked. */

@@ -2,7 +2,7 @@
 import type { Event } from '../core/event.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Database, Tx } from '../store/database.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { daemonRow, takeEpoch } from '../store/lease.ts'
 import type { DaemonOptions } from './daemon.ts'
 import type { DaemonPorts } from './ports.ts'

@@ -5,8 +5,8 @@
 import { dayOf } from '../core/budget.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Reader, Tx } from '../store/database.ts'
-import { raisedFor } from '../store/ledger.ts'
-import { append } from '../store/log.ts'
+import { raisedFor } from '../store/account.ts'
+import { append } from '../store/append.ts'
 import { closeBreaker, followClock, readPacing, warnOfSpending } from '../store/pace.ts'
 import { parkedUntil } from '../store/task.ts'
 

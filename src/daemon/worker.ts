@@ -26,7 +26,8 @@ import {
   type Work,
 } from '../stage/stage.ts'
 import { verify } from '../stage/verify.ts'
-import { append, lastEvent } from '../store/log.ts'
+import { lastEvent } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { forgetProcess, gateResult, recordProcess } from '../store/lease.ts'
 import { awaitsStart, loadTask } from '../store/task.ts'
 import { openArchive, sealArchive } from './archive.ts'

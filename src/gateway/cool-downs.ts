@@ -29,7 +29,7 @@ import { totalInput, type Tokens } from '../core/price.ts'
 import type { World } from '../host/world.ts'
 import { keepCoolDown, readCoolDowns } from '../store/cool-down.ts'
 import type { Database } from '../store/database.ts'
-import { append } from '../store/log.ts'
+import { append } from '../store/append.ts'
 import { levelsIn, signalIn } from './rate-signal.ts'
 import { createTurnstile, type Turnstile, type Waiter } from './turnstile.ts'
 

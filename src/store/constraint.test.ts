@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import type { Event, TaskEvent } from '../core/event.ts'
 import { added } from '../core/fixture.ts'
 import { openDatabase, type Database } from './database.ts'
-import { append, lastEvent, lastSeq, readLastLog, readLog } from './log.ts'
+import { lastEvent, lastSeq, readLastLog, readLog } from './log.ts'
+import { append } from './append.ts'
 
 const round: TaskEvent = {
   type: 'round.opened',

@@ -26,7 +26,7 @@ import { Fault } from '../host/fault.ts'
 import { capture } from '../host/process.ts'
 import { realWorld } from '../host/world.ts'
 import { openDatabase } from './database.ts'
-import { append } from './log.ts'
+import { append } from './append.ts'
 
 /** A closed database with so many tasks in it. */
 async function made(t: TestContext, tasks = 40): Promise<string> {

@@ -6,7 +6,6 @@ import { noTokens, type Tokens } from '../core/price.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { openDatabase, type Database } from './database.ts'
 import {
-  accountOf,
   chargeInput,
   extendHold,
   grantKey,
@@ -18,10 +17,9 @@ import {
   revokeKeys,
   setLimit,
   settleHold,
-  spentBy,
-  totalsBy,
   type HoldAsk,
 } from './ledger.ts'
+import { accountOf, spentBy, totalsBy } from './account.ts'
 
 const grant: Grant = {
   attempt: 'attempt_1',

@@ -11,6 +11,7 @@ import { fitTokens, forLane, tightest, type Account, type Grant, type ScopeLimit
 import type { Lane } from '../core/lane.ts'
 import { noTokens, type Tokens } from '../core/price.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
+import { accountOf } from './account.ts'
 import type { Reader, Tx } from './database.ts'
 import { noteSpent, readPacing, waitInPace, watchSpending } from './pace.ts'
 
@@ -309,15 +310,6 @@ const beyondBurst = (wanted: number, burst: number): OverBudget => ({
   scope: 'burst',
 })
 
-/** What a scope may spend, has spent and holds (nano-dollars); undefined when nothing ever drew on it. */
-export async function accountOf(reader: Reader, scope: string): Promise<Account | undefined> {
-  const row = await reader.get<Account>(
-    `select scope, limit_nano_usd + raised_nano_usd as "limit", spent_nano_usd as spent, held_nano_usd as held from account where scope = :scope`,
-    { scope },
-  )
-  return row && { ...row }
-}
-
 /** Adds to what a scope may spend, whatever its own limit becomes. */
 export async function raiseLimit(tx: Tx, scope: string, nanoUsd: number): Promise<void> {
   await touchAccount(tx, scope)
@@ -325,45 +317,4 @@ export async function raiseLimit(tx: Tx, scope: string, nanoUsd: number): Promis
     scope,
     nanoUsd,
   })
-}
-
-/** What a person added to a scope's limit. */
-export const raisedFor = async (reader: Reader, scope: string): Promise<number> =>
-  (
-    await reader.get<{ raised: number }>('select raised_nano_usd as raised from account where scope = :scope', {
-      scope,
-    })
-  )?.raised ?? 0
-
-/** Nano-dollars spent by a scope so far, holds not counted. */
-export const spentBy = async (reader: Reader, scope: string): Promise<number> =>
-  (await accountOf(reader, scope))?.spent ?? 0
-
-export type Dimension = 'attempt' | 'task' | 'repo' | 'stage' | 'family' | 'model' | 'day'
-export type Total = {
-  name: string
-  requests: number
-  input: number
-  cachedInput: number
-  cacheWrite: number
-  output: number
-  nanoUsd: number
-}
-
-/** Charges summed by one dimension, dearest first; `from` and `to` are days (inclusive), `task` keeps one task's. */
-export async function totalsBy(
-  reader: Reader,
-  by: Dimension,
-  only: { from?: string; to?: string; task?: string } = {},
-): Promise<Total[]> {
-  const rows = await reader.all<Total>(
-    `select case :by when 'attempt' then attempt when 'task' then task when 'repo' then repo when 'stage' then stage
-                     when 'family' then family when 'model' then model else day end as name,
-            count(*) as requests, sum(input) as input, sum(cached_input) as cachedInput, sum(cache_write) as cacheWrite,
-            sum(output) as output, sum(nano_usd) as nanoUsd
-     from charge where day >= :from and day <= :to and (:task is null or task = :task)
-     group by name order by nanoUsd desc, name`,
-    { by, from: only.from ?? '', to: only.to ?? '9999', task: only.task ?? null },
-  )
-  return rows.map((row) => ({ ...row }))
 }

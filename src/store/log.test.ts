@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Event, LoggedEvent } from '../core/event.ts'
 import { openDatabase } from './database.ts'
-import { append, lastSeq, readLastLog, readLog } from './log.ts'
+import { lastSeq, readLastLog, readLog } from './log.ts'
+import { append } from './append.ts'
 import { verifyLog } from './verify-log.ts'
 
 const streams = ['daemon/main', 'daemon/other', 'daemon/third'] as const

@@ -1,32 +1,8 @@
-/** The log: append and read events. Appending projects in the same transaction, so that the log and the tables cannot disagree. */
+/** The log as it is read. What appends to it is beside (append.ts), so that whoever only reads loads none of it. */
 import type { AttemptEnded, Event, EventType, LoggedEvent } from '../core/event.ts'
-import type { Reader, Tx } from './database.ts'
-import { project, standing } from './projection.ts'
-
-export type Entry = { at: number; actor: string; stream: string; events: readonly Event[] }
+import type { Reader } from './database.ts'
 
 type Row = { seq: number; at: number; stream: string; version: number; type: string; actor: string; body: string }
-
-/** Appends events to one stream, in order. `at` is epoch milliseconds, `actor` who decided: `daemon`, `person:NAME`, `gateway`. */
-export async function append(tx: Tx, { at, actor, stream, events }: Entry): Promise<void> {
-  if (events.length === 0) return
-  const before = await standing(tx, stream)
-  let { version } = before
-  const logged: LoggedEvent[] = []
-  for (const event of events) {
-    version += 1
-    const { type, ...rest } = event
-    const body = JSON.stringify(rest)
-    const { rowId: seq } = await tx.run(
-      `insert into event (at, stream, version, type, actor, body)
-       values (:at, :stream, :version, :type, :actor, :body)`,
-      { at, stream, version, type, actor, body },
-    )
-    tx.appended({ seq, at, stream, version, type, actor, body })
-    logged.push({ seq, at, stream, version, actor, event })
-  }
-  await project(tx, stream, logged, before)
-}
 
 export type LogFilter = { after?: number; stream?: string; since?: number; types?: readonly string[]; limit: number }
 

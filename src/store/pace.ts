@@ -8,7 +8,7 @@
 import { mayClose, mayWarn, whyTrip, windowMs, type Spending } from '../core/breaker.ts'
 import { fullLevel, takeFrom, waitFor, type Level, type Pace } from '../core/pacer.ts'
 import type { Reader, Tx } from './database.ts'
-import { append } from './log.ts'
+import { append } from './append.ts'
 
 type Row = {
   minute_nano_usd: number | null

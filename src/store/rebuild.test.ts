@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { seededRandom } from '../../sim/world.ts'
 import { added, liveOn, startLife } from '../core/fixture.ts'
 import { openDatabase, type Reader } from './database.ts'
-import { append } from './log.ts'
+import { append } from './append.ts'
 import { projections } from './projection.ts'
 import { rebuildProjections, verifyProjections } from './rebuild.ts'
 

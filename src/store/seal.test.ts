@@ -18,7 +18,7 @@ import { added } from '../core/fixture.ts'
 import { isFault } from '../host/fault.ts'
 import { anchorFile, readAnchors } from './anchor.ts'
 import { openDatabase, type Database } from './database.ts'
-import { append } from './log.ts'
+import { append } from './append.ts'
 import { migrations } from './migrate.ts'
 import { verifyLog, type LogReport } from './verify-log.ts'
 

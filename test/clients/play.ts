@@ -22,7 +22,7 @@ import { readTranscript, type TranscriptLine } from '../../src/host/transcript.t
 import { programVersion } from '../../src/host/version.ts'
 import type { World } from '../../src/host/world.ts'
 import { removeTree } from '../../src/sandbox/area.ts'
-import { totalsBy, type Total } from '../../src/store/ledger.ts'
+import { totalsBy, type Total } from '../../src/store/account.ts'
 import { readLog } from '../../src/store/log.ts'
 import type { Client } from './cast.ts'
 import { mayStillSee, namesOfInterfaces } from './machine.ts'

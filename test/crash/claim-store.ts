@@ -2,7 +2,7 @@
 import { added } from '../../src/core/fixture.ts'
 import type { Database, Tx } from '../../src/store/database.ts'
 import { beatLease, claimLease, deadLeases, offerLease, releaseLease, takeEpoch } from '../../src/store/lease.ts'
-import { append } from '../../src/store/log.ts'
+import { append } from '../../src/store/append.ts'
 import { headOfQueue } from '../../src/store/queue.ts'
 import type { Call, Holder } from './claim-model.ts'
 

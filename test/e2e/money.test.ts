@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { dayOf } from '../../src/core/budget.ts'
-import { accountOf } from '../../src/store/ledger.ts'
+import { accountOf } from '../../src/store/account.ts'
 import { endsWell } from './ending.ts'
 import { approving, implementing, models, rig, world, writing, type Rig } from './rig.ts'
 

@@ -11,7 +11,7 @@ import { scriptedProgram } from '../../src/daemon/scripted.ts'
 import { environment } from '../../src/host/environment.ts'
 import { findPaths } from '../../src/host/path.ts'
 import { openDatabase } from '../../src/store/database.ts'
-import { append } from '../../src/store/log.ts'
+import { append } from '../../src/store/append.ts'
 import { untilApproval } from '../cli-story.ts'
 import { locateTool, machine, root, world, type Machine } from './machine.ts'
 

@@ -5,7 +5,7 @@
  */
 import { added } from '../../src/core/fixture.ts'
 import { openDatabase, type Database } from '../../src/store/database.ts'
-import { append } from '../../src/store/log.ts'
+import { append } from '../../src/store/append.ts'
 
 const path = process.argv[2]!
 const say = (text: string) => void process.stdout.write(`${text}\n`)
