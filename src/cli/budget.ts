@@ -1,5 +1,5 @@
 /** budget: what may be spent and what was; set and raise it; let parked work go on. */
-import { dayOf, dayStepOf, utcOf } from '../core/budget.ts'
+import { dayOf, dayStepOf, utcOf } from '../core/day.ts'
 import { breakerEdge } from '../core/breaker.ts'
 import { forecastDay } from '../core/forecast.ts'
 import { levelAt } from '../core/pacer.ts'

@@ -1,5 +1,5 @@
 /** A task for programs (stable names) and for people (why it is where it is, what to type next). */
-import { utcOf } from '../core/budget.ts'
+import { utcOf } from '../core/day.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
 import { money } from './format.ts'
 

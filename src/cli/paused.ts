@@ -23,6 +23,6 @@ export async function readPaused(reader: Reader): Promise<Paused[]> {
 export async function pausedReader(reader: Reader): Promise<(task: Task) => string | null> {
   const pauses = await readPauses(reader)
   if (!pauses.some(({ until }) => until === null)) return () => null
-  const { whyPaused } = await import('../core/admission.ts')
+  const { whyPaused } = await import('../core/waiting.ts')
   return (task) => whyPaused(task, pauses)
 }

@@ -1,7 +1,7 @@
 /** prices: what models cost, where each price is from and how old it is; `check` refuses what a budget could not hold. */
 import type { ModelPrice } from '../core/price.ts'
 import { findPrice, ratesFor, type FlatRates } from '../core/price.ts'
-import { dayOf } from '../core/budget.ts'
+import { dayOf } from '../core/day.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { loadConfig } from '../host/config.ts'
 import { answer, type Act, type Context, type Said } from './context.ts'

@@ -1,6 +1,6 @@
 /** status: one screen. On the fast path: reads the database and the process table, asks nobody. */
-import { tellClosure, type Circumstances } from '../core/admission.ts'
-import { dayOf } from '../core/budget.ts'
+import { tellClosure, type Circumstances } from '../core/waiting.ts'
+import { dayOf } from '../core/day.ts'
 import { stateOf, type Task } from '../core/task.ts'
 import { tellGate, type GateProgress } from '../core/gate-progress.ts'
 import type { Reader } from '../store/database.ts'

@@ -1,6 +1,6 @@
 /** Why a ready task does not start: what a person paused, and what the daemon wrote down. Read, never asked for; of a daemon that is down nothing is said. */
-import { whyPaused, whyWaiting, type Circumstances } from '../core/admission.ts'
-import { dayOf } from '../core/budget.ts'
+import { whyPaused, whyWaiting, type Circumstances } from '../core/waiting.ts'
+import { dayOf } from '../core/day.ts'
 import { stateOf, type Task } from '../core/task.ts'
 import type { Reader } from '../store/database.ts'
 import { readCircumstances } from '../store/lease.ts'

@@ -3,7 +3,7 @@
  * usual limits are the operator's settings; nothing here changes those.
  */
 import type { TaskEvent } from '../core/event.ts'
-import { dayOf } from '../core/budget.ts'
+import { dayOf } from '../core/day.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'

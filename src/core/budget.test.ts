@@ -1,17 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import {
-  dayOf,
-  dayStepOf,
-  daySteps,
-  defaultLimits,
-  fitTokens,
-  forLane,
-  heldTokens,
-  mayStartOn,
-  nextLease,
-  tightest,
-} from './budget.ts'
+import { defaultLimits, fitTokens, forLane, heldTokens, nextLease, tightest } from './budget.ts'
+import { dayOf, dayStepOf, daySteps, mayStartOn } from './day.ts'
 import { lanes } from './lane.ts'
 
 const limits = { ...defaultLimits, quantumTokens: 2000, decodeRate: 400, cancelLagMs: 1000, frameTokens: 64 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { forecastDay } from './forecast.ts'
-import { utcOf } from './budget.ts'
+import { utcOf } from './day.ts'
 
 const hour = 3_600_000
 const noon = 1_795_867_200_000 // 2026-11-28 12:00 UTC

@@ -1,5 +1,5 @@
 /** How long a day's money lasts if it goes on being spent as lately. Pure. */
-import { dayEnd } from './budget.ts'
+import { dayEnd } from './day.ts'
 
 export type Forecast = {
   /** Nano-dollars an hour, as lately. */

@@ -3,7 +3,8 @@
  * nothing of the queue, so that an override, a pause or a cancel acts at the next pass.
  */
 import type { Event } from '../core/event.ts'
-import { admit, type Admission, type Circumstances, type Snapshot } from '../core/admission.ts'
+import { admit, type Admission, type Snapshot } from '../core/admission.ts'
+import { type Circumstances } from '../core/waiting.ts'
 import { missedFamily } from '../core/missed-family.ts'
 import { showDuration } from '../core/quantity.ts'
 import { roles, type Role, type Task } from '../core/task.ts'

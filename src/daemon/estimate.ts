@@ -1,5 +1,5 @@
 /** An estimate of a task's cost on this machine: done tasks of its size in its repository, else the prices of the models that would take part. */
-import { dayOf } from '../core/budget.ts'
+import { dayOf } from '../core/day.ts'
 import { estimate, type Estimate, usualTokens } from '../core/estimate.ts'
 import { costOf, findPrice, noTokens, ratesFor } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'

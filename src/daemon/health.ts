@@ -1,7 +1,7 @@
 /** What the daemon says of itself, and what admission sees of the world. */
 import type { FamilyState, Snapshot } from '../core/admission.ts'
 import type { Caps } from '../core/cap.ts'
-import { dayOf, dayStepOf } from '../core/budget.ts'
+import { dayOf, dayStepOf } from '../core/day.ts'
 import { tellClosing } from '../core/cool-down.ts'
 import type { FlowPolicy } from '../core/flow.ts'
 import type { OperatorSettings } from '../core/setting.ts'

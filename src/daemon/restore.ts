@@ -8,7 +8,7 @@
  */
 import { rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { dayOf } from '../core/budget.ts'
+import { dayOf } from '../core/day.ts'
 import type { StoreRestored } from '../core/event.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { OperatorSettings } from '../core/setting.ts'

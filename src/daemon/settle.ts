@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { windowMs } from '../core/breaker.ts'
-import { dayEnd } from '../core/budget.ts'
+import { dayEnd } from '../core/day.ts'
 import { driftOf } from '../core/drift.ts'
 import type { AttemptEnded, Event, TaskAdded, TaskEvent } from '../core/event.ts'
 import { familyOf } from '../core/family.ts'

@@ -2,7 +2,7 @@
  * The treasurer: what time does to money. Closes a breaker once it may, lets parked tasks go on, warns of a minute that was dear. Part of every pass of the dispatcher, so that
  * what may start again starts in the same transaction.
  */
-import { dayOf } from '../core/budget.ts'
+import { dayOf } from '../core/day.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Reader, Tx } from '../store/database.ts'
 import { raisedFor } from '../store/account.ts'

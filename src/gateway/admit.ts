@@ -2,7 +2,8 @@
  * Admission: from a request's body to a hold in the ledger, or to the reason why not. When this says yes, the worst that the request can cost until
  * the next look at it is held on every account it draws on.
  */
-import { dayOf, heldTokens, scopePath, type Limits } from '../core/budget.ts'
+import { heldTokens, scopePath, type Limits } from '../core/budget.ts'
+import { dayOf } from '../core/day.ts'
 import { familyOf } from '../core/family.ts'
 import { findPrice, ratesFor, tokensFor, type FlatRates, type ModelPrice } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'

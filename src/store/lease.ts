@@ -2,7 +2,7 @@
  * What is true only while a daemon lives: its own row, leases, the process table, cached gate results. None of it is a projection.
  * Every write of a worker goes through `holds` or `releaseLease` in its own transaction: the fence.
  */
-import type { Circumstances } from '../core/admission.ts'
+import type { Circumstances } from '../core/waiting.ts'
 import type { GateReport } from '../core/gate.ts'
 import type { Reader, Tx } from './database.ts'
 

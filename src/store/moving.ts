@@ -1,5 +1,5 @@
 /** What goes on by itself, and what of each line comes first. Apart from pause.ts, which verbs read that need nothing of admission. */
-import { whyPaused } from '../core/admission.ts'
+import { whyPaused } from '../core/waiting.ts'
 import type { Task } from '../core/task.ts'
 import type { Reader } from './database.ts'
 import { readPauses } from './pause.ts'

@@ -5,7 +5,7 @@
  *
  * A projection like any other: it decides nothing and can be made anew from the log. What it saves is reading every task at every pass.
  */
-import { demandOf } from '../core/admission.ts'
+import { demandOf } from '../core/waiting.ts'
 import type { Lane } from '../core/lane.ts'
 import { waitsSince, type Pause } from '../core/pause.ts'
 import type { Task } from '../core/task.ts'

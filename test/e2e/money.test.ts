@@ -1,7 +1,7 @@
 /** Money and providers on the wire: nothing is spent past a limit, what has no price is not asked, and a provider's troubles get the outcome that fits. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { dayOf } from '../../src/core/budget.ts'
+import { dayOf } from '../../src/core/day.ts'
 import { accountOf } from '../../src/store/account.ts'
 import { endsWell } from './ending.ts'
 import { approving, implementing, models, rig, world, writing, type Rig } from './rig.ts'

@@ -2,7 +2,8 @@
  * The gateway without its wire: keys, holds, limits and settlement are the shipped ledger's; what is modelled is the way from a request to them and
  * the provider behind it, who answers late, says no, hangs, or breaks off, and bills for what it made.
  */
-import { dayOf, heldTokens, scopePath } from '../../src/core/budget.ts'
+import { heldTokens, scopePath } from '../../src/core/budget.ts'
+import { dayOf } from '../../src/core/day.ts'
 import { familyOf } from '../../src/core/family.ts'
 import { costOf, findPrice, noTokens, ratesFor } from '../../src/core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../../src/core/refusal.ts'

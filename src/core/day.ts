@@ -1,0 +1,46 @@
+/** Budget days, UTC, and how far one is used up. Pure, by arithmetic: the first use of Intl costs every command 20 ms. */
+import type { Lane } from './lane.ts'
+
+/**
+ * The budget day of a moment (epoch milliseconds): `2026-11-24`, UTC. By arithmetic, in years that begin in March and eras of 400 of them, because
+ * the first use of Intl costs every command 20 ms.
+ */
+export function dayOf(at: number): string {
+  const days = Math.floor(at / 86_400_000) + 719_468 // since the first of March of the year 0
+  const era = Math.floor(days / 146_097)
+  const ofEra = days - era * 146_097
+  const leaps = Math.floor(ofEra / 1460) - Math.floor(ofEra / 36_524) + Math.floor(ofEra / 146_096)
+  const year = Math.floor((ofEra - leaps) / 365)
+  const ofYear = ofEra - (365 * year + Math.floor(year / 4) - Math.floor(year / 100))
+  const fromMarch = Math.floor((5 * ofYear + 2) / 153)
+  const day = ofYear - Math.floor((153 * fromMarch + 2) / 5) + 1
+  const month = fromMarch < 10 ? fromMarch + 3 : fromMarch - 9
+  const pad = (n: number, width: number) => String(n).padStart(width, '0')
+  return `${pad(era * 400 + year + (month <= 2 ? 1 : 0), 4)}-${pad(month, 2)}-${pad(day, 2)}`
+}
+
+const dayMs = 86_400_000
+
+/** When the budget day of a moment is over, epoch milliseconds. */
+export const dayEnd = (at: number): number => (Math.floor(at / dayMs) + 1) * dayMs
+
+/** A moment as budgets speak of it: `2026-11-24 16:40 UTC`. */
+export function utcOf(at: number): string {
+  const minutes = Math.floor((((at % dayMs) + dayMs) % dayMs) / 60_000)
+  const pad = (n: number) => String(n).padStart(2, '0')
+  return `${dayOf(at)} ${pad(Math.floor(minutes / 60))}:${pad(minutes % 60)} UTC`
+}
+
+export const daySteps = ['open', 'background-stops', 'normal-stops', 'closed'] as const
+/** How far a day is used up: from 80 % on background work stops and one slot stays, from 90 % normal work stops, from 95 % nothing new starts. */
+export type DayStep = (typeof daySteps)[number]
+
+export function dayStepOf(usedNanoUsd: number, limitNanoUsd: number | null): DayStep {
+  if (limitNanoUsd === null) return 'open'
+  const reached = (share: number): boolean => usedNanoUsd >= share * limitNanoUsd
+  return reached(0.95) ? 'closed' : reached(0.9) ? 'normal-stops' : reached(0.8) ? 'background-stops' : 'open'
+}
+
+/** May something new of this lane start on this step? */
+export const mayStartOn = (step: DayStep, lane: Lane): boolean =>
+  step === 'open' || (step !== 'closed' && (lane === 'critical' || (lane === 'normal' && step === 'background-stops')))
