@@ -198,6 +198,8 @@ export const mutants: readonly Mutant[] = [
       'limit === null ? Infinity : limit - spent - held',
       'limit === null ? Infinity : limit - spent',
     ],
+  }),
+  ...of('src/core/day.ts', 'src/core/budget.test.ts', {
     'the day has no ladder': ['reached(0.8)', 'reached(8)'],
   }),
   ...of('src/core/pacer.ts', 'src/core/pacer.test.ts', {
