@@ -17,7 +17,7 @@ async function settled(ada: Person): Promise<void> {
   await mkdir(dirname(ada.paths.configFile), { recursive: true })
   await writeFile(
     ada.paths.configFile,
-    `rung: group\nhttp: { port: 0 }\nfamilies:\n  openai: ${family('gpt-6-sol')}\n  google: ${family('gemini-3.8-flash')}\n`,
+    `rung: group\nhttp: { port: 0 }\ndrain: { normal: 0s }\nfamilies:\n  openai: ${family('gpt-6-sol')}\n  google: ${family('gemini-3.8-flash')}\n`,
     { mode: 0o600 },
   )
   await ada.type(['init'])

@@ -438,5 +438,6 @@ test('a database that cannot be used is a sentence, not a stack', async () => {
   await writeFile(ada.paths.database, 'this is not a database at all, whatever its name says')
   const { code, stderr } = await ada.type(['list'])
   assert.equal(code, 1)
-  assert.equal(ada.still(stderr), 'tri-agent: ~/.local/state/tri-agent/tasks.db: file is not a database\n')
+  const mend = 'if it was ours: tri-agent restore latest; else move it away'
+  assert.equal(ada.still(stderr), `tri-agent: ~/.local/state/tri-agent/tasks.db: file is not a database\n  → ${mend}\n`)
 })

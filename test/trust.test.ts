@@ -13,9 +13,13 @@ async function settled(ada: Person): Promise<void> {
   const program = [process.execPath, join(dirname(built.program), 'scripted-agent.js')]
   const family = `{ agent: scripted, program: ${JSON.stringify(program)}, baseUrl: "http://127.0.0.1:9", keyFrom: { value: none }, models: gpt-6-sol }`
   await ada.type(['init'])
-  await writeFile(ada.paths.configFile, `rung: group\nhttp: { port: 0 }\nfamilies: { openai: ${family} }\n`, {
-    mode: 0o600,
-  })
+  await writeFile(
+    ada.paths.configFile,
+    `rung: group\nhttp: { port: 0 }\ndrain: { normal: 0s }\nfamilies: { openai: ${family} }\n`,
+    {
+      mode: 0o600,
+    },
+  )
   await commands(ada, 'node --test')
 }
 

@@ -41,7 +41,7 @@ import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, takeSnapshot, withoutKey } from './health.ts'
 import { intentHappened } from './lander.ts'
 import { startLoop } from './loop.ts'
-import { watchMachine } from './machine.ts'
+import { watchMachine, witnessOf } from './machine.ts'
 import { otherFamilies, pricesFor } from './prices.ts'
 import { endOverBudget } from './over-budget.ts'
 import { clonePool, type Pool } from './pool.ts'
@@ -239,6 +239,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     world,
     look: () => ports.machineClosed(paths.stateFolder),
     prove: (await parts.climbed)?.prove,
+    witness: witnessOf(world, database, epoch),
     opened: () => wake(),
     failed,
   })

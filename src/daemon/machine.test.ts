@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { realWorld } from '../host/world.ts'
-import { watchMachine } from './machine.ts'
+import { openDatabase } from '../store/database.ts'
+import { recordedProcesses } from '../store/lease.ts'
+import { isTryOut, tryOutOf, watchMachine, witnessOf } from './machine.ts'
 
 /** A machine whose proof comes when it is told to. */
 async function machine(space: string | null, isRemembered: boolean) {
@@ -12,6 +14,7 @@ async function machine(space: string | null, isRemembered: boolean) {
     world: realWorld(),
     look: async () => space,
     prove: isRemembered ? () => proof : undefined,
+    witness: { born: async () => {}, over: async () => {} },
     opened: () => void (opened += 1),
     failed: async (loop) => void failures.push(loop),
   })
@@ -47,4 +50,16 @@ test('space that is short and an end that has begun close it too', async () => {
   assert.equal(watched.why(), 'less than 2 GB of disk left')
   watched.drain()
   assert.equal(watched.why(), 'the daemon is ending')
+})
+
+test('a try-out is written down before it goes on, so that the next daemon finds it should this one die, and struck out when it is gone', async () => {
+  const database = openDatabase(':memory:')
+  const witness = witnessOf(realWorld(), database, 7)
+  await witness.born({ pid: 4711, startTime: 99 }, '/tmp/tri-probe')
+  const [row] = await database.read(recordedProcesses)
+  assert.deepEqual([row?.attempt, row?.pid, row?.start_time, row?.area], [tryOutOf(7), 4711, 99, '/tmp/tri-probe'])
+  assert.deepEqual([isTryOut(tryOutOf(7)), isTryOut('att_1')], [true, false])
+  await witness.over()
+  assert.deepEqual(await database.read(recordedProcesses), [])
+  database.close()
 })

@@ -15,6 +15,7 @@ import { attemptsOfOver, listRepos } from '../store/task.ts'
 import { pathOf } from './ahead.ts'
 import { buryTree } from './bury.ts'
 import { agedLayers, findAged, findUnaccounted, lostPaths, namesIn, type Leftover, type Lookout } from './leftover.ts'
+import { isTryOut } from './machine.ts'
 import { machinePorts } from './ports.ts'
 import { readKnown, reap, type ReapPorts } from './reaper.ts'
 
@@ -73,7 +74,7 @@ async function lookFromOutside({ world, env, paths, database }: HandPorts): Prom
     ...known,
     env,
     git: createGit(world, { path: pathOf(env) }),
-    isOwned: (attempt) => isUp && known.leases.has(attempt),
+    isOwned: (attempt) => isUp && (known.leases.has(attempt) || isTryOut(attempt)),
     isClone: () => isUp,
   }
 }

@@ -46,7 +46,7 @@ async function machine(context: TestContext, own: World = world) {
   const env = { HOME: home, TMPDIR: join(home, 'tmp') }
   const paths = findPaths(env)
   await makeFolders(paths)
-  await mkdir(env.TMPDIR)
+  await mkdir(env.TMPDIR, { recursive: true })
   const database = openDatabase(':memory:')
   const revoked: string[] = []
   const lease = { attempt: 'att_leased', task: 'task_1', token: 1, epoch: 1 }

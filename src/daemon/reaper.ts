@@ -17,6 +17,7 @@ import { archivesNamed, listRepos, longOver } from '../store/task.ts'
 import { sweepArchives } from './archive.ts'
 import type { Daemon } from './daemon.ts'
 import { findAged, findUnaccounted, type Leftover, type Lookout } from './leftover.ts'
+import { tryOutOf } from './machine.ts'
 import { storesOf } from './repository.ts'
 
 /** numbers.md: every 30 s. */
@@ -39,7 +40,8 @@ export function reaper(daemon: Daemon, env: Env) {
       ...known,
       env,
       git: daemon.git,
-      isOwned: (attempt) => known.leases.has(attempt) || engine.carrying().includes(attempt),
+      isOwned: (attempt) =>
+        known.leases.has(attempt) || engine.carrying().includes(attempt) || attempt === tryOutOf(daemon.epoch),
       isClone: (name) => pool.has(name),
     }
     const found = await findUnaccounted(look)

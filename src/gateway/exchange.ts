@@ -105,7 +105,7 @@ async function askOnce(state: Flight, request: IncomingMessage, waiter: Waiter):
       await settle(state, 'free') // gone or revoked while the hold was written: nothing has left
       return false
     }
-    const mayRepeat = state.times < mostRepeats && waiter.patienceMs() > 2 * longestPauseMs
+    const mayRepeat = !wiring.verbatim && state.times < mostRepeats && waiter.patienceMs() > 2 * longestPauseMs
     return await forward(state, { method: request.method ?? 'GET', headers: request.headers, mayRepeat, ...outgoing })
   } finally {
     stop()
@@ -241,12 +241,13 @@ async function passRefusal(
     return false
   }
   if (isLater && mayRepeat) return true
-  if (signal === 'exhausted') {
+  const isVerbatim = state.wiring.verbatim === true
+  if (signal === 'exhausted' && !isVerbatim) {
     send(client, answerOf(state.route.dialect, 'limit-long', reason)) // its own 429 would have some clients sleep for hours
     return false
   }
   const { 'content-length': _, ...headers } = responseHeaders(response.headers, realKey)
-  client.writeHead(status === 401 ? wrongKeyStatus(state.route.dialect) : status, headers)
+  client.writeHead(status === 401 && !isVerbatim ? wrongKeyStatus(state.route.dialect) : status, headers)
   client.end(Buffer.concat([masker.push(body), masker.flush()]))
   return false
 }

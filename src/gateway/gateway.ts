@@ -105,6 +105,8 @@ export type GatewayOptions = {
   /** The proxy of this machine's network, if it has one. */
   proxy?: ProxyEnv | null
   timeouts?: Partial<Timeouts>
+  /** A provider's no goes through as it is and at once: for who asks it in a person's name. */
+  verbatim?: true
   onEvent?: (event: GatewayEvent) => void
 }
 

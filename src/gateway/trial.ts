@@ -45,6 +45,7 @@ export async function tryModel({ world, upstream, model, prices, families, proxy
   const database = openDatabase(':memory:')
   try {
     const gateway = await createGateway({
+      verbatim: true,
       world,
       database,
       upstreams: [upstream],

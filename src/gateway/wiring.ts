@@ -49,6 +49,7 @@ export type Wiring = {
   coolDowns: CoolDowns
   /** The breaker has just tripped: everything that spends is to be ended. */
   tripped(why: string): void
+  verbatim?: true
   emit(event: GatewayEvent): void
   moved(attempt: string, kind: 'bytes' | 'waiting'): void
 }

@@ -16,7 +16,7 @@ import { makeArea, removeTree } from './area.ts'
 import { etcFiles, gatewayPort, insideNode, type NodePlace } from './bubblewrap.ts'
 import { groupSandbox } from './group.ts'
 import { namespaceSandbox, type NamespaceTools } from './namespace.ts'
-import type { Rung, Sandbox } from './sandbox.ts'
+import type { Rung, Sandbox, Witness } from './sandbox.ts'
 import { seccompFilter } from './seccomp.ts'
 
 export type SandboxOptions = {
@@ -79,7 +79,7 @@ export type Climbed = {
   reasons: string[]
   way: Way
   /** Where nothing was tried: tries it, and answers why it does not hold. */
-  prove?: () => Promise<string | null>
+  prove?: (witness: Witness) => Promise<string | null>
 }
 
 /** The programs it takes, as they are found. */
@@ -94,6 +94,7 @@ export const toolsOn = (path: string) => ({
 export async function climb(
   world: World,
   { path, folder, rung }: Pick<SandboxOptions, 'path' | 'folder' | 'rung'>,
+  witness?: Witness,
 ): Promise<Climbed> {
   const { bwrap, bash, prlimit } = toolsOn(path)
   const below = (reasons: string[]): Climbed => ({
@@ -107,9 +108,9 @@ export async function climb(
   if (missing !== null || bash === null) return below([missing ?? ''])
   const quick = await standAs(world, { path, folder }, 'started')
   const node = placeOfNode(process.execPath, homedir())
-  if ((await tryOut(quick.namespace!, node, quickCaller(bash))) === null) return quick
+  if ((await tryOut(quick.namespace!, node, quickCaller(bash), witness)) === null) return quick
   const plain = await standAs(world, { path, folder }, 'forwarded')
-  const wrong = await tryOut(plain.namespace!, node, nodeCaller)
+  const wrong = await tryOut(plain.namespace!, node, nodeCaller, witness)
   return wrong === null ? plain : below([wrong, ...hindrances()])
 }
 
@@ -211,7 +212,12 @@ const quickCaller = (bash: string): string[] => [bash, '-c', `exec cat <>/dev/tc
 const nodeCaller = [insideNode, '-e', `require('net').connect(${gatewayPort},'127.0.0.1').pipe(process.stdout)`]
 
 /** Starts a program the way agents are started and lets it reach a socket the way agents reach the gateway. Null, or why it did not work. */
-async function tryOut(sandbox: Sandbox, { binary }: NodePlace, argv: readonly string[]): Promise<string | null> {
+async function tryOut(
+  sandbox: Sandbox,
+  { binary }: NodePlace,
+  argv: readonly string[],
+  witness?: Witness,
+): Promise<string | null> {
   const root = await makeTemporary('tri-probe')
   const socket = join(root, 'gateway')
   const server = createServer((connection) => connection.end('ok'))
@@ -222,20 +228,15 @@ async function tryOut(sandbox: Sandbox, { binary }: NodePlace, argv: readonly st
     })
     const area = await makeArea(root)
     await mkdir(area.work)
-    const contained = await sandbox.start({
-      area,
-      argv,
-      env: {},
-      stdin: null,
-      mounts: [],
-      gateway: { socket, url: '' },
-    })
+    const box = { area, argv, env: {}, stdin: null, mounts: [], gateway: { socket, url: '' } }
+    const contained = await sandbox.start(box, witness && ((outermost) => witness.born(outermost, root)))
     const [said, complained, { code }] = await Promise.all([
       textOf(contained.stdout),
       textOf(contained.stderr),
       contained.exit,
     ])
     const { survivors } = await contained.kill()
+    if (survivors === 0) await witness?.over()
     if (survivors > 0) return 'a contained process outlived its namespace: that should not be possible on this kernel'
     if (code === 0 && said === 'ok') return null
     const why = complained.trim() || `exit ${code}`

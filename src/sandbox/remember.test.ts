@@ -35,7 +35,9 @@ async function machine() {
       started: [...started],
       proves: climbed.prove !== undefined,
     }
-    return { found, prove: async () => [await climbed.prove!(), [...started]] }
+    const told: string[] = []
+    const witness = { born: async () => void told.push('born'), over: async () => void told.push('over') }
+    return { found, told, prove: async () => [await climbed.prove!(witness), [...started]] }
   }
   return { place, bwrap, write, look }
 }
@@ -49,6 +51,7 @@ test('what was tried is not tried again before it is needed, and proven when it 
   const again = await look()
   assert.deepEqual(again.found, remembered)
   assert.deepEqual(await again.prove(), [null, ['version', 'program']])
+  assert.deepEqual(again.told, ['born', 'over'], 'whoever has to account for it was told')
   assert.deepEqual((await look()).found, remembered)
 })
 

@@ -24,8 +24,8 @@ export async function climbAgain(world: World, options: Options): Promise<Climbe
   if (known?.mark !== mark) return keep(file, mark, await climb(world, options))
   return {
     ...(await standAs(world, options, known.way)),
-    async prove() {
-      const { namespace, way, reasons } = await keep(file, markOf(options), await climb(world, options))
+    async prove(witness) {
+      const { namespace, way, reasons } = await keep(file, markOf(options), await climb(world, options, witness))
       if (namespace === null) return `this machine cannot hold an agent in a namespace any more: ${reasons.join('; ')}`
       return way === known.way ? null : 'the sandbox works in another way than it was known to: tri-agent down, then up'
     },

@@ -48,6 +48,9 @@ export type KillReport = { method: string; survivors: number; ms: number }
 /** The outermost process of a tree, by what names it for ever. */
 export type Outermost = Pick<Contained, 'pid' | 'startTime'>
 
+/** Who writes down that a tree is there before it goes on, and that it is gone: so that it is found should we die meanwhile. */
+export type Witness = { born(outermost: Outermost, folder: string): Promise<void>; over(): Promise<void> }
+
 export type Contained = {
   /** Host pid of the outermost process. */
   pid: number

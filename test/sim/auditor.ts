@@ -119,7 +119,9 @@ function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { s
   const unended = sql(
     "select attempt from lease where not exists (select 1 from attempt where id = lease.attempt and state <> 'ended') limit 1",
   )
-  const over = sql('select scope from account where spent_nano_usd + held_nano_usd > limit_nano_usd limit 1')
+  const over = sql(
+    'select scope from account where spent_nano_usd + held_nano_usd > limit_nano_usd + raised_nano_usd limit 1',
+  )
   const leased = sql('select attempt from lease')
   let held = new Set<string>()
   const busy = sql(

@@ -1,4 +1,4 @@
-/** That the simulation is one: the same seed is the same story, told by another process too, and it fails where it should. */
+/** That the simulation is one: the same seed is the same story, told by another process too. That it fails where it should: test/e2e/sim-bug.test.ts. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
@@ -23,15 +23,4 @@ test('whatever goes wrong, nothing happens that must not, and in the end everyth
   assert.deepEqual([told.code, /^1 passed, 0 failed$/m.test(told.said)], [0, true], told.said)
   assert.match(told.said, /[1-9]\d* landings, [1-9]\d* deaths/)
   assert.equal(logOf(await torture(...words)), logOf(told), 'the same seed, told by another process')
-})
-
-test('a bug is found, made short, and told with what to type to see it again', async () => {
-  const words = ['--bug', 'pause-ignored', '--days', '0.5']
-  const { code, said } = await torture('--stories', '20', '--jobs', '1', '--shrink', '2', ...words)
-  assert.deepEqual([code, /^\d+ passed, 1 failed$/m.test(said)], [1, true], said)
-  assert.match(said, /was admitted for task_\w+ while .* is paused/)
-  const typed = /npm run torture -- --seed (\d+) --days 0\.5 --only ([\d,]+) --bug pause-ignored/
-  const [, seed, only] = typed.exec(said) ?? assert.fail(said)
-  const again = await torture('--seed', seed!, '--only', only!, ...words)
-  assert.deepEqual([again.code, /is paused/.test(again.said)], [1, true], again.said)
 })

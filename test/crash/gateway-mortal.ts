@@ -1,11 +1,11 @@
 /** A gateway in a process of its own, to be killed: opens attempts before the provider at the URL given, and says where it is and their keys. */
 import { join } from 'node:path'
-import { defaultLimits, type Grant } from '../src/core/budget.ts'
-import { createGateway } from '../src/gateway/gateway.ts'
-import { loadPrices } from '../src/gateway/prices.ts'
-import { openDatabase } from '../src/store/database.ts'
-import { grantKey } from '../src/store/ledger.ts'
-import { world } from './cli-rig.ts'
+import { defaultLimits, type Grant } from '../../src/core/budget.ts'
+import { createGateway } from '../../src/gateway/gateway.ts'
+import { loadPrices } from '../../src/gateway/prices.ts'
+import { openDatabase } from '../../src/store/database.ts'
+import { grantKey } from '../../src/store/ledger.ts'
+import { world } from '../cli-rig.ts'
 
 const [folder = '', baseUrl = '', streams = '0', limit = '0'] = process.argv.slice(2)
 const database = openDatabase(join(folder, 'tasks.db'))
