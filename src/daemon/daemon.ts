@@ -312,25 +312,30 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     wake: () => wake(),
   }
   await rescuer(daemon)()
-  const working = engine.work((carried) => carryAttempt(daemon, carried))
-  const reaping = startLoop(world, 'reaper', reapEveryMs, reaper(daemon, env), failed)
-  const rescuing = startLoop(world, 'rescuer', 30_000, rescuer(daemon), failed)
-  const backing = startLoop(world, 'backup', lookMs, backupLook({ world, database, settings }), failed)
-  const dispatching = startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map<Role, number>()), failed)
-  wake = () => dispatching.wake()
-  const health = await ports.serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung))
-  const asked = { database: parts.database, world, version: versionOf(parts.version, parts.database) }
-  const nudges = await ports.listenForNudges(paths.socket, wake, (line) => answerRequest(asked, line).finally(wake))
+  // each is left to the stack as it starts, so that what cannot start (a port in use) ends all that has
   stack.defer(async () => {
     const event: Event = { type: 'daemon.stopped', epoch, why: `stopped, pid ${pid}` }
     await database.write((tx) => tellOf(tx, world.clock.now(), event))
     await database.anchor()
   })
+  const working = engine.work((carried) => carryAttempt(daemon, carried))
   stack.defer(async () => {
     for (const attempt of engine.carrying()) engine.revoke(attempt, 'killed')
     await working[Symbol.asyncDispose]()
   })
-  for (const each of [machine.watch(), backing, reaping, rescuing, dispatching, health, nudges]) stack.use(each)
+  stack.use(startLoop(world, 'backup', lookMs, backupLook({ world, database, settings }), failed))
+  stack.use(startLoop(world, 'reaper', reapEveryMs, reaper(daemon, env), failed))
+  stack.use(startLoop(world, 'rescuer', 30_000, rescuer(daemon), failed))
+  const dispatching = stack.use(
+    startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map<Role, number>()), failed),
+  )
+  wake = () => dispatching.wake()
+  const health = stack.use(
+    await ports.serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung)),
+  )
+  const asked = { database: parts.database, world, version: versionOf(parts.version, parts.database) }
+  stack.use(await ports.listenForNudges(paths.socket, wake, (line) => answerRequest(asked, line).finally(wake)))
+  stack.use(machine.watch())
   stack.use(agents.keys.watch(failed))
   const warming = makeClonesAhead(daemon).catch((error: unknown) => failed('pool', error))
   stack.defer(() => warming)
