@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { virtualWorld } from '../../sim/world.ts'
 import { realWorld } from '../host/world.ts'
 import { openDatabase } from '../store/database.ts'
 import { recordedProcesses } from '../store/lease.ts'
@@ -62,4 +63,23 @@ test('a try-out is written down before it goes on, so that the next daemon finds
   await witness.over()
   assert.deepEqual(await database.read(recordedProcesses), [])
   database.close()
+})
+
+test('a sandbox that did not hold is tried out again, and work starts once it does', async () => {
+  const world = virtualWorld()
+  const answers = ['a contained program was killed', null]
+  const watched = await watchMachine({
+    world,
+    look: async () => null,
+    prove: async () => answers.shift() ?? null,
+    witness: { born: async () => {}, over: async () => {} },
+    opened: () => {},
+    failed: async () => {},
+  })
+  const watching = watched.watch()
+  await world.settle()
+  assert.equal(watched.why(), 'a contained program was killed')
+  await world.advance(10_000)
+  assert.equal(watched.why(), null)
+  await watching[Symbol.asyncDispose]()
 })

@@ -47,14 +47,17 @@ export async function watchMachine(ports: {
     why: () => (draining ? 'the daemon is ending' : (unproven ?? short)),
     drain: () => void (draining = true),
     watch() {
-      const loop = startLoop(world, 'machine', lookMs, async () => void (short = await look()), failed)
-      const trying = prove === undefined ? null : tryOut()
-      return {
-        async [Symbol.asyncDispose]() {
-          await trying
-          await loop[Symbol.asyncDispose]()
+      // what did not hold once is tried out again: whatever was in its way may be gone
+      return startLoop(
+        world,
+        'machine',
+        lookMs,
+        async () => {
+          short = await look()
+          if (unproven !== null) await tryOut()
         },
-      }
+        failed,
+      )
     },
   }
 }

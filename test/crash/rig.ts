@@ -129,7 +129,9 @@ export async function storm(tasks: number, config: Made['config'] = {}, rules: r
       const started = await start()
       await check(started, false)
       const { pid, attempt } = await shop.until('a process', (reader) =>
-        reader.get<{ pid: number; attempt: string }>('select pid, attempt from process limit 1'),
+        reader.get<{ pid: number; attempt: string }>(
+          'select pid, attempt from process where attempt in (select id from attempt) limit 1',
+        ),
       )
       await act(pid, attempt)
       process.kill(started.pid, 'SIGKILL')
