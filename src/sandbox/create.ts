@@ -207,9 +207,22 @@ async function writeEtc(folder: string): Promise<string> {
   return etc
 }
 
+/** Longer than a loaded machine takes; should whoever looks be killed, what was started for it ends by itself. Seconds. */
+const answerS = 30
+
 /** Reaches the gateway's port and prints what comes. A shell starts ten times as fast as a Node, but not every shell can do it or is shown inside. */
-const quickCaller = (bash: string): string[] => [bash, '-c', `exec cat <>/dev/tcp/127.0.0.1/${gatewayPort}`]
-const nodeCaller = [insideNode, '-e', `require('net').connect(${gatewayPort},'127.0.0.1').pipe(process.stdout)`]
+const quickCaller = (bash: string): string[] => {
+  const call = `exec 3<>/dev/tcp/127.0.0.1/${gatewayPort} && { IFS= read -r -t ${answerS} -u 3 said; printf %s "$said"; }`
+  return [bash, '-c', call]
+}
+const nodeCaller = [
+  insideNode,
+  '-e',
+  `const call = require('net').connect(${gatewayPort}, '127.0.0.1')
+call.pipe(process.stdout)
+const late = setTimeout(() => process.exit(1), ${answerS * 1000})
+call.on('close', () => clearTimeout(late))`,
+]
 
 /** Starts a program the way agents are started and lets it reach a socket the way agents reach the gateway. Null, or why it did not work. */
 async function tryOut(
