@@ -1,8 +1,9 @@
 /** The remembered rung: nothing is started for it while nothing changed, everything is tried again once something did, and it is proven after. */
 import assert from 'node:assert/strict'
-import { mkdir, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import test, { after } from 'node:test'
+import { bootId, startTimeOf } from '../host/proc.ts'
 import { removeTree } from './area.ts'
 import { makeFolder, path, standOn, world } from './fixture.ts'
 import { climbAgain } from './remember.ts'
@@ -84,3 +85,27 @@ test('a machine that changed unseen is found out by the proof, and not remembere
   const { rung, proves } = (await look()).found
   assert.deepEqual([rung, proves], ['group', false])
 })
+
+test(
+  'what a look had started that was killed is ended by the next one, and what a living one started is not',
+  { skip },
+  async () => {
+    const { place, look } = await machine()
+    const sleeper = () => world.spawn({ file: '/bin/sleep', args: ['600'], cwd: '/', env: {} })
+    const [left, current] = [await sleeper(), await sleeper()]
+    const dead = await world.spawn({ file: '/bin/true', args: [], cwd: '/', env: {} })
+    await dead.exit
+    const identity = (pid: number) => ({ bootId: bootId(), pid, startTime: startTimeOf(pid) })
+    const write = (name: string, maker: object, pid: number) =>
+      writeFile(join(place, name), JSON.stringify({ maker, leader: identity(pid), root: '/nowhere/at/all' }))
+    await write('sandbox-look-1.json', { bootId: bootId(), pid: dead.pid, startTime: 1 }, left.pid)
+    await write('sandbox-look-2.json', identity(process.pid), current.pid)
+    await look()
+    assert.equal((await left.exit).signal, 'SIGKILL')
+    assert.ok(startTimeOf(current.pid) !== null)
+    current.signal('SIGKILL')
+    await current.exit
+    const files = (await readdir(place)).filter((name) => name.startsWith('sandbox-look'))
+    assert.deepEqual(files, ['sandbox-look-2.json'], 'its own is struck out, too')
+  },
+)

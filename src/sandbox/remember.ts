@@ -3,25 +3,27 @@
  * found with is the same: the programs (file, size, times), the kernel, this boot, the settings that forbid namespaces, our own version. What was
  * remembered is tried out all the same, after: nothing may start before `prove` has answered. Only a rung that worked is remembered.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { release, version } from 'node:os'
 import { join } from 'node:path'
 import { identityOf } from '../host/file-system.ts'
-import { bootId } from '../host/proc.ts'
+import { aliveOf, bootId, isAlive, killProcess, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
 import { programVersion } from '../host/version.ts'
 import type { World } from '../host/world.ts'
 import { climb, hindrances, standAs, toolsOn, type Climbed, type SandboxOptions } from './create.ts'
 import { parts } from './namespace.ts'
+import type { Witness } from './sandbox.ts'
 
 type Options = Pick<SandboxOptions, 'path' | 'folder'>
 
 /** What `climb` answers, without starting anything where it is remembered; then with `prove`. */
 export async function climbAgain(world: World, options: Options): Promise<Climbed> {
+  endFormerLooks(options.folder)
   const file = join(options.folder, 'sandbox.json')
   const mark = markOf(options)
-  const known = read(file)
-  if (known?.mark !== mark) return keep(file, mark, await climb(world, options))
+  const known = read<Known>(file)
+  if (known?.mark !== mark) return keep(file, mark, await climb(world, options, witnessIn(options.folder)))
   return {
     ...(await standAs(world, options, known.way)),
     async prove(witness) {
@@ -32,11 +34,38 @@ export async function climbAgain(world: World, options: Options): Promise<Climbe
   }
 }
 
+type Look = { maker: ProcessIdentity; leader: ProcessIdentity; root: string }
+const lookName = /^sandbox-look-\d+\.json$/
+
+/** Before the database is open, a file says what a look has started: killed in the middle of it, bubblewrap can leave a process that waits for ever. */
+function witnessIn(folder: string): Witness {
+  const file = join(folder, `sandbox-look-${process.pid}.json`)
+  const identity = (pid: number): ProcessIdentity => ({ bootId: bootId(), pid, startTime: startTimeOf(pid) })
+  return {
+    async born({ pid, startTime }, root) {
+      const look: Look = { maker: identity(process.pid), leader: { ...identity(pid), startTime }, root }
+      writeFileSync(file, JSON.stringify(look), { mode: 0o600 })
+    },
+    over: () => rm(file, { force: true }),
+  }
+}
+
+/** Ends what looks have left whose makers are gone. */
+function endFormerLooks(folder: string): void {
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => lookName.test(name)) : []
+  for (const file of names.map((name) => join(folder, name))) {
+    const look = read<Look>(file)
+    if (look !== null && isAlive(look.maker)) continue
+    if (look !== null) for (const pid of aliveOf(look.leader, look.root)) killProcess(pid)
+    rmSync(file, { force: true })
+  }
+}
+
 type Known = { mark: string; way: Climbed['way'] }
 
-function read(file: string): Known | null {
+function read<T>(file: string): T | null {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Known
+    return JSON.parse(readFileSync(file, 'utf8')) as T
   } catch {
     return null // none was kept, or it was cut short: then it is found out again
   }
