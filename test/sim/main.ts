@@ -15,7 +15,7 @@ import { serveTeller, startTeller, storyFolder } from './teller.ts'
 
 const help = `torture: whole daemons on a virtual clock, with everything going wrong that can
 
-  npm run torture                       three and a half minutes of stories, at least 30 simulated days
+  npm run torture                       nearly 3 minutes of stories, at least 30 simulated days
   npm run torture -- --minutes 10       longer
   npm run torture -- --full             10,000 simulated days
   npm run torture -- --stories 5        so many stories, whatever the time
@@ -190,7 +190,7 @@ async function main(): Promise<number> {
     days,
     from: number(values.from, 1),
     stories: number(values.stories, Infinity),
-    minutes: number(values.minutes, isCounted ? Infinity : 3.5),
+    minutes: number(values.minutes, isCounted ? Infinity : 2.75),
     mostDays: values.full ? fullDays : Infinity,
     jobs: number(values.jobs, Math.min(4, availableParallelism())),
     bug,

@@ -167,7 +167,8 @@ export function hearUnheard(scene: Scene): Disposable {
 
 /** A daemon may fail to start on a full disk, and for no other reason. */
 export const isExpected = ({ machine }: Scene, error: unknown): boolean =>
-  machine.world.clock.mono() < machine.diskFullUntil && /ENOSPC|full|no such savepoint/.test(sayError(error))
+  (machine.world.clock.mono() < machine.diskFullUntil && /ENOSPC|full|no such savepoint/.test(sayError(error))) ||
+  /the daemon ends while its database cannot be written/.test(sayError(error)) // said where it was not looked yet whether there is room again
 
 export function riseIn(scene: Scene, awayMs: number): void {
   if (scene.isComing) return
