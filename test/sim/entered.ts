@@ -30,10 +30,7 @@ const reasons: readonly [RegExp, string][] = [
     'backups and restores start programs of the machine',
   ],
   [/^src\/store\/(command|cool-down)\.ts$/, 'asked by the socket and the wire, which are modelled'],
-  [
-    /^src\/(command\/budget|daemon\/drain)\.ts$/,
-    'no story yet: nobody in one raises a budget or asks for a clean stop',
-  ],
+  [/^src\/daemon\/drain\.ts$/, 'no story yet: nobody in one asks for a clean stop'],
   [/^src\/daemon\/room\.ts$/, 'looks for room on a machine; the simulated one has a model of it'],
   [/^src\/daemon\/(http|ports|record|up)\.ts$/, 'where the machine begins: the models stand in for it'],
 ]
