@@ -100,7 +100,7 @@ export type Closing = (typeof closings)[number]
 const closingWords: Readonly<Record<Closing, string>> = {
   limit: "the provider's limit for MODEL is reached",
   exhausted: "the account's quota for MODEL is used up",
-  overloaded: 'the provider of MODEL is overloaded',
+  overloaded: 'the provider of MODEL is overloaded or cannot be reached',
   key: 'the provider of MODEL does not know the key',
   window: 'other requests for MODEL are on their way first',
 }

@@ -130,6 +130,14 @@ test('a refused key closes its family until the key is another', async () => {
   realKey = 'sk-new-00000000000000000000'
   assert.equal((await ask(stage)).heard.status, 200)
   assert.deepEqual(stage.gateway.closed(), [])
+  const log = await stage.database.read((reader) => readLog(reader, { limit: 100 }))
+  assert.deepEqual(
+    log.map(({ event }) => [event.type, 'why' in event ? event.why : null]),
+    [
+      ['family.closed', 'the provider of claude-opus-5-5 does not know the key'],
+      ['family.opened', null],
+    ],
+  )
 })
 
 test('a key that its provider does not know yet is made up for by the one before it, and the client sees an answer', async () => {

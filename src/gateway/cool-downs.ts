@@ -111,11 +111,11 @@ export async function createCoolDowns(
     entry.state = state
     entry.turnstile.look()
     const kept = keptOf(state)
-    if (kept === entry.kept) return
-    entry.kept = kept
     const { family, model } = entry
     const at = now()
     const events = told(entry, before, at)
+    if (kept === entry.kept && events.length === 0) return
+    entry.kept = kept
     const written = database.write(async (tx) => {
       await keepCoolDown(tx, { family, model, ...closingOf(state) })
       if (events.length > 0) await append(tx, { at, actor: 'gateway', stream: `family/${family}`, events })
