@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setImmediate as turn } from 'node:timers/promises'
 import { test, type TestContext } from 'node:test'
+import type { Fault } from '../host/fault.ts'
 import { openDatabase, type Tx } from './database.ts'
 
 /** A database, and how many rows of it another process can see. */
@@ -90,6 +91,29 @@ test('whom a writer wakes before its end shares its commit, and finds nothing wh
       'it saw what is not committed yet, and that alone',
     )
   }
+})
+
+test('whoever goes on after the disk was full writes nothing any more, and everyone in that commit is told what it was', async (t) => {
+  const { database, there } = await opened(t)
+  await database.write(async (tx) => {
+    const { page_count } = (await tx.get<{ page_count: number }>('pragma page_count'))!
+    await tx.get(`pragma max_page_count = ${page_count}`)
+  })
+  const said = await Promise.allSettled([
+    database.write((tx) => put(tx, 'before it')),
+    database.write(async (tx) => {
+      await put(tx, 'x'.repeat(100_000)).catch(() => {}) // more than there is room for, and it does not mind
+      await put(tx, 'after it').catch(() => {})
+    }),
+  ])
+  assert.deepEqual(
+    said.map((each) => (each.status === 'rejected' ? (each.reason as Fault).code : each.status)),
+    ['disk-full', 'disk-full'],
+  )
+  assert.equal(there(), 0)
+  await database.write((tx) => tx.get('pragma max_page_count = 1073741823'))
+  await database.write((tx) => put(tx, 'with room'))
+  assert.equal(there(), 1)
 })
 
 test('a name without a value and a value without a name are bugs, and a name in a quoted text is none', async (t) => {

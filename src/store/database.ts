@@ -10,7 +10,7 @@
  */
 import { mkdirSync, chmodSync, existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import type { LogAnchor } from '../core/trailer.ts'
 import { Fault } from '../host/fault.ts'
@@ -22,7 +22,7 @@ import { migrate, type Migrated } from './migrate.ts'
 import { refuseWhileRestoring } from './restoring.ts'
 import { lastSeal, sealAppended, type LogRow, type Seal } from './seal.ts'
 import { troubleOf } from './trouble.ts'
-import { execute, type Params } from './statement.ts'
+import { execute, type Params, type SqlValue } from './statement.ts'
 
 /** What a query needs. Async, so that another database can stand behind it; on SQLite every promise is already settled. */
 export type Reader = {
@@ -251,21 +251,30 @@ async function makePart(db: DatabaseSync, { body, resolve, reject }: Waiting, ma
   const heard: (() => void)[] = []
   const mine: LogRow[] = []
   let over = false
+  let lost: unknown = null
   const tick = nextTick() // of its own: who follows one that awaited something foreign is not to blame
   control(db, 'savepoint caller')
+  const check = () => {
+    if (over) throw new Error('the transaction is over: a statement came after its end')
+    if (lost !== null) throw lost // what is written now would be in no transaction at all
+  }
+  const failed = (error: unknown) => {
+    if (!db.isTransaction) lost ??= error // SQLite gave all of it up, as it does on a full disk
+  }
   try {
     const tx = {
-      ...statements(db, () => over),
+      ...statements(db, check, failed),
       appended: (row: LogRow) => void mine.push(row),
       afterCommit: (listener: () => void) => void heard.push(listener),
     }
     const value = await Promise.race([body(tx), tick.passed])
+    if (lost !== null) throw lost
     control(db, 'release caller')
     made.listeners.push(...heard)
     made.rows.push(...mine)
     return () => resolve(value)
   } catch (error) {
-    if (!db.isTransaction) throw error // SQLite gave all of it up, as it does on a full disk
+    if (!db.isTransaction) throw lost ?? error
     db.exec('rollback to caller; release caller')
     return () => reject(troubleOf(error) ?? error)
   } finally {
@@ -299,26 +308,29 @@ function nextTick(): { passed: Promise<never>; cancel: () => void } {
   return { passed, cancel: () => clearImmediate(tick) }
 }
 
-/** Queries of one caller, until `isOver`: after that they would write into the transaction of another. */
-function statements(db: DatabaseSync, isOver = () => false): Reader & Pick<Tx, 'run'> {
-  const check = () => {
-    if (isOver()) throw new Error('the transaction is over: a statement came after its end')
+/** Queries of one caller. `check` throws where it may ask nothing any more; `failed` hears of what SQLite refused. */
+function statements(db: DatabaseSync, check = () => {}, failed: (error: unknown) => void = () => {}) {
+  const ask = <T>(sql: string, params: Params, use: (statement: StatementSync, values: SqlValue[]) => T): T => {
+    check()
+    try {
+      return execute(db, sql, params, use)
+    } catch (error) {
+      failed(error)
+      throw error
+    }
   }
   return {
     async all<T>(sql: string, params: Params = {}) {
-      check()
-      return execute(db, sql, params, (statement, values) => statement.all(...values) as T[])
+      return ask(sql, params, (statement, values) => statement.all(...values) as T[])
     },
     async get<T>(sql: string, params: Params = {}) {
-      check()
-      return execute(db, sql, params, (statement, values) => statement.get(...values) as T | undefined)
+      return ask(sql, params, (statement, values) => statement.get(...values) as T | undefined)
     },
-    async run(sql, params = {}) {
-      check()
-      const { changes, lastInsertRowid } = execute(db, sql, params, (statement, values) => statement.run(...values))
+    async run(sql: string, params: Params = {}) {
+      const { changes, lastInsertRowid } = ask(sql, params, (statement, values) => statement.run(...values))
       return { changes: Number(changes), rowId: Number(lastInsertRowid) }
     },
-  }
+  } satisfies Reader & Pick<Tx, 'run'>
 }
 
 /** What stands around transactions and their parts, compiled once like any other. */
