@@ -1,6 +1,6 @@
 /** The remembered rung: nothing is started for it while nothing changed, everything is tried again once something did, and it is proven after. */
 import assert from 'node:assert/strict'
-import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import test, { after } from 'node:test'
 import { bootId, startTimeOf } from '../host/proc.ts'
@@ -74,6 +74,22 @@ test('a file that was cut short, or is of another boot, tells nothing', { skip }
   await writeFile(join(place, 'sandbox.json'), JSON.stringify({ mark: 'another boot', way: 'started' }))
   assert.deepEqual((await look()).found, tried)
 })
+
+test(
+  'what a bad moment had it remember the longer way of holds all the same, for the shorter one holds too',
+  { skip },
+  async () => {
+    const { place, look } = await machine()
+    await look()
+    const file = join(place, 'sandbox.json')
+    const { mark, way } = JSON.parse(await readFile(file, 'utf8')) as { mark: string; way: string }
+    assert.equal(way, 'started')
+    await writeFile(file, JSON.stringify({ mark, way: 'forwarded' }))
+    const again = await look()
+    assert.deepEqual(again.found, remembered)
+    assert.deepEqual(await again.prove(), [null, ['version', 'program']])
+  },
+)
 
 test('a machine that changed unseen is found out by the proof, and not remembered any longer', { skip }, async () => {
   const { place, look } = await machine()

@@ -29,7 +29,9 @@ export async function climbAgain(world: World, options: Options): Promise<Climbe
     async prove(witness) {
       const { namespace, way, reasons } = await keep(file, markOf(options), await climb(world, options, witness))
       if (namespace === null) return `this machine cannot hold an agent in a namespace any more: ${reasons.join('; ')}`
-      return way === known.way ? null : 'the sandbox works in another way than it was known to: tri-agent down, then up'
+      // the longer way is a part of the shorter one: it was only remembered because a look at that had been killed, or had met a full disk
+      if (way === known.way || known.way === 'forwarded') return null
+      return 'the sandbox works in another way than it was known to: tri-agent down, then up'
     },
   }
 }
