@@ -2,7 +2,8 @@
  * Processes by an identity that is never given twice: boot, pid and start time. A pid alone says nothing, because pids come around again.
  * Reads /proc; where there is none (macOS) start times are null and a living pid has to do.
  */
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 
 export type ProcessIdentity = { bootId: string; pid: number; startTime: number | null }
 
@@ -58,17 +59,52 @@ export function aliveOf(leader: ProcessIdentity, folder: string): number[] {
   return [...new Set([...(isStranger ? [] : inGroup(leader.pid, leader.startTime)), ...withMounted(folder)])]
 }
 
-/** Living processes that see this folder of the host as a mount. The end of its path must say which it is: a file system may begin anywhere in it. */
+/** Living processes that see this folder of the host, or one below it, as a mount: by its place in its file system, because mounts are named by that. */
 function withMounted(folder: string): number[] {
-  const end = folder.split('/').slice(-3).join('/')
-  const shown = `/${end}/`.replaceAll(/[ \t\n\\]/g, (char) => `\\0${char.charCodeAt(0).toString(8).padStart(2, '0')}`)
-  return living((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/mountinfo`, 'latin1').includes(shown)
-    } catch {
-      return false
-    }
+  const place = placeOf(folder)
+  if (place === null) return []
+  return living((pid) =>
+    mountsOf(pid).some(({ device, root }) => device === place.device && `${root}/`.startsWith(`${place.root}/`)),
+  )
+}
+
+type Mount = { device: string; root: string; point: string }
+
+/** proc(5), mountinfo: a mount's device, which folder of its file system it shows, and where. Nothing of a process that is gone or not ours to look at. */
+function mountsOf(pid: number | 'self'): Mount[] {
+  let text: string
+  try {
+    text = readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
+  } catch {
+    return []
+  }
+  return text.split('\n').flatMap((line) => {
+    const [, , device, root, point] = line.split(' ').map(plain)
+    return point === undefined ? [] : [{ device: device!, root: root!, point }]
   })
+}
+
+/** Blanks and backslashes are written in octal. */
+const plain = (word: string): string =>
+  word.replaceAll(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)))
+
+/** Where a folder lies in its file system, or lay: what of its path is gone cannot have been a link. */
+function placeOf(folder: string): { device: string; root: string } | null {
+  const path = realPath(folder)
+  const mount = mountsOf('self')
+    .filter(({ point }) => point === '/' || `${path}/`.startsWith(`${point}/`))
+    .reduce<Mount | null>((best, each) => (best && best.point.length > each.point.length ? best : each), null)
+  if (mount === null) return null
+  const { device, root, point } = mount
+  return { device, root: join(root, path.slice(point.length)) }
+}
+
+function realPath(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    return dirname(path) === path ? path : join(realPath(dirname(path)), basename(path))
+  }
 }
 
 /** The pid namespace of a process, or null. */

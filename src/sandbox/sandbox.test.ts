@@ -7,7 +7,8 @@ import { dirname, join } from 'node:path'
 import test, { after } from 'node:test'
 import { aliveOf, bootId, bornAt, descendantsOf, killProcess } from '../host/proc.ts'
 import { capture } from '../host/process.ts'
-import { removeTree } from './area.ts'
+import { makeTemporary } from '../host/temporary.ts'
+import { makeArea, removeTree } from './area.ts'
 import { boxOf, carrying, freshArea, hear, makeFolder, see, shell, standOn, textOf, world, path } from './fixture.ts'
 import type { Sandbox } from './sandbox.ts'
 
@@ -209,6 +210,25 @@ difference(
   },
   [true, false, false],
   [false, false, false],
+)
+
+difference(
+  'that is seen wherever the folder lies, also where a file system begins right above it',
+  async (sandbox) => {
+    const seen: boolean[] = []
+    for (const parent of ['/tmp', '/dev/shm']) {
+      const area = await makeArea(await makeTemporary('tri-audit', parent))
+      await mkdir(area.work)
+      const contained = await sandbox.start(shell(area, 'echo ready; sleep 300; :'))
+      await hear(contained, 'ready')
+      seen.push(aliveOf({ bootId: bootId(), pid: contained.pid, startTime: 0 }, area.root).length > 0)
+      await contained.kill()
+      await removeTree(area.root)
+    }
+    return seen
+  },
+  [true, true],
+  [false, false],
 )
 
 law('killing an ended box does not touch one that was started since', async (sandbox) => {
