@@ -1,6 +1,6 @@
 /** The database as an operator looks after it: made from the exported schema, checked, asked, upgraded, and gone back. */
 import assert from 'node:assert/strict'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test, type TestContext } from 'node:test'
@@ -8,12 +8,13 @@ import { capture } from '../src/host/process.ts'
 import { openDatabase } from '../src/store/database.ts'
 import { migrations } from '../src/store/migrate.ts'
 import { bundle, person, world, type Person } from './cli-rig.ts'
+import { root } from './harvest.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())
 
-/** With this database in place, everything a person does first works, a daemon starts on it, and it is whole. */
-async function accepted(ada: Person): Promise<void> {
+/** A daemon of this person's would start: one family that answers nobody. */
+async function configure(ada: Person): Promise<void> {
   const program = [process.execPath, join(dirname(built.program), 'scripted-agent.js')]
   const family = `{ agent: scripted, program: ${JSON.stringify(program)}, baseUrl: "http://127.0.0.1:9", keyFrom: { value: none }, models: gpt-6-sol }`
   await ada.write(
@@ -22,16 +23,71 @@ async function accepted(ada: Person): Promise<void> {
   )
   chmodSync(ada.paths.configFile, 0o600)
   assert.equal((await ada.type(['init', '--yes'])).code, 0)
+}
+
+/** A daemon starts, hears of a task, and ends. */
+async function worksWith(ada: Person, title: string): Promise<void> {
   const up = await ada.json(['up', '--detach', '--trust'])
   try {
     assert.equal(up['up'], true, JSON.stringify(up))
-    assert.equal((await ada.json(['add', 'Sell tea']))['daemonHeard'], true)
+    assert.equal((await ada.json(['add', title]))['daemonHeard'], true)
   } finally {
     await ada.type(['down'])
   }
+}
+
+/** With this database in place, everything a person does first works, a daemon starts on it, and it is whole. */
+async function accepted(ada: Person): Promise<void> {
+  await configure(ada)
+  await worksWith(ada, 'Sell tea')
   const { code, stdout } = await ada.type(['db', 'check'])
   assert.deepEqual([code, stdout], [0, 'pages       whole\nreferences  whole\nschema      whole\nlog         whole\n'])
 }
+
+test('an older copy put in the place of the database is refused by up, and taken by restore', async () => {
+  await using ada = await person(built.program)
+  await configure(ada)
+  await worksWith(ada, 'Sell tea')
+  const { database } = ada.paths
+  const older = join(ada.home, 'older.db')
+  assert.equal((await ada.type(['backup', '--to', older])).code, 0)
+  await worksWith(ada, 'Sell coffee')
+  for (const end of ['-wal', '-shm']) rmSync(`${database}${end}`, { force: true })
+  copyFileSync(older, database)
+  for (let words = 0; words < 2; words++) {
+    const { code, stderr } = await ada.type(['up', '--detach', '--trust'])
+    assert.equal(code, 1)
+    assert.match(
+      ada.still(stderr),
+      /tasks\.db is an older copy: its log ends at event \d+, and its anchors know of event \d+\n {4}→ move it to another name, then: tri-agent restore THAT_FILE/,
+    )
+    assert.equal((await ada.type(['add', 'Sell water'])).code, 0) // what was added to it by hand makes it no newer
+  }
+  renameSync(database, join(ada.home, 'moved.db'))
+  for (const end of ['-wal', '-shm']) rmSync(`${database}${end}`, { force: true })
+  const restored = await ada.type(['restore', older])
+  assert.equal(restored.code, 0, restored.stderr)
+  await worksWith(ada, 'Sell cocoa')
+  assert.equal((await ada.type(['log', 'verify'])).code, 0)
+})
+
+test('what docs/backup.md says to type, typed in its order', async () => {
+  await using ada = await person(built.program)
+  await configure(ada)
+  await worksWith(ada, 'Sell tea')
+  const page = readFileSync(join(root, 'docs/backup.md'), 'utf8')
+  const lines = [...page.matchAll(/^```\n(.*?)^```/gms)].flatMap(([, block]) => block!.trim().split('\n'))
+  assert.deepEqual(
+    lines.map((line) => line.split(' ')[1]),
+    ['backup', 'backup', 'backup', 'backup', 'restore', 'log'],
+  )
+  for (const line of lines) {
+    const { code, stderr } = await ada.type(line.split(' ').slice(1))
+    assert.equal(code, 0, `${line}: ${stderr}`)
+  }
+  assert.equal(existsSync(join(ada.repository, '../elsewhere.db')), true)
+  await worksWith(ada, 'Sell coffee')
+})
 
 test('a database made from the exported schema is one that up accepts', async () => {
   await using ada = await person(built.program)

@@ -4,10 +4,11 @@ import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Database, Tx } from '../store/database.ts'
 import { append } from '../store/append.ts'
 import { daemonRow, takeEpoch } from '../store/lease.ts'
+import { furthestBehind } from '../store/verify-log.ts'
 import type { DaemonOptions } from './daemon.ts'
 import type { DaemonPorts } from './ports.ts'
 
-/** Makes this process the daemon; answers its epoch. Refuses `already-up`. */
+/** Makes this process the daemon; answers its epoch. Refuses `already-up`, and `database-behind`: what has landed since would be done once more. */
 export async function takeOver(
   database: Database,
   { world, pid, version, ports: { processes } }: DaemonOptions & { ports: DaemonPorts },
@@ -18,6 +19,13 @@ export async function takeOver(
     const identity = other && { bootId: other.boot_id, pid: other.pid, startTime: other.start_time }
     if (identity && identity.pid !== pid && processes.isAlive(identity))
       return refuse('already-up', `a daemon is up already (pid ${identity.pid})`, 'tri-agent status, or tri-agent down')
+    const behind = await furthestBehind(tx, database.path)
+    if (behind)
+      return refuse(
+        'database-behind',
+        `${database.path} is an older copy: its log ends at event ${behind.end}, and its anchors know of event ${behind.known}`,
+        'move it to another name, then: tri-agent restore THAT_FILE. It finds out what has landed since',
+      )
     const at = world.clock.now()
     const epoch = await takeEpoch(tx, {
       pid,

@@ -91,9 +91,10 @@ export async function storm(tasks: number, config: Made['config'] = {}, rules: r
       [],
       'no attempt of a dead daemon lives once the next serves',
     )
-    // what it was starting or asking (git, a look at the sandbox) has nobody left to answer, and ends
-    await within(
-      Promise.all(formers.map((each) => each.allEnded)),
+    // what it was starting or asking (git, a look at the sandbox) has nobody left to answer, and ends, or is ended by a daemon that lives so long
+    const isGone = Promise.all(formers.map((each) => each.allEnded)).then(() => true)
+    const gone = await within(
+      Promise.race([isGone, ended.then(() => formers.every((each) => each.remaining().length === 0))]),
       shop,
       () =>
         `for the end of ${formers
@@ -101,6 +102,7 @@ export async function storm(tasks: number, config: Made['config'] = {}, rules: r
           .map(describe)
           .join(', ')}`,
     )
+    if (!gone) return
     formers.length = 0
     await checkGone(shop, left)
     await checkReaped(shop, left, ended)

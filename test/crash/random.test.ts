@@ -1,11 +1,11 @@
 /** kill -9 anywhere, of daemons and of workers, and processes that are frozen for longer than a lease. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { seededRandom } from '../../../sim/world.ts'
-import { descendantsOf, killProcess } from '../../../src/host/proc.ts'
-import { endsWell } from '../../e2e/ending.ts'
-import { implementing, world } from '../../e2e/rig.ts'
-import { landsAll, report, storm, titleOf } from '../rig.ts'
+import { seededRandom } from '../../sim/world.ts'
+import { descendantsOf, killProcess } from '../../src/host/proc.ts'
+import { endsWell } from '../e2e/ending.ts'
+import { implementing, world } from '../e2e/rig.ts'
+import { landsAll, report, storm, titleOf } from './rig.ts'
 
 /** The suite works to its allotment; fewer kills than these are a failure. With the 30 at named points: numbers.md says 40. */
 const allotmentMs = 45_000
