@@ -4,6 +4,8 @@
  */
 export type Stop =
   | { sql: string; among?: string; when: 'before' | 'after'; nth: number }
+  /** Just before this is executed, outside of any transaction. */
+  | { says: string }
   /** Anywhere: so many milliseconds after its start. */
   | { afterMs: number }
 
@@ -57,3 +59,9 @@ export const daemonPoints: readonly Point[] = [
   { name: 'landing: committed, its anchor is not written', stop: event('task.landed', 'after') },
   { name: 'seal: a batch is sealed, not committed', stop: at('insert into seal', 'before', 6) },
 ]
+
+/** Of the daemon while it copies its database: the copy is there, and nothing has been made of it. */
+export const backupPoint: Point = {
+  name: 'backup: copied, not settled',
+  stop: { says: 'pragma journal_mode = delete' },
+}

@@ -46,5 +46,14 @@ function watchCommits({ sql, among, when, nth }: Extract<Stop, { sql: string }>)
   }
 }
 
+function watchWords(says: string): void {
+  const { exec } = DatabaseSync.prototype
+  DatabaseSync.prototype.exec = function (text) {
+    if (text.includes(says)) die()
+    exec.call(this, text)
+  }
+}
+
 if ('afterMs' in stop) setTimeout(die, stop.afterMs).unref()
+else if ('says' in stop) watchWords(stop.says)
 else watchCommits(stop)
