@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { bootId, isAlive, startTimeOf } from '../src/host/proc.ts'
 import type { Child } from '../src/host/process.ts'
+import { verbs } from '../src/cli/verb.ts'
 import { takeEpoch } from '../src/store/lease.ts'
 import { bundle, person, world, type Person } from './cli-rig.ts'
 import { capture } from '../src/host/process.ts'
@@ -115,4 +116,21 @@ test('a refusal at a terminal is broken between words', { skip: script === undef
   const lines = typed.stdout.replaceAll('\r', '').split('\n')
   assert.match(lines.join(' '), /^tri-agent: .*\s+→ /)
   for (const each of lines) assert.ok(each.length <= 60 || !each.trim().includes(' '), `wider than 60: ${each}`)
+})
+
+test('whatever a task id looks like, it is text: each verb says that there is no such task, and nothing changes', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['init'])
+  await ada.type(['add', 'Sell tea'])
+  const before = await ada.json(['list'])
+  const ids = ['1 or 1=1; drop table task; --', '0', '--json', '%', 'task_%', '-1', '$(touch x)', '../..', 'NULL', '']
+  const asked = verbs.filter(({ args }) => args.some(({ name }) => /^[<[]task/.test(name)))
+  assert.ok(asked.length >= 13)
+  for (const [n, { name }] of asked.entries()) {
+    const id = ids[n % ids.length]!
+    const { code, stdout, stderr } = await ada.type([name, '--', id])
+    assert.deepEqual([[1, 2].includes(code!), stdout], [true, ''], name)
+    assert.ok(stderr.includes(id === '' ? 'no task is named\n' : `there is no task ${id}\n`), `${name}: ${stderr}`)
+  }
+  assert.deepEqual(await ada.json(['list']), before)
 })
