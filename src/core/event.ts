@@ -11,7 +11,7 @@ import type { Outcome } from './outcome.ts'
 import type { Pausable } from './pause.ts'
 import type { Finding, ReviewPolicy } from './review.ts'
 import type { Lane } from './lane.ts'
-import type { Kind, Plan, Role, Size, Step } from './task.ts'
+import type { Candidate, Kind, Plan, Role, Size, Step } from './task.ts'
 import type { LogAnchor } from './trailer.ts'
 
 export type TokenCount = { input: number; cachedInput: number; cacheWrite: number; output: number }
@@ -118,19 +118,7 @@ export type TaskEvent =
   | AttemptAdmitted
   | { type: 'attempt.started'; attempt: string; rung: string; pid: number | null }
   | AttemptEnded
-  | {
-      type: 'candidate.taken'
-      attempt: string
-      commit: string
-      tree: string
-      base: string
-      family: Family
-      model: string
-      files: string[]
-      added: number
-      removed: number
-      message: string
-    }
+  | ({ type: 'candidate.taken' } & Candidate)
   | { type: 'usage.drifted'; attempt: string; drift: 'more' | 'less'; wire: TokenCount; said: TokenCount }
   | { type: 'gates.finished'; attempt: string; report: GateReport }
   | { type: 'round.opened'; round: number; commit: string; base: string; author: Family; policy: ReviewPolicy }
