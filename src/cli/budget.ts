@@ -7,6 +7,7 @@ import { parseUsd, plural, showUsd } from '../core/quantity.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import { loadConfig } from '../host/config.ts'
+import { nudge } from '../host/nudge.ts'
 import type { Database, Reader } from '../store/database.ts'
 import { accountOf, raisedFor, totalsBy } from '../store/account.ts'
 import { readLastLog } from '../store/log.ts'
@@ -170,11 +171,12 @@ async function set(context: Context, said: Said): Promise<number | Refusal> {
   const { writeSetting } = await import('../host/setting-file.ts')
   const written = await writeSetting(context.paths.configFile, ['money', whose!], showUsd(nanoUsd))
   if (isRefusal(written)) return written
-  const later = 'A daemon that is up goes on with what it started with: tri-agent down, then up.'
+  const heard = await nudge(context.paths.socket)
+  const now = heard ? ' The daemon goes by it from now on.' : ''
   return answer(
     context,
-    { key: `money.${whose}`, nanoUsd, file: context.paths.configFile },
-    `money.${whose} is ${showUsd(nanoUsd)} in ${context.paths.configFile}. ${later}`,
+    { key: `money.${whose}`, nanoUsd, file: context.paths.configFile, daemonHeard: heard },
+    `money.${whose} is ${showUsd(nanoUsd)} in ${context.paths.configFile}.${now}`,
   )
 }
 

@@ -1,14 +1,12 @@
 /** prices: what models cost, where each price is from and how old it is; `check` refuses what a budget could not hold. */
 import type { ModelPrice } from '../core/price.ts'
-import { findPrice, ratesFor, type FlatRates } from '../core/price.ts'
+import { ageOf, findPrice, ratesFor, trustPrice, type FlatRates } from '../core/price.ts'
 import { dayOf } from '../core/day.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { loadConfig } from '../host/config.ts'
+import { nudge } from '../host/nudge.ts'
 import { answer, type Act, type Context, type Said } from './context.ts'
 import { table } from './format.ts'
-
-/** Facts: a price looked up longer ago than this is too old to trust. */
-const oldDays = 45
 
 export const prices: Act = async (context, said) => {
   const what = said.args[0] ?? 'list'
@@ -23,12 +21,13 @@ export const prices: Act = async (context, said) => {
   ]
   if (what === 'explain') return explain(context, said, known, today)
   if (what === 'check') return check(context, configured, known, today)
+  if (what === 'confirm') return confirm(context, said, known, today)
   const names = said.flag('all') || configured.length === 0 ? [...known.models.keys()].toSorted() : configured
   const rows = names.map((name) => ({ name, price: findPrice(known, name) }))
   const cells = rows.map(({ name, price }) =>
     isRefusal(price)
       ? [name, '-', '-', '-', '-', 'no price: it is refused']
-      : [name, ...amounts(price, today), tellOrigin(price, today)],
+      : [name, ...amounts(price, today), tellOrigin(known, price, today)],
   )
   return answer(
     context,
@@ -47,21 +46,12 @@ function amounts(price: ModelPrice, today: string): string[] {
   return [input, cachedInput, cacheWrite, output].map(dollars)
 }
 
-const ageDays = ({ asOf }: ModelPrice, today: string): number | null => {
-  if (asOf === null) return null
-  const days = (day: string) => {
-    const [year = 0, month = 0, date = 0] = day.split('-').map(Number)
-    const shifted = month <= 2 ? year - 1 : year
-    return Math.floor(365.25 * shifted) + Math.floor(30.6 * (((month + 9) % 12) + 4)) + date // differences alone matter, to a day
-  }
-  return days(today) - days(asOf)
-}
-
-function tellOrigin(price: ModelPrice, today: string): string {
+function tellOrigin({ mostDays }: Known, price: ModelPrice, today: string): string {
   if (price.origin === 'operator') return 'your settings'
-  const age = ageDays(price, today)!
   const from = price.origin === 'corrected' ? 'our corrections' : 'the bundled table'
-  return `${from}, ${price.asOf}${age > oldDays ? ` (${age} days old)` : ''}`
+  const age = ageOf(price, today)
+  if (age === null) return `${from}; the provider is on this machine`
+  return `${from}, ${price.asOf}${mostDays !== null && age > mostDays ? ` (${age} days old: too old)` : ''}`
 }
 
 const asJson = (name: string, price: ModelPrice | Refusal, today: string) =>
@@ -72,7 +62,7 @@ const asJson = (name: string, price: ModelPrice | Refusal, today: string) =>
         known: true,
         origin: price.origin,
         asOf: price.asOf,
-        ageDays: ageDays(price, today),
+        ageDays: ageOf(price, today),
         context: price.context,
         nanoUsdPerMillion: flat(price, today),
       }
@@ -81,11 +71,11 @@ function explain(context: Context, said: Said, known: Known, today: string): num
   const name = said.args[1]
   if (name === undefined) return refuse('no-model', 'say which model', 'tri-agent prices explain claude-opus-5-5')
   const price = findPrice(known, name)
-  if (isRefusal(price)) return withFix(name, price)
+  if (isRefusal(price)) return price
   const rates = flat(price, today)
   const tiers = [...new Set(price.periods.flatMap(({ rates: { input } }) => input.tiers.map(({ above }) => above)))]
   const lines = [
-    `${name}${price.model === name ? '' : `, billed as ${price.model}`}: from ${tellOrigin(price, today)}`,
+    `${name}${price.model === name ? '' : `, billed as ${price.model}`}: from ${tellOrigin(known, price, today)}`,
     `input ${dollars(rates.input)}, cached ${dollars(rates.cachedInput)}, written to a cache ${dollars(rates.cacheWrite)} (for an hour ${dollars(rates.cacheWriteHour)}), output ${dollars(rates.output)} dollars per million tokens`,
     ...tiers.map(
       (above) =>
@@ -97,30 +87,34 @@ function explain(context: Context, said: Said, known: Known, today: string): num
   return answer(context, asJson(name, price, today), lines.join('\n'))
 }
 
-const withFix = (name: string, refusal: Refusal): Refusal => ({
-  ...refusal,
-  hint: `tri-agent prices set ${name} --input USD --output USD (dollars per million tokens)`,
-})
-
 /** Every configured model must have a price, and one that is not too old. */
 function check(context: Context, configured: readonly string[], known: Known, today: string): number | Refusal {
   if (configured.length === 0)
     return refuse('no-family', 'no family is configured, so there is nothing to check', 'tri-agent init')
-  for (const name of configured) {
-    const price = findPrice(known, name)
-    if (isRefusal(price)) return withFix(name, price)
-    const age = ageDays(price, today)
-    if (age !== null && age > oldDays)
-      return refuse(
-        'price-old',
-        `the price of ${name} was looked up ${age} days ago (${price.asOf}), and prices change`,
-        `look it up, then: tri-agent prices set ${name} --input ${amounts(price, today)[0]} --output ${amounts(price, today)[3]}`,
-      )
-  }
+  const untrusted = configured.map((name) => trustPrice(known, name, today)).find(isRefusal)
+  if (untrusted) return untrusted
   return answer(
     context,
     { ok: true, models: configured },
     `All ${configured.length} configured models have a price that is not too old.`,
+  )
+}
+
+/** The price in the table was compared with the vendor's today. All of it stays: what caches cost, tiers, what changes on a day. */
+async function confirm(context: Context, said: Said, known: Known, today: string): Promise<number | Refusal> {
+  const name = said.args[1]
+  if (name === undefined) return refuse('no-model', 'say which model', 'tri-agent prices confirm claude-opus-5-5')
+  const price = findPrice(known, name)
+  if (isRefusal(price)) return price
+  if (price.origin === 'operator')
+    return refuse('own-price', `the price of ${name} is one of your own settings, which do not age`)
+  const { writeSetting } = await import('../host/setting-file.ts')
+  const written = await writeSetting(context.paths.configFile, ['prices', price.model], { checked: today })
+  if (isRefusal(written)) return written
+  return answer(
+    context,
+    { model: price.model, checked: today, daemonHeard: await nudge(context.paths.socket) },
+    `${price.model} costs what the table says, looked up ${today}, in ${context.paths.configFile}.`,
   )
 }
 
@@ -140,7 +134,7 @@ async function set(context: Context, said: Said): Promise<number | Refusal> {
   if (isRefusal(written)) return written
   return answer(
     context,
-    { model: name, input, output },
+    { model: name, input, output, daemonHeard: await nudge(context.paths.socket) },
     `${name} costs $${input} in and $${output} out per million tokens, in ${context.paths.configFile}.`,
   )
 }

@@ -41,6 +41,8 @@ export function tell(event: Event): string {
       return 'the breaker closed again'
     case 'budget.raised':
       return `${event.by} added ${money(event.byNanoUsd)} to ${event.scope}`
+    case 'limits.changed':
+      return `the settings changed: ${event.changed.map(({ limit, beforeNanoUsd, nanoUsd }) => `money.${limit} from ${money(beforeNanoUsd)} to ${money(nanoUsd)}`).join(', ')}`
     case 'spending.warned':
       return `a dear minute: ${money(event.minuteNanoUsd)}, a warning is due above ${money(event.warnNanoUsd)}`
     default:

@@ -53,7 +53,7 @@ export const moneyVerbs: readonly Verb[] = [
     name: 'prices',
     group: 'Check',
     args: [
-      { name: '[what]', about: 'what to do; default: list', words: ['list', 'explain', 'check', 'set'] },
+      { name: '[what]', about: 'what to do; default: list', words: ['list', 'explain', 'check', 'confirm', 'set'] },
       { name: '[model]', about: 'its exact name' },
     ],
     about: 'What models cost, where each price comes from, and how old it is',
@@ -66,6 +66,7 @@ export const moneyVerbs: readonly Verb[] = [
       'tri-agent prices',
       'tri-agent prices explain claude-opus-5-5',
       'tri-agent prices check',
+      'tri-agent prices confirm gpt-6-sol',
       'tri-agent prices set my-model --input 2.50 --output 10',
     ],
     load: async () => (await import('./prices.ts')).prices,

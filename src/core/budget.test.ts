@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { defaultLimits, fitTokens, forLane, heldTokens, nextLease, tightest } from './budget.ts'
-import { dayOf, dayStepOf, daySteps, mayStartOn } from './day.ts'
+import { dayOf, numberOf, dayStepOf, daySteps, mayStartOn } from './day.ts'
 import { lanes } from './lane.ts'
 
 const limits = { ...defaultLimits, quantumTokens: 2000, decodeRate: 400, cancelLagMs: 1000, frameTokens: 64 }
@@ -45,6 +45,7 @@ test('the budget day is the day of the calendar, leap years and ends of centurie
   for (let day = -1000; day < 60_000; day++) {
     const at = day * 86_400_000 + ((day + 1000) % 86_400) * 1000
     if (dayOf(at) !== calendar.format(at)) wrong.push(dayOf(at))
+    if (numberOf(dayOf(at)) !== numberOf('1970-01-01') + day) wrong.push(`${dayOf(at)} is ${numberOf(dayOf(at))}`)
   }
   assert.deepEqual(wrong, [])
 })

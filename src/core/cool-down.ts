@@ -93,8 +93,8 @@ export const newCoolDown = (at: number): CoolDown => ({
   probe: null,
 })
 
-export const closings = ['limit', 'exhausted', 'overloaded', 'key', 'window'] as const
-/** Why a request waits: a limit's level, a used-up quota, an overloaded provider, a refused key, others that are on their way. */
+export const closings = ['limit', 'exhausted', 'overloaded', 'key', 'window', 'price'] as const
+/** Why a request waits: a limit's level, a used-up quota, an overloaded provider, a refused key, others that are on their way, no price to trust. */
 export type Closing = (typeof closings)[number]
 
 const closingWords: Readonly<Record<Closing, string>> = {
@@ -103,6 +103,7 @@ const closingWords: Readonly<Record<Closing, string>> = {
   overloaded: 'the provider of MODEL is overloaded or cannot be reached',
   key: 'the provider of MODEL does not know the key',
   window: 'other requests for MODEL are on their way first',
+  price: 'the price of MODEL is unknown or too old (tri-agent prices check)',
 }
 
 /** Half a sentence for people. */

@@ -19,6 +19,15 @@ export function dayOf(at: number): string {
   return `${pad(era * 400 + year + (month <= 2 ? 1 : 0), 4)}-${pad(month, 2)}-${pad(day, 2)}`
 }
 
+/** Days from the first of March of the year 0 to a day as `dayOf` writes it: for how far two lie apart. */
+export function numberOf(day: string): number {
+  const [year = 0, month = 1, date = 1] = day.split('-').map(Number)
+  const fromMarch = month > 2 ? month - 3 : month + 9
+  const years = month > 2 ? year : year - 1
+  const leaps = Math.floor(years / 4) - Math.floor(years / 100) + Math.floor(years / 400)
+  return 365 * years + leaps + Math.floor((153 * fromMarch + 2) / 5) + date - 1
+}
+
 const dayMs = 86_400_000
 
 /** When the budget day of a moment is over, epoch milliseconds. */

@@ -196,6 +196,8 @@ export type MoneyEvent =
   | { type: 'breaker.closed'; trippedAt: number }
   | { type: 'spending.warned'; minuteNanoUsd: number; warnNanoUsd: number }
   | { type: 'budget.raised'; scope: string; byNanoUsd: number; by: string }
+  /** `limit`: as in the settings: `day`, `task`, `minute`, `burst`, `warn`. */
+  | { type: 'limits.changed'; changed: { limit: string; beforeNanoUsd: number; nanoUsd: number }[] }
 
 /** A model of a family may not be asked, and may be again. `until`: epoch milliseconds, null until a person does something. */
 export type FamilyEvent =

@@ -58,6 +58,7 @@ const tiered: ModelPrice = {
 }
 const table: PriceTable = {
   asOf: '2026-09-23',
+  mostDays: null,
   models: new Map([
     ['claude-opus-5-5', opus],
     ['long', tiered],

@@ -3,7 +3,8 @@
  *
  * Pure: the table is handed in. A model that is not in it has no price, and what has no price is refused, never counted as $0.
  */
-import { refuse, type Refusal } from './refusal.ts'
+import { numberOf } from './day.ts'
+import { isRefusal, refuse, type Refusal } from './refusal.ts'
 
 /** Above this many input tokens in all (cached ones too) the whole request is billed at `rate`. */
 export type Tier = { above: number; rate: number }
@@ -34,8 +35,8 @@ export type ModelPrice = {
   periods: readonly { from: string; rates: Rates }[]
 }
 
-/** `asOf`: the day the bundled prices were looked up. */
-export type PriceTable = { models: ReadonlyMap<string, ModelPrice>; asOf: string }
+/** `asOf`: the day the bundled prices were looked up. `mostDays`: a price looked up longer ago is too old; null: none is. */
+export type PriceTable = { models: ReadonlyMap<string, ModelPrice>; asOf: string; mostDays: number | null }
 
 /** Tokens as they bill: the kinds do not overlap, and their sum is everything. `output` has hidden reasoning in it. */
 export type Tokens = {
@@ -75,7 +76,24 @@ export function findPrice(table: PriceTable, model: string): ModelPrice | Refusa
   return refuse(
     'price-unknown',
     `no price is known for model ${model}, so it cannot be used within a budget`,
-    `add it to the operator's config: prices: { "${model}": { input: <USD per million tokens>, output: <USD per million tokens> } }`,
+    `tri-agent prices set ${model} --input USD --output USD (dollars per million tokens)`,
+  )
+}
+
+/** Days since it was last looked up; null: the operator answers for it. */
+export const ageOf = ({ asOf }: ModelPrice, day: string): number | null =>
+  asOf === null ? null : numberOf(day) - numberOf(asOf)
+
+/** The same for what is to be spent by it: a price may not be too old either. Refuses: `price-unknown`, `price-old`. */
+export function trustPrice(table: PriceTable, model: string, day: string): ModelPrice | Refusal {
+  const price = findPrice(table, model)
+  if (isRefusal(price)) return price
+  const age = ageOf(price, day)
+  if (age === null || table.mostDays === null || age <= table.mostDays) return price
+  return refuse(
+    'price-old',
+    `the price of ${model} was looked up ${age} days ago (${price.asOf}), and prices change`,
+    `tri-agent prices explain ${model}; where the vendor says the same: tri-agent prices confirm ${model}`,
   )
 }
 

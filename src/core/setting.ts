@@ -71,11 +71,24 @@ export type PriceRow = {
   cacheWritePerMtokUsd?: number
 }
 
+/** Somebody has found a model's price in the table to be right on this day (`2026-11-28`). */
+export type PriceCheck = { model: string; on: string }
+
 export type OperatorSettings = {
   /** By family: `anthropic`, `openai`, `google` or any other name. */
   families: Record<string, FamilySettings>
-  /** A day (UTC) and a task in all; what passes a minute, and at once after a quiet time; and above what a minute is worth a warning. */
-  money: { dayNanoUsd: number; taskNanoUsd: number; minuteNanoUsd: number; burstNanoUsd: number; warnNanoUsd: number }
+  /**
+   * A day (UTC) and a task in all; what passes a minute, and at once after a quiet time; above what a minute is worth a warning; and how long ago a
+   * price may have been looked up.
+   */
+  money: {
+    dayNanoUsd: number
+    taskNanoUsd: number
+    minuteNanoUsd: number
+    burstNanoUsd: number
+    warnNanoUsd: number
+    priceAgeMs: number
+  }
   slots: { implementer: number; reviewer: number; architect: number; gate: number }
   /** At most so many attempts at once, whatever slots are free: by family, by role, and by a repository's name. */
   caps: {
@@ -115,6 +128,7 @@ export type OperatorSettings = {
     backups: number
   }
   prices: PriceRow[]
+  priceChecks: PriceCheck[]
 }
 
 export type RepositorySettings = {
@@ -154,6 +168,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
     minuteNanoUsd: usd,
     burstNanoUsd: 3 * usd,
     warnNanoUsd: usd / 2,
+    priceAgeMs: 45 * day,
   },
   slots: { implementer: 1, reviewer: 1, architect: 1, gate: Math.max(1, Math.floor(cores / 2) - 1) },
   caps: { families: {}, roles: {}, repositories: {} },
@@ -187,6 +202,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
     backups: 10,
   },
   prices: [],
+  priceChecks: [],
 })
 
 /** Where each known vendor is reached, which CLI drives its models, and which variables its key is looked for in, first one first. */

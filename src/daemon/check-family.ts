@@ -2,8 +2,9 @@
 import { locate, type Located } from '../agent/locate.ts'
 import { adapterNamed } from '../agent/registry.ts'
 import { judgeVersion } from '../agent/version.ts'
+import { dayOf } from '../core/day.ts'
 import { lack, ok, warn, type Check } from '../core/check.ts'
-import { findPrice, type PriceTable } from '../core/price.ts'
+import { trustPrice, type PriceTable } from '../core/price.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { FamilySettings, OperatorSettings } from '../core/setting.ts'
 import { readKey } from '../host/key.ts'
@@ -98,11 +99,11 @@ async function agent(ports: FamilyPorts, family: string, settings: FamilySetting
   )
 }
 
-function models({ prices }: FamilyPorts, family: string, { models: named }: FamilySettings): Check {
+function models({ prices, world }: FamilyPorts, family: string, { models: named }: FamilySettings): Check {
   const name = `models of ${family}`
   const each = [...new Set(Object.values(named))]
   const unpriced = each.flatMap((model) => {
-    const price = findPrice(prices, model)
+    const price = trustPrice(prices, model, dayOf(world.clock.now()))
     return isRefusal(price) ? [price] : []
   })
   return unpriced[0] ? missing(name, unpriced[0]) : ok(name, each.join(', '))

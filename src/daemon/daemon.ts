@@ -11,6 +11,7 @@ import type { Snapshot } from '../core/admission.ts'
 import { defaultLimits } from '../core/budget.ts'
 import type { Event } from '../core/event.ts'
 import type { FlowPolicy } from '../core/flow.ts'
+import type { PriceTable } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Role, Task } from '../core/task.ts'
@@ -38,8 +39,9 @@ import type { FoundAgents } from './agents.ts'
 import { backupLook, lookMs } from './backup.ts'
 import { drain } from './drain.ts'
 import { dispatcher } from './dispatcher.ts'
-import { describeHealth, flowPolicy, takeSnapshot, withoutKey } from './health.ts'
+import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
 import { intentHappened } from './lander.ts'
+import { gatewayLimits, watchSettings } from './live-settings.ts'
 import { startLoop } from './loop.ts'
 import { watchMachine, witnessOf } from './machine.ts'
 import { otherFamilies, pricesFor } from './prices.ts'
@@ -99,6 +101,8 @@ export type DaemonOptions = {
   world: World
   paths: Paths
   settings: OperatorSettings
+  /** Where they were read: what it says of money and prices is taken while it is up, too. */
+  file?: string | null
   env: Readonly<Record<string, string | undefined>>
   version: string
   pid: number
@@ -200,7 +204,8 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
       failed: (error) => void failed('over-budget', error),
     }),
   )
-  const gateway: Gateway = stack.use(await openTheGateway({ ...parts, database }, failed, overBudget.hear))
+  const prices = pricesFor(settings)
+  const gateway: Gateway = stack.use(await openTheGateway({ ...parts, database }, prices, failed, overBudget.hear))
   const engine = ports.createEngine({
     world,
     database,
@@ -266,7 +271,8 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         agents,
         at: world.clock.now(),
         closed: trouble()?.why ?? machine.why(),
-        closures: [...gateway.closed(), ...withoutKey(agents, settings)],
+        gateway,
+        prices,
       }),
     async mint(tx, { attempt, task, step, family, model }) {
       const key = `vk-${attempt}-${world.secret(24)}`
@@ -329,7 +335,11 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   const dispatching = stack.use(
     startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map<Role, number>()), failed),
   )
-  wake = () => dispatching.wake()
+  const live = stack.use(watchSettings({ ...parts, database, gateway }, failed))
+  wake = () => {
+    live.wake()
+    dispatching.wake()
+  }
   const health = stack.use(
     await ports.serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung)),
   )
@@ -356,6 +366,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
 
 async function openTheGateway(
   { ports, world, database, settings, agents, paths, env }: Parts,
+  prices: PriceTable,
   failed: (loop: string, error: unknown) => Promise<void>,
   hear: (event: GatewayEvent) => void,
 ): Promise<Gateway> {
@@ -363,14 +374,12 @@ async function openTheGateway(
     if (event.type === 'gateway.failed') void failed('gateway', event.error)
     hear(event)
   }
-  const { dayNanoUsd, minuteNanoUsd, burstNanoUsd } = settings.money
-  const limits = { ...defaultLimits, dayNanoUsd, pace: { minuteNanoUsd, burstNanoUsd } }
   return ports.createGateway({
     world,
     database,
     upstreams: agents.upstreams,
-    prices: pricesFor(settings),
-    limits,
+    prices,
+    limits: { ...defaultLimits, ...gatewayLimits(settings.money) },
     folder: paths.sockets,
     families: otherFamilies(settings),
     proxy: proxyEnvOf(env),

@@ -4,8 +4,11 @@ import type { Caps } from '../core/cap.ts'
 import { dayOf, dayStepOf } from '../core/day.ts'
 import { tellClosing } from '../core/cool-down.ts'
 import type { FlowPolicy } from '../core/flow.ts'
+import { trustPrice, type PriceTable } from '../core/price.ts'
+import { isRefusal } from '../core/refusal.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Closed } from '../gateway/cool-downs.ts'
+import type { Gateway } from '../gateway/gateway.ts'
 import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/account.ts'
 import { lastAt, lastSeq } from '../store/log.ts'
@@ -25,14 +28,20 @@ type Seen = Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'> & {
   agents: FoundAgents
   at: number
   closed: string | null
-  closures: readonly Closed[]
+  gateway: Pick<Gateway, 'closed'>
+  prices: PriceTable
 }
 
 /** The state of the world as admission sees it. */
 export async function takeSnapshot(
   reader: Reader,
-  { tasks, pauses, idleMs, settings, agents, at, closed, closures }: Seen,
+  { tasks, pauses, idleMs, settings, agents, at, closed, gateway, prices }: Seen,
 ): Promise<Snapshot> {
+  const closures = [
+    ...gateway.closed(),
+    ...withoutKey(agents, settings),
+    ...withoutPrice(prices, agents, settings, { tasks, at }),
+  ]
   const families = agents.usable.map((family): FamilyState => {
     const { agent, models } = settings.families[family]!
     return { family, agent, models, ...closureOf(family, Object.values(models), closures) }
@@ -56,11 +65,27 @@ export async function takeSnapshot(
 }
 
 /** Families whose key was taken away while the daemon is up. */
-export const withoutKey = (agents: FoundAgents, { families }: OperatorSettings): Closed[] =>
+const withoutKey = (agents: FoundAgents, { families }: OperatorSettings): Closed[] =>
   agents.keys.without().map((family) => {
     const model = families[family]!.models.implementer
     return { family, model, since: 0, until: Infinity, why: 'key' }
   })
+
+/** Families with a model that has no price, or one too old: each of their requests would be refused. Nothing is looked up while nobody waits. */
+function withoutPrice(
+  prices: PriceTable,
+  agents: Pick<FoundAgents, 'usable'>,
+  { families }: Pick<OperatorSettings, 'families'>,
+  { tasks, at }: { tasks: readonly unknown[]; at: number },
+): Closed[] {
+  if (tasks.length === 0) return []
+  const day = dayOf(at)
+  return agents.usable.flatMap((family) =>
+    [...new Set(Object.values(families[family]!.models))]
+      .filter((model) => isRefusal(trustPrice(prices, model, day)))
+      .map((model) => ({ family, model, since: 0, until: Infinity, why: 'price' as const })),
+  )
+}
 
 /** A family is closed while any model it is driven with is. */
 function closureOf(

@@ -4,11 +4,21 @@ import type { PriceTable } from '../core/price.ts'
 import type { OperatorSettings, PriceRow } from '../core/setting.ts'
 import { loadPrices, type PriceEntry } from '../gateway/prices.ts'
 
+type Said = Pick<OperatorSettings, 'prices' | 'priceChecks' | 'families' | 'money'>
+
+const dayMs = 86_400_000
+
 /** The price table in force, read when the first price is asked for: a daemon that starts has none to ask yet. */
-export function pricesFor({ prices }: Pick<OperatorSettings, 'prices'>): PriceTable {
-  let table: PriceTable | undefined
-  const read = () => (table ??= loadPrices(Object.fromEntries(prices.map((row) => [row.model, entryOf(row)]))))
+export function pricesFor(settings: Said): PriceTable {
+  let table: { prices: PriceTable; from: Said['prices'] } | undefined
+  const read = (): PriceTable => {
+    if (table?.from !== settings.prices) table = { prices: tableOf(settings), from: settings.prices } // other ones: the file has changed
+    return table.prices
+  }
   return {
+    get mostDays() {
+      return Math.floor(settings.money.priceAgeMs / dayMs)
+    },
     get models() {
       return read().models
     },
@@ -17,6 +27,18 @@ export function pricesFor({ prices }: Pick<OperatorSettings, 'prices'>): PriceTa
     },
   }
 }
+
+const tableOf = ({ prices, priceChecks, families }: Said): PriceTable =>
+  loadPrices(Object.fromEntries(prices.map((row) => [row.model, entryOf(row)])), {
+    confirmed: new Map([...priceChecks.map(({ model, on }) => [model, on] as const), ...unbilled(families)]),
+    mostDays: null,
+  })
+
+/** Where the key itself stands in the settings, the provider is a program on this machine that bills nobody: what its models cost does not age. */
+const unbilled = (families: OperatorSettings['families']) =>
+  Object.values(families).flatMap(({ keyFrom, models }) =>
+    'value' in keyFrom ? Object.values(models).map((model) => [model, null] as const) : [],
+  )
 
 const entryOf = (row: PriceRow): PriceEntry => ({
   input: row.inputPerMtokUsd,

@@ -28,6 +28,7 @@ export async function up({ env, loaded, unattended, climbed, note, onReady }: Up
     world: realWorld(),
     paths,
     settings,
+    file: loaded.file,
     env,
     version: programVersion(),
     pid: process.pid,

@@ -5,12 +5,13 @@
 import { heldTokens, scopePath, type Limits } from '../core/budget.ts'
 import { dayOf } from '../core/day.ts'
 import { familyOf } from '../core/family.ts'
-import { findPrice, ratesFor, tokensFor, type FlatRates, type ModelPrice } from '../core/price.ts'
+import { ratesFor, tokensFor, trustPrice, type FlatRates, type ModelPrice } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { placeHold, type OverBudget } from '../store/ledger.ts'
 import { patienceMs } from './answer.ts'
 import { tellShut, type Leave } from './cool-downs.ts'
-import { boundInput } from './estimate.ts'
+import type { Count } from './count.ts'
+import { boundCounted, boundInput } from './estimate.ts'
 import type { Upstream } from './gateway.ts'
 import type { Live } from './live.ts'
 import { readRequest, type Asked } from './request.ts'
@@ -53,6 +54,7 @@ export async function admit(
   route: Route,
   raw: Buffer,
   waiter: Waiter,
+  counter: (asked: Asked, upstream: Upstream) => Count,
 ): Promise<Admission | Refusal | OverBudget> {
   const upstream = wiring.upstreams.find(({ family }) => family === live.grant.family)
   if (!upstream || upstream.key() === '')
@@ -62,13 +64,14 @@ export async function admit(
   const stranger = checkModel(wiring, live, asked.model)
   if (stranger) return stranger
   if (route.kind === 'count') return { asked, upstream, body: asked.body(null), hold: null, leave: null }
-  const price = findPrice(wiring.prices, asked.model)
+  const price = trustPrice(wiring.prices, asked.model, dayOf(wiring.world.clock.now()))
   if (isRefusal(price)) return { ...price, why: `${price.why}; ${price.hint}` }
   const { family } = upstream
   const departing = { family, model: asked.model, key: upstream.key(), bytes: raw.length, cap: asked.cap }
   const leave = await wiring.coolDowns.pass(departing, waiter)
   if ('shut' in leave) return waiter.gone() ? nobodyWaits : tellShut(departing, leave)
-  const hold = await place(wiring, live, { asked, upstream, price, raw, waiter }).catch((error: unknown) => {
+  const count = counter(asked, upstream)
+  const hold = await place(wiring, live, { asked, upstream, price, raw, waiter, count }).catch((error: unknown) => {
     leave.over()
     throw error
   })
@@ -117,40 +120,52 @@ function checkModel(wiring: Wiring, live: Live, model: string): Refusal | null {
   return null
 }
 
-type Question = { asked: Asked; upstream: Upstream; price: ModelPrice; raw: Buffer; waiter: Waiter }
+type Question = { asked: Asked; upstream: Upstream; price: ModelPrice; raw: Buffer; waiter: Waiter; count: Count }
+
+/** A text so long, and a wait so long, are worth a question. */
+const worthCountingBytes = 16 * 1024
+const worthCountingMs = 5000
 
 async function place(
   wiring: Wiring,
   live: Live,
-  { asked, upstream, price, raw, waiter }: Question,
+  { asked, upstream, price, raw, waiter, count }: Question,
 ): Promise<(HeldRequest & { told: number | null }) | Refusal | OverBudget> {
-  const { limits, world, database } = wiring
-  const at = world.clock.now()
-  const day = dayOf(at)
-  const inputTokens = boundInput({ ...asked, raw, context: price.context }, live.anchors)
-  const rates = ratesFor(price, day, inputTokens)
-  const inputNanoUsd = Math.ceil((inputTokens * dearestInput(rates, asked.cachesHour)) / 1e6)
+  const { limits, world, database, turnstile } = wiring
+  const day = dayOf(world.clock.now())
   const billsAfterAbort = upstream.billsAfterAbort ?? !['anthropic', 'openai'].includes(upstream.family)
   const size = sizeOf(asked, limits, billsAfterAbort)
-  const placed = await wiring.turnstile.pass(waiter, () =>
+  const byBytes = boundInput({ ...asked, raw, context: price.context }, live.anchors)
+  let input = inputOf(price, day, byBytes, asked.cachesHour)
+  const hold = () =>
     database.write((tx) =>
       placeHold(tx, {
         keyHash: live.keyHash,
         grant: live.grant,
         model: asked.model,
         path: scopePath(live.grant, limits, day),
-        inputNanoUsd,
-        inputTokens,
-        outputRate: rates.output,
+        inputNanoUsd: input.nanoUsd,
+        inputTokens: input.tokens,
+        outputRate: input.rates.output,
         leastTokens: size.least,
         mostTokens: size.most,
         at: world.clock.now(),
         day,
       }),
-    ),
-  )
+    )
+  const placed = await turnstile.pass(waiter, async () => {
+    const first = await hold()
+    if (!isWorthCounting(first, input.tokens)) return first
+    if (count.isUnderWay(turnstile.look))
+      return isRefusal(first) ? { waits: 'count', ms: Infinity, refusal: first } : first
+    const counted = Math.min(input.tokens, boundCounted(count.tokens() ?? Infinity))
+    if (counted === input.tokens) return first
+    input = inputOf(price, day, counted, asked.cachesHour)
+    return hold()
+  })
   if ('waits' in placed) return 'refusal' in placed ? placed.refusal : nobodyWaits
   if (isRefusal(placed)) return placed
+  const { tokens: inputTokens, nanoUsd: inputNanoUsd, rates } = input
   const told = size.whole ? placed.tokens : affordable(asked, placed.lifetime, rates.output, size.most)
   const cap = told ?? asked.cap
   return {
@@ -167,6 +182,18 @@ async function place(
     held: placed.tokens,
     whole: size.whole || placed.tokens === cap,
   }
+}
+
+/** It does not fit, or not for long, by its bytes alone. */
+const isWorthCounting = (placed: Awaited<ReturnType<typeof placeHold>>, boundTokens: number): boolean =>
+  boundTokens > worthCountingBytes &&
+  ('waits' in placed
+    ? placed.waits === 'pace' && placed.ms > worthCountingMs
+    : isRefusal(placed) && placed.refused === 'over-budget')
+
+function inputOf(price: ModelPrice, day: string, tokens: number, hour: boolean) {
+  const rates = ratesFor(price, day, tokens)
+  return { tokens, rates, nanoUsd: Math.ceil((tokens * dearestInput(rates, hour)) / 1e6) }
 }
 
 /**

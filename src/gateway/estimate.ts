@@ -30,6 +30,9 @@ export function boundInput(
   return Math.min(window, bytes + unseenTokens + ask.images * imageTokens)
 }
 
+/** The same where the provider itself has counted: two of the vendors call their number an estimate. */
+export const boundCounted = (tokens: number): number => Math.ceil(1.02 * tokens) + unseenTokens
+
 /** Bytes of `next` that are not at its beginning or end as they are in `before`. */
 export function addedBytes(before: Buffer, next: Buffer): number {
   const most = Math.min(before.length, next.length)

@@ -13,6 +13,7 @@ import { overloadedMs } from '../core/cool-down.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { reasonOf } from '../core/vendor-refusal.ts'
 import { admit, waiterOf, type Admission } from './admit.ts'
+import { counterFor } from './count.ts'
 import { answerOf, send, wrongKeyStatus, type AnswerKind } from './answer.ts'
 import { readBody } from './body.ts'
 import { maskStream, requestHeaders, responseHeaders } from './header.ts'
@@ -94,7 +95,7 @@ async function carry(state: Flight, request: IncomingMessage): Promise<void> {
 /** Waits, holds, asks and passes on. True: the provider said later, nothing has reached the client, and it may be asked again. */
 async function askOnce(state: Flight, request: IncomingMessage, waiter: Waiter): Promise<boolean> {
   const { wiring, live, route } = state
-  const outgoing = route.kind === 'models' ? free(state) : await admitted(state, waiter)
+  const outgoing = route.kind === 'models' ? free(state) : await admitted(state, waiter, request.headers)
   if (!outgoing) return false
   const leave = state.admission?.leave
   if (state.admission?.hold)
@@ -133,9 +134,11 @@ function free(state: Flight): Leaving | null {
   return { url: upstreamUrl(upstream.baseUrl, state.route.path, upstream.apiVersion), body: Buffer.alloc(0) }
 }
 
-async function admitted(state: Flight, waiter: Waiter): Promise<Leaving | null> {
+async function admitted(state: Flight, waiter: Waiter, headers: IncomingMessage['headers']): Promise<Leaving | null> {
   const { wiring, live, route } = state
-  const admission = await admit(wiring, live, route, state.raw, waiter)
+  const admission = await admit(wiring, live, route, state.raw, waiter, (asked, upstream) =>
+    counterFor(state, asked, upstream, headers),
+  )
   if (isRefusal(admission)) {
     const { refused } = admission
     if (refused === 'client-gone') return null
@@ -154,7 +157,7 @@ async function admitted(state: Flight, waiter: Waiter): Promise<Leaving | null> 
 
 function kindOf(refused: string): AnswerKind {
   if (refused === 'over-budget' || refused === 'limit-short' || refused === 'limit-long') return refused
-  return ['body-unfit', 'field-denied', 'price-unknown'].includes(refused) ? 'unfit' : 'denied'
+  return ['body-unfit', 'field-denied', 'price-unknown', 'price-old'].includes(refused) ? 'unfit' : 'denied'
 }
 
 function deny(state: Flight, kind: AnswerKind, { refused, why }: Refusal, model: string | null): void {

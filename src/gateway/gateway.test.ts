@@ -209,14 +209,39 @@ test('a socket is its owner’s alone, in a folder that is too', async () => {
   assert.equal(statSync(stage.folder).mode & 0o777, 0o700)
 })
 
-test('a model without a price is refused with the line that adds one', async () => {
+test('a model without a price is refused with the command that gives it one', async () => {
   await using stage = await setStage(answering('anthropic-messages', used))
   const { key } = await stage.enter('anthropic-messages', { models: ['claude-fable-99'] })
   const { path, body } = askIn('anthropic-messages', true, { model: 'claude-fable-99' })
   const heard = await tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })
   const { error } = JSON.parse(heard.body.toString()) as { error: { message: string } }
-  assert.match(error.message, /no price is known for model claude-fable-99.*add it to the operator's config: prices:/)
+  assert.match(
+    error.message,
+    /no price is known for model claude-fable-99.*; tri-agent prices set claude-fable-99 --input USD --output USD/,
+  )
   assert.deepEqual(stage.provider.arrived, [])
+})
+
+test('a price that was looked up too long ago is refused with the command that confirms it, and one of today is not', async () => {
+  const at = { ms: 1_799_755_200_000 } // noon of 12 January 2027
+  const real = realWorld()
+  const world = { ...real, clock: { ...real.clock, now: () => at.ms } }
+  const prices = loadPrices({}, { confirmed: new Map(), mostDays: 45 })
+  await using stage = await setStage(answering('anthropic-messages', used), { over: () => ({ world, prices }) })
+  const { key, attempt } = await stage.enter('anthropic-messages')
+  const { path, body } = askIn('anthropic-messages', true)
+  const ask = () => tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })
+  assert.equal((await ask()).status, 200, 'after 45 days')
+  at.ms += 86_400_000
+  const heard = await ask()
+  assert.equal(heard.status, 403)
+  const { error } = JSON.parse(heard.body.toString()) as { error: { message: string } }
+  assert.equal(
+    error.message,
+    'REFUSED: the price of claude-opus-5-5 was looked up 46 days ago (2026-11-28), and prices change; tri-agent prices explain claude-opus-5-5; where the vendor says the same: tri-agent prices confirm claude-opus-5-5',
+  )
+  assert.equal(stage.provider.arrived.length, 1)
+  assert.equal(stage.gateway.report(attempt).verdict, 'refused')
 })
 
 test('a provider’s no reaches the client as it is, and the report in words of ours without anything of the body', async () => {

@@ -8,6 +8,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Grant, Limits } from '../core/budget.ts'
+import { dayOf } from '../core/day.ts'
 import type { Family } from '../core/family.ts'
 import type { PriceTable } from '../core/price.ts'
 import { Fault } from '../host/fault.ts'
@@ -82,6 +83,8 @@ export type Gateway = {
   revoke(attempt: string): Promise<void>
   /** As `revoke`, and says why: the attempt is over its budget in this scope. */
   halt(attempt: string, limit: { scope: string; why: string }): Promise<void>
+  /** Goes by other limits from now on, also for what is in flight. */
+  adjust(limits: Pick<Limits, 'dayNanoUsd' | 'pace'>): Promise<void>
   report(attempt: string): WireReport
   /** Models that no new work should be started on now, and until when. */
   closed(): Closed[]
@@ -181,6 +184,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     },
     revoke,
     halt,
+    async adjust(limits) {
+      wiring.limits = { ...wiring.limits, ...limits }
+      await database.write(async (tx) => {
+        await setPace(tx, limits.pace, world.clock.now())
+        await setLimit(tx, `day/${dayOf(world.clock.now())}`, limits.dayNanoUsd) // what is in flight draws on it, too
+      })
+      wiring.turnstile.look()
+    },
     closed: coolDowns.closed,
     pacerEmptyMs: () => wiring.turnstile.emptyMs(),
     report: (attempt) => reportOf(lives.get(attempt)),

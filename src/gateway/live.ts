@@ -17,6 +17,8 @@ export type Live = {
   exchanges: Set<InFlight>
   /** Latest requests and what they were billed, newest first. */
   anchors: Anchor[]
+  /** Input tokens a provider has counted, by the digest of what it was asked. */
+  counts: Map<string, number>
   /** Visible bytes of a token in its latest answers, by model. */
   densities: Map<string, number[]>
   server: Server | null
@@ -45,6 +47,7 @@ export const enter = (grant: Grant, keyHash: string): Live => ({
   server: null,
   exchanges: new Set<InFlight>(),
   anchors: [],
+  counts: new Map(),
   densities: new Map(),
   report: fresh(),
 })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { findPrice, ratesFor } from '../core/price.ts'
+import { ageOf, findPrice, ratesFor, trustPrice } from '../core/price.ts'
 import { loadPrices } from './prices.ts'
 
 const day = '2026-11-24'
@@ -53,4 +53,34 @@ test('what the operator writes wins over the bundle, and missing kinds are fille
   const mine = findPrice(table, 'my-model')
   assert.ok(!('refused' in mine))
   assert.equal(ratesFor(mine, day, 1).input, 2_800_000)
+})
+
+test('a price is trusted for as long as one says, from the day on which it was last found to be right', () => {
+  const confirmed = new Map([
+    ['gpt-5.5', '2026-12-24'],
+    ['claude-opus-5-5', '2026-01-01'], // known better
+    ['gemini-3.8-flash', null],
+    ['nobody-knows', '2026-12-24'],
+  ])
+  const table = loadPrices({ mine: { input: 1, output: 2 } }, { confirmed, mostDays: 45 })
+  const on = (model: string, at: string) => {
+    const price = trustPrice(table, model, at)
+    return 'refused' in price ? price.refused : ageOf(price, at)
+  }
+  assert.deepEqual(
+    [
+      ['gpt-5.5', '2027-02-07'],
+      ['gpt-5.5', '2027-02-08'],
+      ['claude-opus-5-5', '2026-11-30'],
+      ['claude-opus-5-5', '2027-01-13'],
+      ['gpt-5.4', '2026-11-30'],
+      ['gemini-3.8-flash', '2030-01-01'],
+      ['mine', '2030-01-01'],
+      ['nobody-knows', '2026-12-24'],
+    ].map(([model, at]) => on(model!, at!)),
+    [45, 'price-old', 2, 'price-old', 'price-old', null, null, 'price-unknown'],
+  )
+  const whole = findPrice(table, 'gpt-5.5')
+  assert.ok(!('refused' in whole))
+  assert.deepEqual(whole, { ...findPrice(loadPrices(), 'gpt-5.5'), asOf: '2026-12-24' }, 'and all else of it stays')
 })

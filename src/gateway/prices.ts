@@ -40,8 +40,18 @@ export const providers = [
   'cohere',
 ]
 
+/** What the operator says of prices beside the prices themselves. */
+export type Trust = {
+  /** Model → the day on which somebody found its price to be right; null: for ever. */
+  confirmed: ReadonlyMap<string, string | null>
+  mostDays: number | null
+}
+
 /** Builds the table. `overlay` wins over the bundled prices. */
-export function loadPrices(overlay: Readonly<Record<string, PriceEntry>> = {}): PriceTable {
+export function loadPrices(
+  overlay: Readonly<Record<string, PriceEntry>> = {},
+  { confirmed, mostDays }: Trust = { confirmed: new Map(), mostDays: null },
+): PriceTable {
   const models = new Map<string, ModelPrice>()
   for (const id of providers)
     for (const model of (findProvider({ providerId: id })?.models ?? []).filter(isText))
@@ -53,8 +63,17 @@ export function loadPrices(overlay: Readonly<Record<string, PriceEntry>> = {}): 
       asOf: corrections.asOf,
       dated: models.get(name)?.dated ?? false,
     })
+  for (const name of corrections.confirmed) confirm(models, name, corrections.asOf)
+  for (const [name, day] of confirmed) confirm(models, name, day)
   for (const [name, entry] of Object.entries(overlay)) models.set(name, written(name, entry))
-  return { models, asOf: bundledAsOf }
+  return { models, asOf: bundledAsOf, mostDays }
+}
+
+/** Its price was looked at again and is what it was. A name with a release date bills as the one without. */
+function confirm(models: Map<string, ModelPrice>, name: string, day: string | null): void {
+  const price = models.get(name)
+  if (price)
+    models.set(name, { ...price, asOf: day === null || (price.asOf !== null && price.asOf < day) ? day : price.asOf })
 }
 
 /** Only models whose every token has a price here: an embedding has no output price, and a picture costs more than its text rate says. */

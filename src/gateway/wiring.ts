@@ -16,6 +16,8 @@ export type Timeouts = {
   requestMs: number
   /** For a connection to a provider to be made. */
   connectMs: number
+  /** For a provider to count a request's tokens. */
+  countMs: number
   /** Without a byte from the provider, or taken by the client. */
   idleMs: number
   /** For a request to wait before it leaves; null: as long as its client waits. */
@@ -28,6 +30,7 @@ export const defaultTimeouts: Timeouts = {
   headersMs: 15_000,
   requestMs: 120_000,
   connectMs: 20_000,
+  countMs: 15_000,
   idleMs: 900_000,
   patienceMs: null,
   tickMs: 150,

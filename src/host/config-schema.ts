@@ -99,12 +99,24 @@ const family = z.strictObject({
 })
 
 const dollars = z.number({ error: 'must be US dollars per million tokens' }).min(0, 'must not be negative')
-const price = z.strictObject({
-  input: dollars,
-  output: dollars,
-  cachedInput: dollars.optional(),
-  cacheWrite: dollars.optional(),
-})
+const price = z
+  .strictObject({
+    input: dollars.optional(),
+    output: dollars.optional(),
+    cachedInput: dollars.optional(),
+    cacheWrite: dollars.optional(),
+    checked: z
+      .string()
+      .regex(/^\d{4}-\d{2}-\d{2}$/, 'must be a day such as 2026-11-28')
+      .optional(),
+  })
+  .refine(
+    ({ input, output, cachedInput, cacheWrite, checked }) =>
+      input === undefined && output === undefined && cachedInput === undefined && cacheWrite === undefined
+        ? checked !== undefined
+        : input !== undefined && output !== undefined,
+    'must have input and output, or checked alone',
+  )
 
 const hosts = z.preprocess(
   (written) => (typeof written === 'string' ? [written] : written),
@@ -144,7 +156,7 @@ export const operatorSchema = z.strictObject({
   families: z
     .record(z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'a family is named in small letters'), family)
     .optional(),
-  money: section({ day: usd, task: usd, minute: usd, burst: usd, warn: usd }),
+  money: section({ day: usd, task: usd, minute: usd, burst: usd, warn: usd, priceAge: duration }),
   slots: section({ implementer: count(64), reviewer: count(64), architect: count(64), gate: count(64) }),
   caps: section({
     families: z.record(z.string(), count(1000)),

@@ -62,7 +62,7 @@ families:
     baseUrl: https://api.example.com/v1/
     keyFrom: { file: /keys/zai }
     models: glm-5
-money: { day: $20, task: 1.50, minute: $2, burst: $4, warn: $1 }
+money: { day: $20, task: 1.50, minute: $2, burst: $4, warn: $1, priceAge: 30d }
 slots: { implementer: 2, reviewer: 2, architect: 2, gate: 2 }
 caps: { families: { zai: 1 }, roles: { reviewer: 3 }, repositories: { shop: 2 } }
 lending: { idle: 30s }
@@ -80,7 +80,7 @@ http: { host: 127.0.0.2, port: 0 }
 setup: { hosts: npm.example.com, credentials: [{ variable: NPM_TOKEN, from: { file: /keys/npm } }] }
 backup: { every: 2h }
 retention: { logs: 1d, transcripts: 2d, metrics: 3d, archives: 4d, layers: 5d, layerCount: 6, backups: 5 }
-prices: { glm-5: { input: 0.6, output: 2.2, cachedInput: 0.1 } }
+prices: { glm-5: { input: 0.6, output: 2.2, cachedInput: 0.1 }, gpt-5.5: { checked: 2026-11-28 } }
 `
 
 test('every setting can be said in the file, in human units', async (context) => {
@@ -115,6 +115,7 @@ test('every setting can be said in the file, in human units', async (context) =>
       minuteNanoUsd: 2_000_000_000,
       burstNanoUsd: 4_000_000_000,
       warnNanoUsd: 1_000_000_000,
+      priceAgeMs: 2_592_000_000,
     },
     slots: { implementer: 2, reviewer: 2, architect: 2, gate: 2 },
     caps: { families: { zai: 1 }, roles: { reviewer: 3 }, repositories: { shop: 2 } },
@@ -153,6 +154,7 @@ test('every setting can be said in the file, in human units', async (context) =>
       backups: 5,
     },
     prices: [{ model: 'glm-5', inputPerMtokUsd: 0.6, outputPerMtokUsd: 2.2, cachedInputPerMtokUsd: 0.1 }],
+    priceChecks: [{ model: 'gpt-5.5', on: '2026-11-28' }],
   })
 })
 
@@ -194,7 +196,10 @@ const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
     'mony:\n  day: $1',
     'FILE:1: mony: unknown key; did you mean "money"? one of: families, money, slots, caps, lending, patience, lease, drain, retry, review, lane, sizes, rung, unattended, landing, http, setup, backup, retention, prices',
   ],
-  ['money:\n  dya: $1', 'FILE:2: money.dya: unknown key; did you mean "day"? one of: day, task, minute, burst, warn'],
+  [
+    'money:\n  dya: $1',
+    'FILE:2: money.dya: unknown key; did you mean "day"? one of: day, task, minute, burst, warn, priceAge',
+  ],
   [
     '\nmoney:\n  day: lots\n  task: -1',
     'FILE:3: money.day: must be an amount in dollars such as $10 or 10.50',

@@ -50,7 +50,7 @@ export async function loadConfig(options: { file: string; env: Env; cores?: numb
   const plain = lay(defaults, written, unattended === null ? {} : { unattended })
   const families = written ? familiesOf(written, env, keysFolder(env)) : { settings: {}, origins: [] }
   if (isRefusal(families)) return families
-  const settings: OperatorSettings = { ...plain.settings, families: families.settings, prices: pricesOf(written) }
+  const settings: OperatorSettings = { ...plain.settings, families: families.settings, ...pricesOf(written) }
   const wrong = contradiction(settings, written)
   if (wrong) return wrong
   const origins = [
@@ -149,7 +149,7 @@ function lay(defaults: OperatorSettings, written: Written | null, fromEnv: { una
   }
   const settings = { ...defaults } as Record<string, unknown>
   for (const [name, section] of Object.entries(defaults)) {
-    if (name === 'families' || name === 'prices') continue
+    if (name === 'families' || name === 'prices' || name === 'priceChecks') continue
     settings[name] =
       typeof section === 'object'
         ? Object.fromEntries(
@@ -160,14 +160,24 @@ function lay(defaults: OperatorSettings, written: Written | null, fromEnv: { una
   return { settings: settings as OperatorSettings, origins }
 }
 
-function pricesOf(written: Written | null): OperatorSettings['prices'] {
-  return Object.entries(written?.values.prices ?? {}).map(([model, { input, output, cachedInput, cacheWrite }]) => ({
-    model,
-    inputPerMtokUsd: input,
-    outputPerMtokUsd: output,
-    ...(cachedInput === undefined ? {} : { cachedInputPerMtokUsd: cachedInput }),
-    ...(cacheWrite === undefined ? {} : { cacheWritePerMtokUsd: cacheWrite }),
-  }))
+function pricesOf(written: Written | null): Pick<OperatorSettings, 'prices' | 'priceChecks'> {
+  const rows = Object.entries(written?.values.prices ?? {})
+  return {
+    prices: rows.flatMap(([model, { input, output, cachedInput, cacheWrite }]) =>
+      input === undefined || output === undefined
+        ? []
+        : [
+            {
+              model,
+              inputPerMtokUsd: input,
+              outputPerMtokUsd: output,
+              ...(cachedInput === undefined ? {} : { cachedInputPerMtokUsd: cachedInput }),
+              ...(cacheWrite === undefined ? {} : { cacheWritePerMtokUsd: cacheWrite }),
+            },
+          ],
+    ),
+    priceChecks: rows.flatMap(([model, { checked }]) => (checked === undefined ? [] : [{ model, on: checked }])),
+  }
 }
 
 const credentialOrigins = ({ setup }: OperatorSettings, written: Written | null): Origin[] =>
@@ -186,12 +196,14 @@ const capOrigins = ({ caps }: OperatorSettings, written: Written | null): Origin
     })),
   )
 
-const priceOrigins = ({ prices }: OperatorSettings, written: Written | null): Origin[] =>
-  prices.map(({ model, inputPerMtokUsd, outputPerMtokUsd }) => ({
-    key: `prices.${model}`,
-    value: `$${inputPerMtokUsd} in, $${outputPerMtokUsd} out per million tokens`,
-    origin: originOf(written!, ['prices', model]),
-  }))
+const priceOrigins = ({ prices, priceChecks }: OperatorSettings, written: Written | null): Origin[] =>
+  [
+    ...prices.map(({ model, inputPerMtokUsd, outputPerMtokUsd }) => ({
+      model,
+      value: `$${inputPerMtokUsd} in, $${outputPerMtokUsd} out per million tokens`,
+    })),
+    ...priceChecks.map(({ model, on }) => ({ model, value: `as in the table, looked up ${on}` })),
+  ].map(({ model, value }) => ({ key: `prices.${model}`, value, origin: originOf(written!, ['prices', model]) }))
 
 /** Values that are each allowed and together are not. */
 function contradiction({ lease, retry }: OperatorSettings, written: Written | null): Refusal | null {

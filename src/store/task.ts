@@ -124,6 +124,10 @@ export const parkedAt = async (reader: Reader, scope: string): Promise<Task[]> =
     )
   ).map(decode)
 
+/** All parked tasks. */
+export const parkedAnywhere = async (reader: Reader): Promise<Task[]> =>
+  (await reader.all<Doc>(`select doc from task where state = 'parked' order by added_at, id`)).map(decode)
+
 /** Those of these attempts whose archive a task that is not over may still need. */
 export async function archivesNamed(reader: Reader, attempts: readonly string[]): Promise<Set<string>> {
   const rows = await reader.all<{ id: string }>(

@@ -234,6 +234,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     url: 'http://127.0.0.1:8701',
     revoke,
     halt,
+    adjust: async (next) => void Object.assign(limits, next), // nobody in a story changes settings
     closed: () => [],
     pacerEmptyMs: turnstile.emptyMs,
     report: (attempt) => reportOf(lives.get(attempt)),
