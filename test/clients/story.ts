@@ -141,6 +141,7 @@ export const settingsText = (cast: readonly Client[], url: string): string =>
     'rung: namespace',
     'unattended: true',
     'http: { port: 0 }',
+    'money: { priceAge: 30000d }', // whatever day it is
     'slots: { implementer: 2, reviewer: 3, gate: 1 }',
     'families:',
     ...cast.flatMap(({ name, family, model, program }) => [

@@ -96,25 +96,43 @@ test('a day stops at its budget: what runs is parked until the next one, what wa
   await endsWell(shop)
 })
 
-for (const [what, model] of [
-  ['a model nobody knows', 'gpt-99-unheard-of'],
-  ['a model of another family', models.google],
-] as const)
-  test(`${what} is refused before anything leaves, never asked for $0`, async () => {
-    await using shop = await rig({
-      config: once,
-      rules: [writing('Sell coffee'), approving],
-      models: { openai: model },
-    })
-    await shop.up()
-    const id = await shop.add('Sell coffee')
-    const task = await shop.state(id, 'escalated', 'done')
-    const { outcome, reason } = await endOf(shop, id)
-    assert.deepEqual([task.phase, outcome], ['escalated', 'refused'])
-    assert.match(reason, new RegExp(model.replaceAll('.', String.raw`\.`)))
-    assert.deepEqual(shop.provider.requests, [])
-    await endsWell(shop)
+test('a model of another family is refused before anything leaves, never asked for $0', async () => {
+  await using shop = await rig({
+    config: once,
+    rules: [writing('Sell coffee'), approving],
+    models: { openai: models.google },
   })
+  await shop.up()
+  const id = await shop.add('Sell coffee')
+  const task = await shop.state(id, 'escalated', 'done')
+  const { outcome, reason } = await endOf(shop, id)
+  assert.deepEqual([task.phase, outcome], ['escalated', 'refused'])
+  assert.ok(reason.includes(models.google))
+  assert.deepEqual(shop.provider.requests, [])
+  await endsWell(shop)
+})
+
+test('a model nobody knows is asked for nothing, never for $0: its family waits for a price, then a person is asked', async () => {
+  const model = 'gpt-99-unheard-of'
+  await using shop = await rig({
+    families: ['openai'],
+    config: { ...once, review: { family: '1s' } },
+    rules: [writing('Sell coffee'), approving],
+    models: { openai: model },
+  })
+  await shop.up()
+  const id = await shop.add('Sell coffee', { tags: ['family:openai'] })
+  const { phase, why, evidence } = await shop.state(id, 'escalated', 'done')
+  const wanted = `the price of ${model} is unknown or too old (tri-agent prices check)`
+  assert.deepEqual([phase, why, evidence], ['escalated', 'waited 1s for openai', wanted])
+  assert.deepEqual(shop.provider.requests, [])
+  const checked = await shop.type('prices', 'check')
+  assert.match(
+    checked.stderr.replaceAll(/\s+/g, ' '),
+    new RegExp(`tri-agent prices set ${model} --input USD --output USD`),
+  )
+  await endsWell(shop)
+})
 
 const faults = { match: 'POST', family: 'openai' }
 for (const [what, fault, outcome] of [

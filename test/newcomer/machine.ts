@@ -87,7 +87,9 @@ export async function machine(
       const { configFile } = findPaths(env)
       const text = await readFile(configFile, 'utf8')
       const scripted = `agent: scripted\n    program: ${JSON.stringify(scriptedProgram())}\n    baseUrl: ${provider.url}`
-      const diverted = text.replaceAll(/agent: (?:claude|codex|gemini)$/gm, scripted)
+      const diverted = text
+        .replaceAll(/agent: (?:claude|codex|gemini)$/gm, scripted)
+        .replace(/^money: \{ /m, '$&priceAge: 30000d, ') // the calendar fails nobody here
       await writeFile(configFile, `${diverted}http: { port: 0 }\n`)
     },
     async [Symbol.asyncDispose]() {

@@ -54,6 +54,7 @@ async function newcomer(): Promise<Newcomer> {
       const settings = {
         rung: 'group',
         http: { port: 0 },
+        money: { priceAge: '30000d' }, // the calendar fails nobody here
         ...rest,
         families: { anthropic: { ...scripted, ...family } },
       }
