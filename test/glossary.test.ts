@@ -7,6 +7,7 @@ import type { EventType } from '../src/core/event.ts'
 import { lanes } from '../src/core/lane.ts'
 import { outcomes } from '../src/core/outcome.ts'
 import { severities } from '../src/core/review.ts'
+import { rungs } from '../src/core/rung.ts'
 import { kinds, phases, roles, sizes, steps } from '../src/core/task.ts'
 import { harvest, harvestSources, root } from './harvest.ts'
 
@@ -54,7 +55,7 @@ const lists: Record<string, readonly string[]> = {
   Outcomes: outcomes,
   Severities: severities,
   'States of a finding': union('src/core/review.ts', 'FindingState'),
-  Rungs: union('src/sandbox/sandbox.ts', 'Rung'),
+  Rungs: rungs,
   'Event types': events,
   Tables: tables.map(({ name }) => name),
 }

@@ -1,5 +1,6 @@
 /** audit: what a program inside the sandbox can do to this machine, tried out, with a control for each attack. Exit code 1 when anything was not held. */
 import { isRefusal } from '../core/refusal.ts'
+import { losses } from '../core/rung.ts'
 import { plural } from '../core/quantity.ts'
 import { answer, type Act } from './context.ts'
 import { exitCode } from './exit-code.ts'
@@ -34,10 +35,8 @@ export const audit: Act = async (context) => {
       ({ name, state, why }) => `  ${state === 'idle' ? 'NOT PROVEN' : 'BREACHED'}: ${name}${why ? ` (${why})` : ''}`,
     ),
     `Rung ${rung}: ${held} of ${tried.length} attacks held, each with a control that works without the sandbox.`,
-    ...(rung === 'group' && lost.length > 0
-      ? [
-          'The rung group does not hold files, network and daemons, and your settings accept it: tri-agent doctor says what is missing.',
-        ]
+    ...(losses[rung] !== null && lost.length > 0
+      ? [`On the rung ${rung} ${losses[rung]}, and your settings accept it: tri-agent doctor says what is missing.`]
       : []),
   ]
   answer(context, { ok: lost.length === 0, rung, held, total: tried.length, verdicts }, [...text, ...rest].join('\n'))

@@ -7,6 +7,7 @@
 import type { Gate } from './gate.ts'
 import type { Patience } from './patience.ts'
 import type { RetryPolicy } from './retry.ts'
+import type { Rung } from './rung.ts'
 import type { Role } from './task.ts'
 
 export const agentNames = ['claude', 'codex', 'gemini', 'opencode', 'scripted'] as const
@@ -109,7 +110,7 @@ export type OperatorSettings = {
   lane: { stepMs: number }
   sizes: { taskTextBytes: number; lineBytes: number; outputBytes: number; bundleBytes: number; diffBytes: number }
   /** The lowest rung accepted. */
-  rung: 'namespace' | 'group'
+  rung: Rung
   /** Land without a person's approval wherever the review policy asks for none. */
   unattended: boolean
   landing: { branch: string }

@@ -119,7 +119,7 @@ async function fromInside({ world, sandbox, path }: Ports, place: string, id: st
   const stores = { source: join(place, 'source'), mirror: join(place, 'm.git'), quarantine: join(place, 'q.git') }
   const tips = await git.refresh(stores, 'main', 'tri-agent/landing')
   if (isRefusal(tips)) throw new Error(tips.why)
-  const contained = sandbox.rung === 'namespace'
+  const contained = sandbox.contained
   const area = await makeArea(join(place, 'area'))
   await git.clone(stores, tips.base, area.work, contained ? objectsInside : null)
   const from = contained ? git.objectFolders(stores) : []

@@ -9,7 +9,7 @@ import { defaultSettings } from '../core/setting.ts'
 import { searchPath } from '../git/fixture.ts'
 import { findPaths } from '../host/path.ts'
 import { realWorld, type World } from '../host/world.ts'
-import { examineMachine, examineNow, judgeFileSystem, type MachinePorts } from './check-machine.ts'
+import { judgeRung, examineMachine, examineNow, judgeFileSystem, type MachinePorts } from './check-machine.ts'
 
 const now = 1_800_000_000_000
 const at = (ms: number): World => ({ ...realWorld(), clock: { now: () => ms, mono: () => 0 } })
@@ -89,4 +89,34 @@ test('without git and bubblewrap on PATH both are missed with how to get them; t
   )
   const accepted = await examineMachine({ ...bare, settings: { ...defaultSettings(2), rung: 'group' } })
   assert.equal(named(accepted, 'sandbox').state, 'warning')
+})
+
+test('the rung is named, with what keeps the machine from a higher one and what is lost on a lower one', () => {
+  const [bare, none] = [
+    { reasons: [], above: [] },
+    { reasons: ['no bwrap'], above: [] },
+  ]
+  const told = [
+    judgeRung({ ...bare, rung: 'cgroup' }, 'namespace'),
+    judgeRung({ ...bare, rung: 'namespace', above: ['no cgroup: not its own'] }, 'namespace'),
+    judgeRung({ ...bare, rung: 'namespace', above: ['no cgroup: not its own'] }, 'cgroup'),
+    judgeRung({ ...none, rung: 'namespace' }, 'namespace'),
+    judgeRung({ ...none, rung: 'group' }, 'namespace'),
+    judgeRung({ ...none, rung: 'group' }, 'group'),
+  ]
+  assert.deepEqual(
+    told.map(({ state, found }) => [state, found]),
+    [
+      ['ok', 'rung cgroup'],
+      ['ok', 'rung namespace; no cgroup: not its own'],
+      ['missing', 'rung namespace, and your settings ask for cgroup: no cgroup: not its own'],
+      ['warning', 'rung namespace; weakened: no bwrap'],
+      ['missing', 'no namespace: no bwrap'],
+      ['warning', 'rung group, as your settings accept: files, network and daemons are not held. no bwrap'],
+    ],
+  )
+  assert.match(
+    told[4]!.mend!,
+    /what is lost on a lower rung: .*rung: group \(files, network and daemons are not held\)/,
+  )
 })

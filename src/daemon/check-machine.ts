@@ -6,6 +6,7 @@ import { lstatSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { lack, ok, warn, type Check } from '../core/check.ts'
+import { isAtLeast, losses, lowerRungs, type Rung } from '../core/rung.ts'
 import { defaultSettings, type OperatorSettings } from '../core/setting.ts'
 import { compareVersions } from '../agent/version.ts'
 import { bytesOf, fileSystemType, isFuse, networkNameOf } from '../host/file-system.ts'
@@ -13,7 +14,7 @@ import type { Env, Paths } from '../host/path.ts'
 import { capture } from '../host/process.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
-import { probe } from '../sandbox/create.ts'
+import { probe, type Probe } from '../sandbox/create.ts'
 import { checkAreas, checkRoom, measureRoom } from './room.ts'
 
 export type MachinePorts = {
@@ -113,21 +114,29 @@ async function git({ world, env }: MachinePorts): Promise<Check> {
 }
 
 async function sandbox({ world, env, settings }: MachinePorts): Promise<Check> {
-  const lowest = (settings ?? defaultSettings(1)).rung
+  const { rung: lowest } = settings ?? defaultSettings(1)
   const folder = await makeTemporary('tri-doctor') // the state's folder may not be there, and looking never makes it
-  const { rung, reasons } = await probe(world, { path: env['PATH'] ?? '/usr/bin:/bin', folder }).finally(() =>
+  const found = await probe(world, { path: env['PATH'] ?? '/usr/bin:/bin', folder }).finally(() =>
     rm(folder, { recursive: true, force: true }),
   )
+  return judgeRung(found, lowest)
+}
+
+/** Of the rung a machine stands on, where `lowest` is accepted. */
+export function judgeRung({ rung, reasons, above }: Omit<Probe, 'available'>, lowest: Rung): Check {
   const why = reasons.join('; ')
-  if (rung === 'group' && lowest === 'namespace')
+  const lost = losses[rung]
+  if (!isAtLeast(rung, lowest))
     return lack(
       'sandbox',
-      `no namespace: ${why}`,
-      'mend that (apt-get install bubblewrap), or accept what the rung group loses (files, network and daemons are not held): rung: group',
+      lost === null ? `rung ${rung}, and your settings ask for ${lowest}: ${above.join('; ')}` : `no namespace: ${why}`,
+      lost === null
+        ? `mend that, or set rung: ${rung}`
+        : `mend that (apt-get install bubblewrap), or accept what is lost on a lower rung: ${lowerRungs()}`,
     )
-  if (rung === 'group')
-    return warn('sandbox', `rung group, as your settings accept: files, network and daemons are not held. ${why}`)
-  return why === '' ? ok('sandbox', 'rung namespace') : warn('sandbox', `rung namespace, weakened: ${why}`)
+  if (lost !== null) return warn('sandbox', `rung ${rung}, as your settings accept: ${lost}. ${why}`)
+  const said = [`rung ${rung}`, ...above].join('; ')
+  return why === '' ? ok('sandbox', said) : warn('sandbox', `${said}; weakened: ${why}`)
 }
 
 async function port({ settings, daemonPid }: MachinePorts): Promise<Check> {

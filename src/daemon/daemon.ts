@@ -13,6 +13,7 @@ import type { Event } from '../core/event.ts'
 import type { FlowPolicy } from '../core/flow.ts'
 import type { PriceTable } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import type { Rung } from '../core/rung.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Role, Task } from '../core/task.ts'
 import type { Engine } from '../engine/engine.ts'
@@ -82,6 +83,8 @@ export type Daemon = {
   repository(id: string): Promise<RepoContext | Refusal>
   flowPolicy(context: RepoContext | null): FlowPolicy
   intentHappened(task: Task, context: RepoContext): Promise<boolean>
+  /** Cgroups of ours whose makers are gone. */
+  lostCgroups(): string[]
   /** Ends a recorded process tree and proves it; false while something of it lives. */
   bury(row: ProcessRow): Promise<boolean>
   transcriptFile(attempt: string): string
@@ -119,7 +122,7 @@ export type DaemonOptions = {
 export type RunningDaemon = AsyncDisposable & {
   daemon: Daemon
   port: number
-  rung: string
+  rung: Rung
   nudge(): void
   /** Starts nothing new and waits for what is under way, each as long as its lane is given, or until `hurry` fires. Then it may be disposed of. */
   drain(hurry: AbortSignal): Promise<void>
@@ -219,7 +222,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
       world,
       git,
       folder: join(paths.areas, 'warm'),
-      objectsInside: sandbox.rung === 'namespace' ? objectsInside : null,
+      objectsInside: sandbox.contained ? objectsInside : null,
       failed: (error) => void failed('pool', error),
     }),
   )
@@ -308,6 +311,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     },
     flowPolicy: (context) => flowPolicy(settings, agents, context),
     intentHappened: (task, context) => intentHappened(daemon, task, context),
+    lostCgroups: () => ports.processes.lostCgroups(paths.stateFolder),
     bury: (row) => buryTree(world, ports.processes, row),
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
     secrets: () => [...agents.keys.secrets(), ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],

@@ -4,7 +4,7 @@
  * belongs to, a socket by whether anybody answers; never by name or age alone, except what is kept for a time and no longer.
  */
 import { lstat, readdir, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Git, RepoStores } from '../git/git.ts'
 import { bytesOf } from '../host/file-system.ts'
@@ -15,7 +15,7 @@ import { usedMark } from '../stage/setup.ts'
 import type { ProcessRow } from '../store/lease.ts'
 
 export type Leftover = {
-  kind: 'process' | 'area' | 'clone' | 'socket' | 'folder' | 'layer' | 'store' | 'transcript' | 'candidate'
+  kind: 'process' | 'cgroup' | 'area' | 'clone' | 'socket' | 'folder' | 'layer' | 'store' | 'transcript' | 'candidate'
   name: string
   why: string
   /** What is removed; null where it is no file. */
@@ -38,6 +38,8 @@ export type Lookout = {
   /** Is a folder of the warm pool one of a daemon that lives? */
   isClone(name: string): boolean
   processes: readonly ProcessRow[]
+  /** Cgroups of ours whose makers are gone. */
+  cgroups: readonly string[]
   git: Pick<Git, 'listCandidates'>
   stores: readonly RepoStores[]
   /** Those of these tasks that have been over for longer than work is kept, and those that nobody knows. */
@@ -53,6 +55,7 @@ const busyMs = 3_600_000
 export async function findUnaccounted(look: Lookout): Promise<Leftover[]> {
   const found = await Promise.all([
     lostProcesses(look),
+    lostCgroups(look),
     lostAreas(look),
     lostClones(look),
     lostSockets(look),
@@ -82,6 +85,19 @@ const lostProcesses = ({ processes, isOwned }: Lookout): Promise<Leftover[]> =>
         isUnaccounted: true,
         row,
       })),
+  )
+
+/** What is in one whose maker is gone has nobody left to answer; of a process that is written down, its own row speaks. */
+const lostCgroups = ({ cgroups }: Lookout): Promise<Leftover[]> =>
+  Promise.resolve(
+    cgroups.map((path) => ({
+      kind: 'cgroup',
+      name: basename(path),
+      why: 'the process that made it is gone',
+      path,
+      bytes: 0,
+      isUnaccounted: true,
+    })),
   )
 
 async function lostAreas({ paths, isOwned }: Lookout): Promise<Leftover[]> {

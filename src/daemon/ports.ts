@@ -7,6 +7,7 @@ import { createGateway } from '../gateway/gateway.ts'
 import { createGit } from '../git/subprocess.ts'
 import { listenForNudges } from '../host/nudge.ts'
 import { aliveOf, bootId, isAlive, killProcess, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
+import { abandonedCgroups, killCgroupsOf, sweepEmptyCgroups } from '../sandbox/cgroup.ts'
 import { createSandbox } from '../sandbox/create.ts'
 import { openDatabase } from '../store/database.ts'
 import { findAgents } from './agents.ts'
@@ -34,6 +35,8 @@ export type DaemonPorts = {
     isAlive(identity: ProcessIdentity): boolean
     /** It, or anything else of the tree that has `area` for its own. */
     isTreeAlive(identity: ProcessIdentity, area: string): boolean
+    /** Cgroups that this state folder's boxes were in and whose makers are gone. */
+    lostCgroups(stateFolder: string): string[]
     /** SIGKILL to all of that. */
     end(identity: ProcessIdentity, area: string): void
   }
@@ -56,6 +59,13 @@ export const machinePorts: DaemonPorts = {
     startTimeOf,
     isAlive,
     isTreeAlive: (identity, area) => aliveOf(identity, area).length > 0,
-    end: (identity, area) => aliveOf(identity, area).forEach(killProcess),
+    lostCgroups(stateFolder) {
+      sweepEmptyCgroups()
+      return abandonedCgroups(stateFolder)
+    },
+    end(identity, area) {
+      killCgroupsOf(area) // in one step, where there is one
+      aliveOf(identity, area).forEach(killProcess)
+    },
   },
 }

@@ -9,6 +9,7 @@ import { loadConfig } from '../host/config.ts'
 import { isAlive } from '../host/proc.ts'
 import type { Env, Paths } from '../host/path.ts'
 import type { World } from '../host/world.ts'
+import { abandonedCgroups } from '../sandbox/cgroup.ts'
 import type { Database } from '../store/database.ts'
 import { daemonRow } from '../store/lease.ts'
 import { attemptsOfOver, listRepos } from '../store/task.ts'
@@ -46,6 +47,7 @@ export async function findSpare(ports: HandPorts): Promise<Leftover[]> {
 /** Ends and removes them; answers what is gone. */
 export function reapByHand({ world, env, database, actor }: HandPorts, found: readonly Leftover[]) {
   const ports: ReapPorts = {
+    world,
     database,
     git: createGit(world, { path: pathOf(env) }),
     bury: (row) => buryTree(world, machinePorts.processes, row),
@@ -73,6 +75,7 @@ async function lookFromOutside({ world, env, paths, database }: HandPorts): Prom
   return {
     ...known,
     env,
+    cgroups: abandonedCgroups(paths.stateFolder),
     git: createGit(world, { path: pathOf(env) }),
     isOwned: (attempt) => isUp && (known.leases.has(attempt) || isTryOut(attempt)),
     isClone: () => isUp,

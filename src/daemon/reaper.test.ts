@@ -11,7 +11,8 @@ import { added } from '../core/fixture.ts'
 import { defaultSettings } from '../core/setting.ts'
 import { makeScratch, refreshed } from '../git/fixture.ts'
 import { findPaths, makeFolders } from '../host/path.ts'
-import { bootId, isAlive, startTimeOf } from '../host/proc.ts'
+import { bootId, isAlive, startTimeOf, treeMark } from '../host/proc.ts'
+import { makerMark } from '../host/maker.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import { realWorld, type World } from '../host/world.ts'
 import { layersIn } from '../stage/setup.ts'
@@ -19,6 +20,7 @@ import { openDatabase } from '../store/database.ts'
 import { offerLease, recordedProcesses, recordProcess, type ProcessRow } from '../store/lease.ts'
 import { readLog } from '../store/log.ts'
 import { append } from '../store/append.ts'
+import { endCgroup, findCgroupPlace } from '../sandbox/cgroup.ts'
 import { buryTree } from './bury.ts'
 import type { Daemon } from './daemon.ts'
 import { machinePorts } from './ports.ts'
@@ -64,6 +66,7 @@ async function machine(context: TestContext, own: World = world) {
     },
     measured: { areaBytes: null, archives: 0 },
     absence: { lostMs: () => 0 },
+    lostCgroups: () => machinePorts.processes.lostCgroups(paths.stateFolder),
     bury: (row: ProcessRow) => buryTree(world, machinePorts.processes, row),
   } as unknown as Daemon
   context.after(async () => {
@@ -185,6 +188,32 @@ test('a process of our table without a lease is ended; one that only has its pid
     ['process', 'process'],
   )
 })
+
+const place = findCgroupPlace('/')
+test(
+  'a cgroup of ours whose maker is gone is ended with all in it, and removed; that of another state folder is not ours',
+  { skip: 'missing' in place && place.missing },
+  async (context) => {
+    if ('missing' in place) throw new Error(place.missing)
+    const { paths, pass, reaped } = await machine(context)
+    const dead = makerMark().replace(/-[^-]+$/, '-1')
+    const make = async (folder: string) => {
+      const child = await world.spawn({ file: 'sleep', args: ['60'], cwd: '/', env: { PATH: '/usr/bin:/bin' } })
+      const name = `${treeMark('tree')}-${treeMark(folder).slice(0, 8)}-${dead}-00cc`
+      const at = join(place.above, 'tri-agent', name)
+      await mkdir(at, { recursive: true })
+      await writeFile(join(at, 'cgroup.procs'), String(child.pid))
+      return { child, name, at }
+    }
+    const [ours, other] = [await make(paths.stateFolder), await make('/another/state')]
+    await pass()
+    assert.equal((await ours.child.exit).signal, 'SIGKILL')
+    assert.deepEqual([existsSync(ours.at), existsSync(other.at)], [false, true])
+    const found = (await reaped()).flatMap((event) => event.found.map(({ kind, name }) => [kind, name]))
+    assert.deepEqual(found, [['cgroup', ours.name]])
+    assert.equal(await endCgroup(world, other.at), true)
+  },
+)
 
 test('transcripts, layers and candidates go when their time is over, layers given to nobody for longest first', async (context) => {
   const { paths, daemon, database, pass, reaped } = await machine(context)

@@ -9,7 +9,9 @@ import type { OperatorSettings } from '../core/setting.ts'
 import type { Git } from '../git/git.ts'
 import { bytesOf } from '../host/file-system.ts'
 import type { Env, Paths } from '../host/path.ts'
+import type { World } from '../host/world.ts'
 import { removeTree } from '../sandbox/area.ts'
+import { endCgroup } from '../sandbox/cgroup.ts'
 import type { Database } from '../store/database.ts'
 import { allLeases, forgetProcess, recordedProcesses, type ProcessRow } from '../store/lease.ts'
 import { append } from '../store/append.ts'
@@ -39,6 +41,7 @@ export function reaper(daemon: Daemon, env: Env) {
     const look: Lookout = {
       ...known,
       env,
+      cgroups: daemon.lostCgroups(),
       git: daemon.git,
       isOwned: (attempt) =>
         known.leases.has(attempt) || engine.carrying().includes(attempt) || attempt === tryOutOf(daemon.epoch),
@@ -54,7 +57,7 @@ export function reaper(daemon: Daemon, env: Env) {
       { at, keptMs: settings.retention.archivesMs },
     )
     passes += 1
-    await reap({ database, git: daemon.git, bury: daemon.bury, at, actor: 'daemon' }, found)
+    await reap({ world, database, git: daemon.git, bury: daemon.bury, at, actor: 'daemon' }, found)
   }
 }
 
@@ -87,6 +90,7 @@ function overlong({ engine, settings, absence, world }: Daemon): () => void {
 }
 
 export type ReapPorts = {
+  world: World
   database: Database
   git: Pick<Git, 'dropCandidates'>
   /** Ends a recorded process tree and proves it. */
@@ -116,13 +120,17 @@ export async function reap(ports: ReapPorts, found: readonly Leftover[]): Promis
   return gone
 }
 
-async function end({ database, git, bury }: ReapPorts, { kind, name, path, row, stores }: Leftover): Promise<boolean> {
+async function end(
+  { world, database, git, bury }: ReapPorts,
+  { kind, name, path, row, stores }: Leftover,
+): Promise<boolean> {
   if (row) {
     if (!(await bury(row))) return false
     await removeTree(row.area)
     await database.write((tx) => forgetProcess(tx, row.attempt))
     return true
   }
+  if (kind === 'cgroup') return endCgroup(world, path!)
   const removed = stores
     ? git.dropCandidates(stores, [name])
     : kind === 'socket' || kind === 'transcript'

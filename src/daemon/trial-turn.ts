@@ -121,7 +121,7 @@ async function ask({ world, sandbox, settings, family, agent, model, located, fo
   await mkdir(area.work)
   const view = sandbox.view(area, way)
   const adapter = adapterNamed(agent)
-  const contained = sandbox.rung === 'namespace'
+  const contained = sandbox.contained
   const inside = '/opt/agent'
   const spec: AgentSpec = {
     attempt: 'trial',

@@ -7,6 +7,7 @@ import { suggestion } from '../core/nearest.ts'
 import { parseDuration, parseSize, parseUsd } from '../core/quantity.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { hostPattern } from '../core/registry.ts'
+import { rungs } from '../core/rung.ts'
 import { readTaskPath } from '../core/task-path.ts'
 import { agentNames } from '../core/setting.ts'
 import { scrubText } from './scrub.ts'
@@ -184,7 +185,7 @@ export const operatorSchema = z.strictObject({
   review: section({ rounds: count(10), reviewer: duration, family: duration }),
   lane: section({ step: duration }),
   sizes: section({ taskText: size, line: size, output: size, bundle: size, diff: size }),
-  rung: z.enum(['namespace', 'group']).optional(),
+  rung: z.enum(rungs).optional(),
   unattended: z.boolean().optional(),
   landing: section({ branch }),
   http: section({ host: z.string().min(1), port: count(65_535, 0) }),

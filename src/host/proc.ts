@@ -2,8 +2,9 @@
  * Processes by an identity that is never given twice: boot, pid and start time. A pid alone says nothing, because pids come around again.
  * Reads /proc; where there is none (macOS) start times are null and a living pid has to do.
  */
+import { createHash } from 'node:crypto'
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 
 export type ProcessIdentity = { bootId: string; pid: number; startTime: number | null }
 
@@ -47,49 +48,67 @@ export function isAlive({ bootId: boot, pid, startTime }: ProcessIdentity): bool
   }
 }
 
+/** Names the tree that has this folder for its own, where a path may not be: in the name of a cgroup, in an environment. */
+export const treeMark = (folder: string): string => createHash('sha256').update(folder).digest('hex').slice(0, 16)
+
+/** The variable by which a tree is known whose kernel keeps nothing together for us; its value begins with the tree's mark. */
+export const markVariable = 'TRI_AGENT_BOX'
+/** The path of a file that each process of such a tree has open, unless it closed it, begins like this. */
+export const lifelineIn = (folder: string): string => `${folder}/lifeline-`
+
 /**
- * What lives of a tree: its leader, the process group that one led, and whatever has the tree's own folder mounted, because bwrap can be killed before
- * it has bound its child to its own life. A group's number is given to nobody while one of it lives; where the leader's has been given to another
- * process since, the group is that one's.
+ * What lives of a tree: its leader with all that descends from it, the process group that one led, and whatever bears the tree's mark: sees its folder as
+ * a mount, because bwrap can be killed before it has bound its child to its own life; is in its cgroup; has its variable or its lifeline. A group's
+ * number is given to nobody while one of it lives; where the leader's has been given to another process since, the group is that one's.
  */
 export function aliveOf(leader: ProcessIdentity, folder: string): number[] {
   if (leader.bootId !== bootId()) return []
-  if (leader.startTime === null) return isAlive(leader) ? [leader.pid] : []
-  const isStranger = !isAlive(leader) && startTimeOf(leader.pid) !== null
-  return [...new Set([...(isStranger ? [] : inGroup(leader.pid, leader.startTime)), ...withMounted(folder)])]
+  const { pid, startTime } = leader
+  if (startTime === null) return isAlive(leader) ? [pid] : []
+  const isLeader = isAlive(leader)
+  const isStranger = !isLeader && startTimeOf(pid) !== null
+  const descended = isLeader ? descendantsOf(pid) : []
+  const bears = marked(folder)
+  const found = living((each) => (!isStranger && isInGroup(each, pid, startTime)) || bears(each))
+  return [...new Set([...found, ...descended])]
 }
 
-/** Living processes that see this folder of the host, or one below it, as a mount: by its place in its file system, because mounts are named by that. */
-function withMounted(folder: string): number[] {
+/** Does a process bear the mark of the tree of this folder? */
+function marked(folder: string): (pid: number) => boolean {
   const place = placeOf(folder)
-  if (place === null) return []
-  return living((pid) =>
-    mountsOf(pid).some(({ device, root }) => device === place.device && `${root}/`.startsWith(`${place.root}/`)),
-  )
+  const mark = treeMark(folder)
+  return (pid) =>
+    (place !== null && sees(pid, place)) ||
+    textOf(pid, 'cgroup').includes(`/tri-agent/${mark}-`) ||
+    textOf(pid, 'environ')
+      .split('\0')
+      .some((entry) => entry.startsWith(`${markVariable}=${mark}-`)) ||
+    holdsOpen(pid, lifelineIn(folder))
 }
 
-type Mount = { device: string; root: string; point: string }
+/** Does it see this folder of the host, or one below it, as a mount: by its place in its file system, because mounts are named by that. */
+const sees = (pid: number, place: Place): boolean =>
+  mountsOf(pid).some(({ device, root }) => device === place.device && `${root}/`.startsWith(`${place.root}/`))
+
+type Place = { device: string; root: string }
+type Mount = Place & { point: string; type: string }
 
 /** proc(5), mountinfo: a mount's device, which folder of its file system it shows, and where. Nothing of a process that is gone or not ours to look at. */
-function mountsOf(pid: number | 'self'): Mount[] {
-  let text: string
-  try {
-    text = readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
-  } catch {
-    return []
-  }
-  return text.split('\n').flatMap((line) => {
-    const [, , device, root, point] = line.split(' ').map(plain)
-    return point === undefined ? [] : [{ device: device!, root: root!, point }]
-  })
-}
+const mountsOf = (pid: number | 'self'): Mount[] =>
+  textOf(pid, 'mountinfo', 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      const [, , device, root, point] = line.split(' ').map(plain)
+      const type = / - (\S+)/.exec(line)?.[1] ?? ''
+      return point === undefined ? [] : [{ device: device!, root: root!, point, type }]
+    })
 
 /** Blanks and backslashes are written in octal. */
 const plain = (word: string): string =>
   word.replaceAll(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)))
 
 /** Where a folder lies in its file system, or lay: what of its path is gone cannot have been a link. */
-function placeOf(folder: string): { device: string; root: string } | null {
+function placeOf(folder: string): Place | null {
   const path = realPath(folder)
   const mount = mountsOf('self')
     .filter(({ point }) => point === '/' || `${path}/`.startsWith(`${point}/`))
@@ -107,14 +126,46 @@ function realPath(path: string): string {
   }
 }
 
-/** The pid namespace of a process, or null. */
-export function pidNamespaceOf(pid: number): string | null {
+/** A file of /proc/PID; nothing where the process is gone or not ours to look at. */
+function textOf(pid: number | 'self', name: string, encoding: 'utf8' | 'latin1' = 'latin1'): string {
   try {
-    return readlinkSync(`/proc/${pid}/ns/pid`)
+    return readFileSync(`/proc/${pid}/${name}`, encoding)
+  } catch {
+    return ''
+  }
+}
+
+/** Has it a file open whose path begins like this, removed or not? */
+function holdsOpen(pid: number, beginning: string): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((name) => linkOf(`/proc/${pid}/fd/${name}`)?.startsWith(beginning))
+  } catch {
+    return false
+  }
+}
+
+/** Processes that have such a file open. */
+export const withOpen = (beginning: string): number[] => living((pid) => holdsOpen(pid, beginning))
+
+function linkOf(path: string): string | null {
+  try {
+    return readlinkSync(path)
   } catch {
     return null
   }
 }
+
+/** The folder of the cgroup (version 2) that this process is in, or null. */
+export function cgroupFolder(): string | null {
+  const own = /^0::(.*)$/m.exec(textOf('self', 'cgroup'))?.[1]
+  const mount = mountsOf('self').find(({ type }) => type === 'cgroup2')
+  if (own === undefined || mount === undefined) return null
+  const { root, point } = mount
+  return `${own}/`.startsWith(root === '/' ? '/' : `${root}/`) ? join(point, relative(root, own)) : null
+}
+
+/** The pid namespace of a process, or null. */
+export const pidNamespaceOf = (pid: number): string | null => linkOf(`/proc/${pid}/ns/pid`)
 
 const pids = (): number[] => {
   try {
@@ -160,11 +211,12 @@ export function innerPid(pid: number): number | null {
 }
 
 /** Living processes of a process group that were not started before `since` (clock ticks): a group number comes around like a pid. */
-export const inGroup = (group: number, since: number): number[] =>
-  living((pid) => {
-    const stat = statOf(pid)
-    return stat?.group === group && stat.startTime >= since
-  })
+export const inGroup = (group: number, since: number): number[] => living((pid) => isInGroup(pid, group, since))
+
+function isInGroup(pid: number, group: number, since: number): boolean {
+  const stat = statOf(pid)
+  return stat?.group === group && stat.startTime >= since
+}
 
 /** True where processes can be listed at all. */
 export const hasProc = (): boolean => startTimeOf(process.pid) !== null
@@ -181,13 +233,7 @@ export function hardLimit(of: 'open files' | 'processes'): number {
 
 /** Processes that carry this exact entry (`NAME=value`) in their environment, as far as we may read it. */
 export function withEnvironment(entry: string): number[] {
-  return living((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(entry)
-    } catch {
-      return false
-    }
-  })
+  return living((pid) => textOf(pid, 'environ').split('\0').includes(entry))
 }
 
 /** Living descendants of a process, itself not counted. */

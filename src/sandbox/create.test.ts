@@ -14,6 +14,7 @@ import { makeFolder, path, standOn, world } from './fixture.ts'
 const folder = await makeFolder()
 after(() => removeTree(folder))
 const namespace = await standOn('namespace', folder)
+const top = typeof (await standOn('cgroup', folder)) === 'string' ? 'namespace' : 'cgroup'
 const skip = typeof namespace === 'string' && namespace
 const linux = process.platform !== 'linux' && 'not Linux'
 
@@ -25,16 +26,24 @@ async function pathWith(script: string | null): Promise<string> {
   return bin
 }
 const probing = async (script: string | null) => probe(world, { path: await pathWith(script), folder })
-const onlyGroup = { rung: 'group', available: { namespace: false, group: true } }
+const onlyGroup = { rung: 'group', available: { cgroup: false, namespace: false, group: true }, above: [] }
 
-test('a machine with all of it stands on the namespace rung', { skip }, async () => {
-  const { reasons, ...rest } = await probe(world, { path, folder })
-  assert.deepEqual(rest, { rung: 'namespace', available: { namespace: true, group: true } })
-  assert.deepEqual(
-    reasons.filter((each) => !each.startsWith('there is no system-call filter')),
-    [],
-  )
-})
+test(
+  'a machine with all of it stands on the namespace rung, or above it where it may make a cgroup',
+  { skip },
+  async () => {
+    const { reasons, above, ...rest } = await probe(world, { path, folder })
+    assert.deepEqual(rest, { rung: top, available: { cgroup: top === 'cgroup', namespace: true, group: true } })
+    assert.equal(
+      above.some((each) => each.startsWith('no cgroup: ')),
+      top === 'namespace',
+    )
+    assert.deepEqual(
+      reasons.filter((each) => !each.startsWith('there is no system-call filter')),
+      [],
+    )
+  },
+)
 
 test(
   'one contained program is enough to find that out, and a shell that cannot call is no reason to stay below',
@@ -50,12 +59,12 @@ test(
       const { rung } = await probe({ ...world, spawn }, { path: each, folder })
       return { rung, started: [...started] }
     }
-    assert.deepEqual(await probeOn(path), { rung: 'namespace', started: ['version', 'program'] })
+    assert.deepEqual(await probeOn(path), { rung: top, started: ['version', 'program'] })
     // a bash that is not shown inside
     const bin = await pathWith(null)
     await writeFile(join(bin, 'bash'), '#!/bin/sh\nexec /bin/bash "$@"\n', { mode: 0o755 })
     assert.deepEqual(await probeOn(`${bin}${delimiter}${path}`), {
-      rung: 'namespace',
+      rung: top,
       started: ['version', 'program', 'program'],
     })
   },

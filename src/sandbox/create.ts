@@ -9,14 +9,16 @@ import { arch, homedir, platform } from 'node:os'
 import { basename, delimiter, dirname, join, relative } from 'node:path'
 import type { Readable } from 'node:stream'
 import { refuse, type Refusal } from '../core/refusal.ts'
+import { isAtLeast, lowerRungs, type Rung } from '../core/rung.ts'
 import { capture } from '../host/process.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
 import { makeArea, removeTree } from './area.ts'
+import { findCgroupPlace } from './cgroup.ts'
 import { etcFiles, gatewayPort, insideNode, type NodePlace } from './bubblewrap.ts'
 import { groupSandbox } from './group.ts'
 import { namespaceSandbox, type NamespaceTools } from './namespace.ts'
-import type { Rung, Sandbox, Witness } from './sandbox.ts'
+import type { Sandbox, Witness } from './sandbox.ts'
 import { seccompFilter } from './seccomp.ts'
 
 export type SandboxOptions = {
@@ -33,13 +35,11 @@ export type SandboxOptions = {
 export type Probe = {
   rung: Rung
   available: Record<Rung, boolean>
-  /** What keeps this machine from a higher rung, or weakens the one it has: sentences with what to do. */
+  /** What keeps this machine from the rung namespace, or weakens the one it has: sentences with what to do. */
   reasons: string[]
+  /** What keeps it from a still higher one; nothing is wrong with that. */
+  above: string[]
 }
-
-/** Ends a `why` that says what to type. */
-const accept =
-  'or accept in your settings what the rung group loses (files, network and daemons are not held): rung: group'
 
 /** The best sandbox this machine has, or the one asked for. `climbed`: what `climb` found for it. Refuses `rung-too-low`. */
 export async function createSandbox(
@@ -47,26 +47,31 @@ export async function createSandbox(
   options: SandboxOptions,
   climbed: Promise<Climbed> = climb(world, options),
 ): Promise<Sandbox | Refusal> {
-  const { namespace, group, reasons } = await climbed
-  const sandbox = options.rung === 'group' ? group : (namespace ?? (options.rung === 'namespace' ? null : group))
-  if (sandbox === null || (sandbox.rung === 'group' && options.lowest === 'namespace'))
-    return refuse(
-      'rung-too-low',
-      sandbox === null || namespace === null
-        ? `this machine cannot hold an agent in a namespace: ${reasons.join('; ')}`
-        : 'the rung group was asked for, and namespace is the lowest that is accepted',
-      `mend that, ${accept}`,
-    )
-  return sandbox
+  const { stands, reasons, above } = await climbed
+  const best = stands[0]!
+  const asked = options.rung ?? best.rung
+  const sandbox = stands.find(({ rung }) => rung === asked)
+  if (sandbox && isAtLeast(sandbox.rung, options.lowest)) return sandbox
+  return refuse(
+    'rung-too-low',
+    sandbox !== undefined && isAtLeast(best.rung, options.lowest)
+      ? `the rung ${asked} was asked for, and ${options.lowest} is the lowest that is accepted`
+      : isAtLeast(best.rung, 'namespace')
+        ? `this machine stands on ${best.rung}, not on ${options.rung ?? options.lowest}: ${above.join('; ')}`
+        : `this machine cannot hold an agent in a namespace: ${reasons.join('; ')}`,
+    `mend that, or accept in your settings what is lost on a lower rung: ${lowerRungs()}`,
+  )
 }
 
 /** The rung this machine stands on, and why not a higher one. Starts a contained process; about 0.1 s. */
 export async function probe(world: World, options: Pick<SandboxOptions, 'path' | 'folder'>): Promise<Probe> {
-  const { namespace, reasons } = await climb(world, options)
+  const { stands, reasons, above } = await climb(world, options)
+  const has = (rung: Rung): boolean => stands.some((each) => each.rung === rung)
   return {
-    rung: namespace === null ? 'group' : 'namespace',
-    available: { namespace: namespace !== null, group: true },
+    rung: stands[0]!.rung,
+    available: { cgroup: has('cgroup'), namespace: has('namespace'), group: has('group') },
     reasons,
+    above,
   }
 }
 
@@ -74,9 +79,10 @@ export async function probe(world: World, options: Pick<SandboxOptions, 'path' |
 type Way = 'started' | 'forwarded'
 
 export type Climbed = {
-  namespace: Sandbox | null
-  group: Sandbox
+  /** What this machine can stand on, the highest first; the last one always. */
+  stands: readonly Sandbox[]
   reasons: string[]
+  above: string[]
   way: Way
   /** Where nothing was tried: tries it, and answers why it does not hold. */
   prove?: (witness: Witness) => Promise<string | null>
@@ -98,27 +104,35 @@ export async function climb(
 ): Promise<Climbed> {
   const { bwrap, bash, prlimit } = toolsOn(path)
   const below = (reasons: string[]): Climbed => ({
-    namespace: null,
-    group: groupSandbox(world, path, { bash, prlimit }),
+    stands: [groupSandbox(world, path, { bash, prlimit })],
     reasons,
+    above: [],
     way: 'started',
   })
   if (rung === 'group') return below([])
   const missing = await missingTool(world, bwrap, bash)
   if (missing !== null || bash === null) return below([missing ?? ''])
-  const quick = await standAs(world, { path, folder }, 'started')
   const node = placeOfNode(process.execPath, homedir())
-  if ((await tryOut(quick.namespace!, node, quickCaller(bash), witness)) === null) return quick
-  const plain = await standAs(world, { path, folder }, 'forwarded')
-  const wrong = await tryOut(plain.namespace!, node, nodeCaller, witness)
-  return wrong === null ? plain : below([wrong, ...hindrances()])
+  const found = findCgroupPlace(folder)
+  const places = 'missing' in found ? [found] : [found, { missing: 'a contained program cannot enter a cgroup here' }]
+  let wrong = ''
+  for (const place of places)
+    for (const way of ['started', 'forwarded'] as const) {
+      const climbed = await standAs(world, { path, folder }, way, place)
+      const caller = way === 'started' ? quickCaller(bash) : nodeCaller
+      const failed = await tryOut(climbed.stands[0]!, node, caller, witness)
+      if (failed === null) return climbed
+      wrong = failed
+    }
+  return below([wrong, ...hindrances()])
 }
 
-/** The namespace rung entered in this way, where bubblewrap and bash are there. Starts nothing. */
+/** The namespace rung entered in this way, and the one above it where there is a place for cgroups. Starts nothing; bubblewrap and bash are there. */
 export async function standAs(
   world: World,
   { path, folder }: Pick<SandboxOptions, 'path' | 'folder'>,
   way: Way,
+  place: ReturnType<typeof findCgroupPlace>,
 ): Promise<Climbed> {
   const { bwrap, bash, prlimit, perl } = toolsOn(path)
   const tools: NamespaceTools = {
@@ -130,8 +144,14 @@ export async function standAs(
     node: placeOfNode(process.execPath, homedir()),
     etc: await writeEtc(folder),
   }
-  const group = groupSandbox(world, path, { bash, prlimit })
-  return { namespace: namespaceSandbox(world, tools), group, reasons: weaknesses(tools), way }
+  const within = 'missing' in place ? [] : [namespaceSandbox(world, tools, place)]
+  const above = 'missing' in place ? `no cgroup: ${place.missing}` : place.unlimited
+  return {
+    stands: [...within, namespaceSandbox(world, tools), groupSandbox(world, path, { bash, prlimit })],
+    reasons: weaknesses(tools),
+    above: above === null ? [] : [above],
+    way,
+  }
 }
 
 /** The first version with --disable-userns, without which a contained program could make namespaces of its own. */

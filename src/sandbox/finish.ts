@@ -1,4 +1,4 @@
-/** What both rungs do alike with a started child: its streams end soon after it does, whoever still holds the other end. */
+/** What all rungs do alike with a started child: its streams end soon after it does, whoever still holds the other end. */
 import { PassThrough, type Readable } from 'node:stream'
 import type { Child } from '../host/process.ts'
 import type { World } from '../host/world.ts'

@@ -5,11 +5,12 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { isRefusal } from '../core/refusal.ts'
+import type { Rung } from '../core/rung.ts'
 import { environment } from '../host/environment.ts'
 import { realWorld } from '../host/world.ts'
 import { makeArea } from './area.ts'
 import { createSandbox } from './create.ts'
-import type { Area, Box, Contained, Rung, Sandbox } from './sandbox.ts'
+import type { Area, Box, Contained, Sandbox } from './sandbox.ts'
 
 export const world = realWorld()
 export const path = environment()['PATH'] ?? '/usr/bin:/bin'

@@ -1,7 +1,8 @@
 /**
- * The group rung, where there is no bubblewrap: a process group and an environment we wrote. It does NOT hold files, network or a daemon that left
- * its group and wiped its environment; what is left alive is looked for and reported, never hidden.
+ * The group rung, where there is no bubblewrap: a process group, an environment we wrote with a mark in it, and a lifeline. It does NOT hold files,
+ * network or a daemon that left its group, wiped its environment and let go of its lifeline; what is left alive is looked for and reported, never hidden.
  */
+import { closeSync, constants, openSync, rmSync } from 'node:fs'
 import { delimiter } from 'node:path'
 import {
   bootId,
@@ -11,9 +12,13 @@ import {
   inGroup,
   isAlive,
   killProcess,
+  lifelineIn,
+  markVariable,
   type ProcessIdentity,
   startTimeOf,
+  treeMark,
   withEnvironment,
+  withOpen,
 } from '../host/proc.ts'
 import { type Child, signalGroup } from '../host/process.ts'
 import type { World } from '../host/world.ts'
@@ -21,21 +26,28 @@ import { type Born, finish, tellOrEnd } from './finish.ts'
 import { launcherArgv, launcherEnv, type LauncherTools } from './launcher.ts'
 import type { Box, Contained, KillReport, Sandbox } from './sandbox.ts'
 
-const marker = 'TRI_AGENT_BOX'
+/** The descriptor of a file that nobody reads: whoever has it open is of this tree, whatever else he got rid of. */
+const lifelineAt = 3
 
 /** A sandbox on this rung. `path` is the PATH its programs are found on. */
 export function groupSandbox(world: World, path: string, tools: LauncherTools): Sandbox {
   return {
     rung: 'group',
+    contained: false,
     view: ({ work, home, out, tmp }, gateway) => ({ work, home, out, tmp, gatewayUrl: gateway?.url ?? '' }),
     start: (box, born) => start(world, path, tools, box, born),
   }
 }
 
 async function start(world: World, path: string, tools: LauncherTools, box: Box, born?: Born): Promise<Contained> {
-  const mark = world.secret(8)
   const { area } = box
-  const [file = '', ...args] = [...launcherArgv(tools, 2), ...box.argv]
+  // The mark begins with what can be found out from the folder alone: whoever comes after us knows that.
+  const chance = world.secret(8)
+  const mark = `${treeMark(area.root)}-${chance}`
+  const lifeline = `${lifelineIn(area.root)}${chance}`
+  const held = openSync(lifeline, constants.O_CREAT | constants.O_EXCL | constants.O_RDONLY, 0o600)
+  rmSync(lifeline)
+  const [file = '', ...args] = [...launcherArgv(tools, lifelineAt), ...box.argv]
   const env = {
     PATH: [...(box.toolchain ?? []), path].join(delimiter),
     HOME: area.home,
@@ -46,16 +58,20 @@ async function start(world: World, path: string, tools: LauncherTools, box: Box,
     GIT_TERMINAL_PROMPT: '0',
     ...box.env,
     SHLVL: launcherEnv.SHLVL, // keeps the launcher's shell from reading start-up files of a HOME that an agent wrote
-    [marker]: mark,
+    [markVariable]: mark,
   }
-  const child = await world.spawn({ file, args, cwd: area.work, env, stdin: box.stdin })
+  const spec = { file, args, cwd: area.work, env, stdin: box.stdin, extra: [held] }
+  const child = await world.spawn(spec).finally(() => closeSync(held))
   const startTime = bornAt(child.pid)
   await tellOrEnd(child, { pid: child.pid, startTime }, born)
   let killing: Promise<KillReport> | null = null
   return finish(world, child, {
     startTime,
     stop: (signal) => void child.signal(signal),
-    kill: () => (killing ??= hasProc() ? kill(world, child, startTime, `${marker}=${mark}`) : killBlind(world, child)),
+    kill: () =>
+      (killing ??= hasProc()
+        ? kill(world, child, startTime, { entry: `${markVariable}=${mark}`, lifeline })
+        : killBlind(world, child)),
   })
 }
 
@@ -64,7 +80,12 @@ const sweepMs = 2000
 /** Between two looks, so that one that respawns is met again. */
 const lookMs = 5
 
-async function kill(world: World, child: Child, startTime: number | null, entry: string): Promise<KillReport> {
+async function kill(
+  world: World,
+  child: Child,
+  startTime: number | null,
+  { entry, lifeline }: { entry: string; lifeline: string },
+): Promise<KillReport> {
   const began = world.clock.mono()
   const boot = bootId()
   const seen = new Map<string, ProcessIdentity>()
@@ -79,6 +100,7 @@ async function kill(world: World, child: Child, startTime: number | null, entry:
       ...[...(isOurs ? [child.pid] : []), ...roots].flatMap(descendantsOf),
       ...(stranger || startTime === null ? [] : inGroup(child.pid, startTime)),
       ...withEnvironment(entry),
+      ...withOpen(lifeline),
     ]
     for (const pid of met) {
       const identity = { bootId: boot, pid, startTime: startTimeOf(pid) }

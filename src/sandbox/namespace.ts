@@ -5,7 +5,7 @@
  *     bash (closes descriptors) ▶ prlimit ▶ bwrap, the outermost ─┬─ namespaces ─ bwrap, pid 1 ─ [starter or forwarder ─] the program
  *
  * Options and filter go over pipes, so that no key and no host path is in any argv. Until it has its options bwrap waits, so whoever writes down
- * that it is there comes first. Without a gateway there is no forwarder and no network.
+ * that it is there comes first, and its cgroup, where there is one (cgroup.ts). Without a gateway there is no forwarder and no network.
  */
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -30,6 +30,7 @@ import {
   insideStarter,
   type NodePlace,
 } from './bubblewrap.ts'
+import { type Cgroup, type CgroupPlace, makeCgroup } from './cgroup.ts'
 import { type Born, finish, tellOrEnd } from './finish.ts'
 import { launcherArgv, launcherEnv } from './launcher.ts'
 import type { Box, Contained, KillReport, Sandbox } from './sandbox.ts'
@@ -52,12 +53,13 @@ const forwarder = join(import.meta.dirname, 'forwarder.mjs')
 const starter = join(import.meta.dirname, 'starter.pl')
 export const parts = [forwarder, starter]
 
-/** A sandbox on this rung. */
-export function namespaceSandbox(world: World, tools: NamespaceTools): Sandbox {
+/** A sandbox on this rung; with a place for cgroups, on the one above it. */
+export function namespaceSandbox(world: World, tools: NamespaceTools, place: CgroupPlace | null = null): Sandbox {
   return {
-    rung: 'namespace',
+    rung: place === null ? 'namespace' : 'cgroup',
+    contained: true,
     view: () => ({ ...inside, gatewayUrl: `http://127.0.0.1:${gatewayPort}` }),
-    start: (box, born) => start(world, tools, box, born),
+    start: (box, born) => start(world, tools, place, box, born),
   }
 }
 
@@ -66,7 +68,13 @@ const optionsAt = 3
 const saysAt = 4
 const controlAt = 5
 
-async function start(world: World, tools: NamespaceTools, box: Box, born?: Born): Promise<Contained> {
+async function start(
+  world: World,
+  tools: NamespaceTools,
+  place: CgroupPlace | null,
+  box: Box,
+  born?: Born,
+): Promise<Contained> {
   const { bwrap, filter } = tools
   const extra = Array.from(
     { length: 2 + Number(box.gateway !== null) + Number(filter !== null) },
@@ -81,10 +89,21 @@ async function start(world: World, tools: NamespaceTools, box: Box, born?: Born)
     '--',
     ...words(tools, box),
   ]
-  const child = await world.spawn({ file, args, cwd: '/', env: launcherEnv, stdin: box.stdin, extra })
+  const cgroup = place && makeCgroup(place, world, box.area.root)
+  const spawned = world.spawn({ file, args, cwd: '/', env: launcherEnv, stdin: box.stdin, extra })
+  const child = await spawned.catch((error: unknown) => {
+    cgroup?.remove()
+    throw error
+  })
   const startTime = bornAt(child.pid)
-  await tellOrEnd(child, { pid: child.pid, startTime }, born)
-  const tree = watch(world, child, child.pipes[saysAt]!)
+  const said = readAll(child.pipes[saysAt]!) // before anything is waited for: it may end meanwhile
+  await tellOrEnd(child, { pid: child.pid, startTime }, async (outermost) => {
+    await Promise.all([cgroup?.enter(child.pid), born?.(outermost)])
+  }).catch((error: unknown) => {
+    cgroup?.remove()
+    throw error
+  })
+  const tree = watch(world, child, said, cgroup)
   const options = [...bubblewrapOptions({ ...tools, forwarder, starter }, box), '--info-fd', `${saysAt}`]
   if (filter !== null) {
     options.push('--seccomp', `${highest}`)
@@ -120,31 +139,35 @@ const lookMs = 3
  * Follows one tree from its birth. Its namespace is held from then on: numbers of dead namespaces are given out again at once, and a look at the
  * bare number could meet somebody else's tree.
  */
-function watch(world: World, child: Child, says: Duplex) {
+function watch(world: World, child: Child, says: Promise<string>, cgroup: Cgroup | null) {
   const { clock, timer } = world
   let ended = false
   void child.exit.then(() => (ended = true))
-  const born = readAll(says).then((text): HeldNamespace | null => {
+  const born = says.then((text): HeldNamespace | null => {
     const said = /"child-pid": (\d+)[^]*"pid-namespace": (\d+)/.exec(text)
     return said && holdPidNamespace(Number(said[1]), Number(said[2]))
   })
   const prove = async (began: number): Promise<KillReport> => {
     const namespace = await born
-    let left = namespace === null ? [] : inPidNamespace(namespace.name)
-    while (left.length > 0 && clock.mono() - began < proofMs) {
-      for (const pid of left) killProcess(pid) // bwrap was killed before it had bound its child to its own life
-      await timer.sleep(lookMs)
-      left = inPidNamespace(namespace!.name)
+    const look = () => {
+      const lost = namespace === null || cgroup !== null ? [] : inPidNamespace(namespace.name)
+      for (const pid of lost) killProcess(pid) // bwrap was killed before it had bound its child to its own life
+      return cgroup?.count() ?? lost.length
     }
+    let left = look()
+    for (; left > 0 && clock.mono() - began < proofMs; left = look()) await timer.sleep(lookMs)
     namespace?.release()
-    return { method: 'namespace', survivors: left.length, ms: Math.round(clock.mono() - began) }
+    if (left === 0) cgroup?.remove()
+    return { method: cgroup === null ? 'namespace' : 'cgroup', survivors: left, ms: Math.round(clock.mono() - began) }
   }
   const end = async (): Promise<KillReport> => {
     const began = clock.mono()
-    // Killed before it has said what it started, bwrap would leave a child that nobody knows.
-    const late = new AbortController()
-    await Promise.race([born, child.exit, timer.sleep(birthMs, late.signal)])
-    late.abort()
+    if (cgroup === null) {
+      // Killed before it has said what it started, bwrap would leave a child that nobody knows.
+      const late = new AbortController()
+      await Promise.race([born, child.exit, timer.sleep(birthMs, late.signal)])
+      late.abort()
+    } else cgroup.kill()
     child.signal('SIGKILL')
     await child.exit
     return prove(began)

@@ -11,6 +11,8 @@ import { identityOf } from '../host/file-system.ts'
 import { aliveOf, bootId, isAlive, killProcess, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
 import { programVersion } from '../host/version.ts'
 import type { World } from '../host/world.ts'
+import type { Rung } from '../core/rung.ts'
+import { findCgroupPlace } from './cgroup.ts'
 import { climb, hindrances, standAs, toolsOn, type Climbed, type SandboxOptions } from './create.ts'
 import { parts } from './namespace.ts'
 import type { Witness } from './sandbox.ts'
@@ -23,14 +25,16 @@ export async function climbAgain(world: World, options: Options): Promise<Climbe
   const file = join(options.folder, 'sandbox.json')
   const mark = markOf(options)
   const known = read<Known>(file)
-  if (known?.mark !== mark) return keep(file, mark, await climb(world, options, witnessIn(options.folder)))
+  if (known?.mark !== mark || known.rung === undefined)
+    return keep(file, mark, await climb(world, options, witnessIn(options.folder)))
   return {
-    ...(await standAs(world, options, known.way)),
+    ...(await standAs(world, options, known.way, placeFor(options, known.rung))),
     async prove(witness) {
-      const { namespace, way, reasons } = await keep(file, markOf(options), await climb(world, options, witness))
-      if (namespace === null) return `this machine cannot hold an agent in a namespace any more: ${reasons.join('; ')}`
+      const { stands, way, reasons } = await keep(file, markOf(options), await climb(world, options, witness))
+      const { rung, contained } = stands[0]!
+      if (!contained) return `this machine cannot hold an agent in a namespace any more: ${reasons.join('; ')}`
       // the longer way is a part of the shorter one: it was only remembered because a look at that had been killed, or had met a full disk
-      if (way === known.way || known.way === 'forwarded') return null
+      if (rung === known.rung && (way === known.way || known.way === 'forwarded')) return null
       return 'the sandbox works in another way than it was known to: tri-agent down, then up'
     },
   }
@@ -63,7 +67,11 @@ function endFormerLooks(folder: string): void {
   }
 }
 
-type Known = { mark: string; way: Climbed['way'] }
+/** A machine that cannot enter a cgroup it may make is not asked to. */
+const placeFor = ({ folder }: Options, rung: Rung) =>
+  rung === 'cgroup' ? findCgroupPlace(folder) : { missing: 'it was found not to work' }
+
+type Known = { mark: string; way: Climbed['way']; rung: Rung }
 
 function read<T>(file: string): T | null {
   try {
@@ -74,18 +82,29 @@ function read<T>(file: string): T | null {
 }
 
 async function keep(file: string, mark: string, climbed: Climbed): Promise<Climbed> {
-  if (climbed.namespace === null) {
+  const { rung, contained } = climbed.stands[0]!
+  if (!contained) {
     await rm(file, { force: true })
     return climbed
   }
-  writeFileSync(`${file}.part`, JSON.stringify({ mark, way: climbed.way } satisfies Known), { mode: 0o600 })
+  writeFileSync(`${file}.part`, JSON.stringify({ mark, way: climbed.way, rung } satisfies Known), { mode: 0o600 })
   renameSync(`${file}.part`, file)
   return climbed
 }
 
 /** Everything that the answer depends on and that can be seen without trying. */
-function markOf({ path }: Options): string {
+function markOf({ path, folder }: Options): string {
   const { bwrap, bash, prlimit, perl } = toolsOn(path)
   const files = [bwrap, bash, prlimit, perl, process.execPath, ...parts].map((file) => file && identityOf(file))
-  return JSON.stringify([programVersion(), release(), version(), bootId(), process.getuid?.(), hindrances(), files])
+  const place = findCgroupPlace(folder)
+  return JSON.stringify([
+    programVersion(),
+    release(),
+    version(),
+    bootId(),
+    process.getuid?.(),
+    hindrances(),
+    place,
+    files,
+  ])
 }

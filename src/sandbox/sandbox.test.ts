@@ -14,7 +14,11 @@ import type { Sandbox } from './sandbox.ts'
 
 const folder = await makeFolder()
 after(() => removeTree(folder))
-const rungs = { namespace: await standOn('namespace', folder), group: await standOn('group', folder) }
+const rungs = {
+  cgroup: await standOn('cgroup', folder),
+  namespace: await standOn('namespace', folder),
+  group: await standOn('group', folder),
+}
 /** A gateway that says its name, and a server of the host that nobody inside should reach. */
 const gateway = { socket: join(folder, 'gateway'), url: '' }
 const front = createHttpServer((_, response) => void response.end('the gateway'))
@@ -24,18 +28,19 @@ await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve))
 after(() => void (front.close(), host.close()))
 const hostPort = (host.address() as AddressInfo).port
 
-/** One law on both rungs. */
+/** One law on every rung. */
 function law(name: string, body: (sandbox: Sandbox) => Promise<void>): void {
   for (const [rung, sandbox] of Object.entries(rungs))
     test(`${rung}: ${name}`, { skip: typeof sandbox === 'string' && sandbox }, () => body(sandbox as Sandbox))
 }
 
-/** A law of the namespace, and what the group rung answers to the same question. */
-function difference(name: string, body: (sandbox: Sandbox) => Promise<unknown>, namespace: unknown, group: unknown) {
-  const { namespace: held, group: open } = rungs
-  test(`namespace: ${name}`, { skip: typeof held === 'string' && held }, async () =>
-    assert.deepEqual(await body(held as Sandbox), namespace),
-  )
+/** A law of the namespace and what is above it, and what the group rung answers to the same question. */
+function difference(name: string, body: (sandbox: Sandbox) => Promise<unknown>, contained: unknown, group: unknown) {
+  const { group: open, ...higher } = rungs
+  for (const [rung, held] of Object.entries(higher))
+    test(`${rung}: ${name}`, { skip: typeof held === 'string' && held }, async () =>
+      assert.deepEqual(await body(held as Sandbox), contained),
+    )
   test(`group does not hold this, so the test can fail: ${name}`, async () =>
     assert.deepEqual(await body(open as Sandbox), group))
 }
@@ -66,7 +71,7 @@ law('exit code, both streams and stdin pass as they are', async (sandbox) => {
 
 law('a death by signal is told', async (sandbox) => {
   const { code, signal } = await see(sandbox, shell(await freshArea(folder), 'kill -SEGV $$'))
-  const told = sandbox.rung === 'namespace' ? { code: 139, signal: null } : { code: null, signal: 'SIGSEGV' }
+  const told = sandbox.contained ? { code: 139, signal: null } : { code: null, signal: 'SIGSEGV' }
   assert.deepEqual({ code, signal }, told)
 })
 
@@ -96,7 +101,7 @@ law('the environment is the one we wrote, and nothing more', async (sandbox) => 
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_TERMINAL_PROMPT: '0',
   })
-  assert.ok(PATH!.includes(sandbox.rung === 'group' ? path : ':/usr/bin'))
+  assert.ok(PATH!.includes(!sandbox.contained ? path : ':/usr/bin'))
 })
 
 law('the toolchain comes first in PATH and is whole', async (sandbox) => {
@@ -186,10 +191,10 @@ law('nothing of it begins before its birth is written down, and where that fails
   let beside: number[] | null = null
   const contained = await sandbox.start(box, async ({ pid, startTime }) => {
     await world.timer.sleep(100) // long enough for a program that does not wait to begin
-    if (sandbox.rung === 'namespace') beside = descendantsOf(pid)
+    if (sandbox.contained) beside = descendantsOf(pid)
     assert.deepEqual([pid > 0, startTime === bornAt(pid)], [true, true])
   })
-  if (sandbox.rung === 'namespace') assert.deepEqual(beside, [])
+  if (sandbox.contained) assert.deepEqual(beside, [])
   await hear(contained, 'began')
   await contained.kill()
   const full = sandbox.start(box, () => Promise.reject(new Error('the disk is full')))
@@ -197,39 +202,19 @@ law('nothing of it begins before its birth is written down, and where that fails
   assert.deepEqual(carrying(token), [])
 })
 
-difference(
-  'what sees the folder of a tree is of that tree, although its leader is gone and it left the group',
-  async (sandbox) => {
-    const area = await freshArea(folder)
+law('that is seen wherever the folder lies, also where a file system begins right above it', async (sandbox) => {
+  const seen: boolean[] = []
+  for (const parent of ['/tmp', '/dev/shm']) {
+    const area = await makeArea(await makeTemporary('tri-audit', parent))
+    await mkdir(area.work)
     const contained = await sandbox.start(shell(area, 'echo ready; sleep 300; :'))
     await hear(contained, 'ready')
-    const gone = { bootId: bootId(), pid: contained.pid, startTime: 0 } // somebody else has its number by now
-    const seen = [area.root, `${area.root}-2`].map((root) => aliveOf(gone, root).length > 0)
+    seen.push(aliveOf({ bootId: bootId(), pid: contained.pid, startTime: 0 }, area.root).length > 0)
     await contained.kill()
-    return [...seen, aliveOf(gone, area.root).length > 0]
-  },
-  [true, false, false],
-  [false, false, false],
-)
-
-difference(
-  'that is seen wherever the folder lies, also where a file system begins right above it',
-  async (sandbox) => {
-    const seen: boolean[] = []
-    for (const parent of ['/tmp', '/dev/shm']) {
-      const area = await makeArea(await makeTemporary('tri-audit', parent))
-      await mkdir(area.work)
-      const contained = await sandbox.start(shell(area, 'echo ready; sleep 300; :'))
-      await hear(contained, 'ready')
-      seen.push(aliveOf({ bootId: bootId(), pid: contained.pid, startTime: 0 }, area.root).length > 0)
-      await contained.kill()
-      await removeTree(area.root)
-    }
-    return seen
-  },
-  [true, true],
-  [false, false],
-)
+    await removeTree(area.root)
+  }
+  assert.deepEqual(seen, [true, true])
+})
 
 law('killing an ended box does not touch one that was started since', async (sandbox) => {
   const area = await freshArea(folder)
@@ -242,10 +227,10 @@ law('killing an ended box does not touch one that was started since', async (san
 })
 
 difference(
-  'daemons that were forked twice, wiped their environment and closed their pipes are gone after kill',
+  'daemons that were forked twice, wiped their environment and closed all they had open are gone after kill',
   async (sandbox) => {
     const token = world.id('evil')
-    const evil = `(setsid env -i sh -c 'exec >&- 2>&- <&-; trap "" TERM; exec sh -c "while :; do sleep 1; done" "$0-became"' ${token} &)`
+    const evil = `(setsid env -i sh -c 'exec >&- 2>&- <&- 3<&-; trap "" TERM; exec sh -c "while :; do sleep 1; done" "$0-became"' ${token} &)`
     const contained = await sandbox.start(shell(await freshArea(folder), `${evil}; echo ready; sleep 300`, token))
     await hear(contained, 'ready')
     while (carrying(`${token}-became`).length === 0) await world.timer.sleep(5) // until the daemon has become what it is
@@ -256,6 +241,36 @@ difference(
   },
   0,
   1,
+)
+
+law(
+  'daemons that were forked twice are gone after kill, when they kept their environment or anything open',
+  async (sandbox) => {
+    const token = world.id('daemon')
+    const loop = 'trap "" TERM; echo up; while :; do sleep 1; done'
+    const script = `(setsid env -i sh -c '${loop}' ${token} &); (setsid sh -c 'exec 3<&-; ${loop}' ${token} &); wait; sleep 300`
+    const contained = await sandbox.start(shell(await freshArea(folder), script, token))
+    await hear(contained, 'up\nup\n')
+    await contained.kill()
+    assert.deepEqual(carrying(token), [])
+  },
+)
+
+law(
+  'whoever comes after the maker of a tree finds what bears its mark, although its leader is gone',
+  async (sandbox) => {
+    const area = await freshArea(folder)
+    const token = world.id('daemon')
+    const loop = 'trap "" TERM; echo up; while :; do sleep 1; done'
+    const script = `(setsid env -i sh -c '${loop}' ${token} &); (setsid sh -c 'exec 3<&-; ${loop}' ${token} &); wait; sleep 300`
+    const contained = await sandbox.start(shell(area, script, token))
+    await hear(contained, 'up\nup\n')
+    const gone = { bootId: bootId(), pid: contained.pid, startTime: 0 } // somebody else has its number by now
+    const found = aliveOf(gone, area.root)
+    const near = aliveOf(gone, `${area.root}-2`)
+    await contained.kill()
+    assert.deepEqual([found.length >= 2, near, aliveOf(gone, area.root)], [true, [], []])
+  },
 )
 
 difference(

@@ -1,15 +1,15 @@
 /**
  * The port of containment: one process tree, its files, its only way out. Which rung of the ladder stands behind it is said by `rung`.
  *
+ *     cgroup      the next one, inside of a cgroup of its own: killed in one step of the kernel, with limits on processes and memory
  *     namespace   bubblewrap: own pid, mount, network and user namespace, seccomp filter; nothing survives a kill
  *     group       a process group and a scrubbed environment: files, network and daemons are NOT held; promises 3-6 are lost
  *
- * Never: a host path in the contained environment on the namespace rung, an inherited variable, an inherited descriptor.
+ * Never: a host path in a contained environment, an inherited variable, an inherited descriptor.
  */
 import type { Readable } from 'node:stream'
+import type { Rung } from '../core/rung.ts'
 import type { Exit } from '../host/process.ts'
-
-export type Rung = 'namespace' | 'group'
 
 /** The host folders of one attempt, all of them its own and 0700. `work` is the tree, `home` the agent's HOME, `out` where a bundle is left. */
 export type Area = { root: string; work: string; home: string; out: string; tmp: string }
@@ -71,6 +71,8 @@ export type Contained = {
 
 export type Sandbox = {
   rung: Rung
+  /** Files and network of the machine are out of reach, and what a program sees lies at the same paths everywhere. */
+  contained: boolean
   view(area: Area, gateway: Box['gateway']): View
   /**
    * `born` is told of the outermost process, and has to be done with it before the tree goes on: on the namespace rung there is nothing beside that

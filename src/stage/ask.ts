@@ -77,7 +77,7 @@ async function layTree(
 ): Promise<{ mounts: Mount[]; modules: Mount[] } | { failed: string }> {
   const { git, sandbox, pool } = ports
   const { stores } = work.repo
-  const contained = sandbox.rung === 'namespace'
+  const contained = sandbox.contained
   const commit = 'edit' in tree ? tree.edit : tree.read
   if ('edit' in tree) {
     if (!(await pool.take(stores, commit, area.work)))
@@ -121,7 +121,7 @@ async function start(ports: StagePorts, work: Work, area: Area, question: Questi
   const found = attempt.family === null ? null : ports.agent(attempt.family)
   if (!found || !gateway || attempt.family === null || attempt.model === null)
     throw new Error(`${attempt.step} without an agent, a model or a key`)
-  const contained = sandbox.rung === 'namespace'
+  const contained = sandbox.contained
   const view = sandbox.view(area, gateway)
   const session = 'edit' in question.tree ? await layHome(ports, work, area) : null
   const spec: AgentSpec = {

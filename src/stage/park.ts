@@ -47,7 +47,7 @@ export async function bringBack({ git }: StagePorts, work: Work): Promise<{ comm
 
 /** Puts the session's files where they were. Answers the session, or null: a new one begins. A session belongs to its folder, which only the contained rung keeps. */
 export async function layHome({ sandbox }: StagePorts, { kept }: Work, area: Area): Promise<string | null> {
-  if (!kept?.session || sandbox.rung !== 'namespace') return null
+  if (!kept?.session || !sandbox.contained) return null
   await cp(kept.home, area.home, { recursive: true, force: true })
   return kept.session
 }

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { environment } from '../../src/host/environment.ts'
 import { capture } from '../../src/host/process.ts'
 import { realWorld } from '../../src/host/world.ts'
+import { isAtLeast } from '../../src/core/rung.ts'
 import { probe } from '../../src/sandbox/create.ts'
 import { install } from './install.ts'
 
@@ -51,7 +52,7 @@ async function whyNotHere(): Promise<string | null> {
   const folder = mkdtempSync(join(tmpdir(), 'tri-agent-clients-'))
   try {
     const { rung, reasons } = await probe(world, { path, folder })
-    return rung === 'namespace' ? null : reasons.join('; ')
+    return isAtLeast(rung, 'namespace') ? null : reasons.join('; ')
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

@@ -11,6 +11,7 @@ import { addTask } from '../../src/command/add.ts'
 import { registerRepository } from '../../src/command/register.ts'
 import type { LoggedEvent } from '../../src/core/event.ts'
 import { isRefusal, type Refusal } from '../../src/core/refusal.ts'
+import type { Rung } from '../../src/core/rung.ts'
 import type { Task } from '../../src/core/task.ts'
 import { startDaemon, type RunningDaemon } from '../../src/daemon/daemon.ts'
 import { showProgress } from '../../src/daemon/demo-progress.ts'
@@ -35,7 +36,7 @@ export type Played = {
   wishes: readonly Wish[]
   /** What each rule of the scenario is for. */
   places: readonly Place[]
-  rung: string
+  rung: Rung
   interfaces: string[]
   tasks: Task[]
   events: LoggedEvent[]

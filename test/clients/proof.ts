@@ -7,6 +7,7 @@ import { adapterNamed } from '../../src/agent/registry.ts'
 import type { AttemptAdmitted, AttemptEnded } from '../../src/core/event.ts'
 import { readTrailers } from '../../src/core/trailer.ts'
 import type { Client } from './cast.ts'
+import { isAtLeast } from '../../src/core/rung.ts'
 import type { Played } from './play.ts'
 import { keyOf, type Place, type Wish } from './story.ts'
 
@@ -17,7 +18,7 @@ export const lawsOf = (played: Played, isolated: boolean): Law[] => [
   ...(isolated
     ? [{ law: 'nothing but the loopback interface was there', wrong: differ(['lo'], played.interfaces) }]
     : []),
-  { law: 'every agent was contained in a namespace', wrong: differ('namespace', played.rung) },
+  { law: 'every agent was contained in a namespace', wrong: differ(true, isAtLeast(played.rung, 'namespace')) },
   ...played.wishes.flatMap((wish, index) => lawsOfWish(played, wish, index)),
   ...played.cast.map((client) => ({
     law: `${client.name} ${client.version} used its own tools: it wrote, executed and read files`,

@@ -65,13 +65,16 @@ test('kill of a task: its key is dead before its process, nothing of it survives
 })
 
 test('kill of a family and of everything ends gates too, reports how, and what is paused goes on when it is resumed', async () => {
+  const asked = Promise.withResolvers<void>()
   await using shop = await rig({
+    onRequest: () => asked.resolve(),
     rules: [{ ...implementing('Sell coffee', { misbehave: 'hang' }), times: 1 }, writing('Sell coffee'), approving],
     yaml: { gates: [{ ...testGate, command: 'test -e /tmp/never || exec sleep 300' }] },
   })
   await shop.up()
   const id = await shop.add('Sell coffee', { tags: ['family:openai'] })
   await process(shop, 'implement')
+  await asked.promise // or the next one would be told to hang
   const family = await killed(shop, 'family', 'openai')
   assert.deepEqual(
     family.killed.map(({ step, outcome, killed: { survivors } }) => [step, outcome, survivors]),

@@ -97,8 +97,8 @@ export const mutants: readonly Mutant[] = [
   }),
   ...of('src/host/proc.ts', 'src/host/proc.test.ts', {
     'a tree is dead when its leader is': [
-      'isStranger ? [] : inGroup(leader.pid, leader.startTime)',
-      'isAlive(leader) ? [leader.pid] : []',
+      '(!isStranger && isInGroup(each, pid, startTime))',
+      '(isLeader && each === pid)',
     ],
   }),
   ...of('src/core/lane.ts', 'src/core/lane.test.ts', {

@@ -189,6 +189,7 @@ function portsOf({ machine, life, settings, daemons, faults, opened }: Start): D
       bootId: () => bootName(machine.boot),
       startTimeOf: (pid) => machine.processes.get(pid)?.startTime ?? pid,
       isAlive: (identity) => isAliveOn(machine, daemons, identity),
+      lostCgroups: () => [],
       isTreeAlive: (identity) => machine.bug !== 'released-before-death' && isAliveOn(machine, daemons, identity),
       end: ({ pid }) => void endProcess(machine, pid),
     },

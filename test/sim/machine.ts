@@ -94,6 +94,7 @@ export const never = <T>(): Promise<T> => new Promise<T>(() => {})
 export function modelSandbox(machine: Machine, life: Life): Sandbox {
   return {
     rung: 'namespace',
+    contained: true,
     view: () => ({
       work: '/work',
       home: '/home/agent',
