@@ -1,4 +1,4 @@
-/** The verbs that end and remove things, as data: a part of verb.ts's table. */
+/** The verbs that end, remove and attack things, as data: a part of verb.ts's table. */
 import type { Verb } from './verb-shape.ts'
 
 export const tidyVerbs: readonly Verb[] = [
@@ -40,5 +40,18 @@ export const tidyVerbs: readonly Verb[] = [
     options: [],
     examples: ['tri-agent audit', 'tri-agent audit --json'],
     load: async () => (await import('./audit.ts')).audit,
+  },
+  {
+    name: 'chaos',
+    group: 'Check',
+    args: [],
+    about: 'Kill and starve the whole product on a scratch repository and count what is lost: nothing; about a minute',
+    options: [
+      { flags: '--kills <n>', about: 'so many kills of daemon, worker or agent; default: 20' },
+      { flags: '--seed <n>', about: 'the blows of an earlier one, in the same order; else they are drawn' },
+      { flags: '--keep', about: 'leave its database, transcripts and repository to be looked at' },
+    ],
+    examples: ['tri-agent chaos', 'tri-agent chaos --kills 100 --json', 'tri-agent chaos --seed 7 --keep'],
+    load: async () => (await import('./chaos.ts')).chaos,
   },
 ]

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { isMakerGone, makerMark, makerShape } from './maker.ts'
 
 /** What ours are for; the first word of their names. */
-const purposes = ['tri-probe', 'tri-trial', 'tri-doctor', 'tri-audit'] as const
+const purposes = ['tri-probe', 'tri-trial', 'tri-doctor', 'tri-audit', 'tri-chaos'] as const
 export type Purpose = (typeof purposes)[number]
 
 /** Short, because sockets are made in some of them. */

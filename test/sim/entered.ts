@@ -20,6 +20,7 @@ const reasons: readonly [RegExp, string][] = [
   [/^src\/store\/(health|shell)\.ts$/, 'what doctor found, and a shell for people'],
   [/^src\/daemon\/(agents|check-\w+|doctor|survey|trial-turn)\.ts$/, 'looks for what is installed on a machine'],
   [/^src\/daemon\/(demo|demo-progress|demo-report|scripted)\.ts$/, 'the demo'],
+  [/^src\/(daemon\/chaos(-\w+)?|store\/left)\.ts$/, 'chaos, which needs a real machine'],
   [/^src\/daemon\/(estimate|read-along|trust|verify)\.ts$/, 'for verbs that need no daemon'],
   [
     /^src\/(core\/forecast|store\/moving|daemon\/(audit|audit-history|reap-by-hand))\.ts$/,
