@@ -19,7 +19,7 @@ import { readBody } from './body.ts'
 import { maskStream, requestHeaders, responseHeaders } from './header.ts'
 import { openLease } from './lease.ts'
 import { densityOf, judge, type AbortReason } from './live.ts'
-import { meterBody, meterStream } from './meter.ts'
+import { meterBody, meterStream, type Meter } from './meter.ts'
 import { upstreamUrl } from './route.ts'
 import type { Waiter } from './turnstile.ts'
 import { ask, type Outgoing } from './upstream.ts'
@@ -294,9 +294,15 @@ async function passAnswer(state: Flight, response: IncomingMessage): Promise<voi
     return void client.destroy()
   }
   const failure = meter.failure()
-  if (state.admission?.hold) judge(state.live, failure === null ? null : verdictOf(failure), failure)
+  if (state.admission?.hold)
+    if (failure !== null) judge(state.live, verdictOf(failure), failure)
+    else if (saidAll(state, meter)) judge(state.live, null)
+    else judge(state.live, 'unreachable', "the provider's answer ended before its last word")
   client.end(rest)
 }
+
+/** Whether an answer is whole; servers that speak chat completions may say nothing of usage, and thus have no last word. */
+const saidAll = ({ route }: Flight, { reported }: Meter): boolean => reported.final || route.dialect === 'openai-chat'
 
 const verdictOf = (failure: string): 'rate-limited' | 'unreachable' | 'refused' =>
   /rate.?limit|quota|exhausted/i.test(failure)

@@ -46,6 +46,7 @@ export type Flight = Visit & {
 export function abort(state: Flight, why: AbortReason): void {
   if (state.ended) return
   state.ended = why
+  if (why === 'idle') judge(state.live, 'unreachable', 'the provider said nothing for too long')
   state.request?.destroy() // without an error: once it is answered nobody would hear that
   state.wiring.turnstile.look() // it may be waiting there, or there
   state.wiring.coolDowns.look()

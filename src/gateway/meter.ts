@@ -39,6 +39,7 @@ export function meterStream(dialect: Dialect, options: { hideUsage?: boolean; ma
   let hidden = false
 
   const push = (chunk: Buffer): Buffer => {
+    if (skipping && parts.length === 0 && chunk.indexOf(10) < 0) return chunk
     parts.push(chunk)
     kept += chunk.length
     if (chunk.indexOf(10) < 0 && kept <= cap) return empty // no line ends here: do not join again and again
@@ -153,6 +154,7 @@ export function meterBody(dialect: Dialect): Meter {
   const reported = nothingReported()
   let parts: Buffer[] = []
   let bytes = 0
+  let failed: string | null = null
   return {
     reported,
     sketch: newSketch(),
@@ -168,11 +170,13 @@ export function meterBody(dialect: Dialect): Meter {
     },
     end() {
       const whole = Buffer.concat(parts)
-      if (whole.length > 0) takeUsage(dialect, parseObject(whole), reported)
+      const answer = whole.length > 0 ? parseObject(whole) : null
+      takeUsage(dialect, answer, reported)
+      failed = answer && failureIn(answer)
       parts = []
       return whole
     },
     visibleBytes: () => bytes,
-    failure: () => null,
+    failure: () => failed,
   }
 }

@@ -2,7 +2,7 @@
  * Tokens as each provider reports them, brought to one form. Counters are cumulative everywhere, so the largest seen holds; adding them up is the
  * classic mistake. Hidden reasoning is output: Gemini reports it beside the candidates, the others inside.
  *
- * Sources: typed SDKs of the three vendors, facts/budget.md §2. Pure; what is not a whole number ≥ 0 is not believed.
+ * Sources: typed SDKs of the three vendors, facts/budget.md §2. Pure; what is not a whole number of tokens is not believed, and no last word.
  */
 import { addTokens, noTokens, type Tokens } from '../core/price.ts'
 import type { Dialect } from './route.ts'
@@ -26,8 +26,13 @@ const object = (value: unknown): Json | undefined =>
 
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [])
 
-const count = (value: unknown): number =>
-  Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : 0
+/** No request has had so many tokens: more is a mistake, and would burst the ledger. */
+const mostTokens = 1_000_000_000
+
+const isCount = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= mostTokens
+
+const count = (value: unknown): number => (isCount(value) ? value : 0)
 
 /** Takes one JSON document of an answer (an event's, or a whole body) into account. */
 export function takeUsage(dialect: Dialect, document: unknown, reported: Reported): void {
@@ -66,7 +71,8 @@ function takeAnthropic(json: Json, reported: Reported): void {
       }))
   reported.input ||= totalOf(tokens) > 0
   reported.final ||=
-    json['type'] === 'message' || (json['type'] === 'message_delta' && object(json['delta'])?.['stop_reason'] != null)
+    isCount(usage['output_tokens']) &&
+    (json['type'] === 'message' || (json['type'] === 'message_delta' && object(json['delta'])?.['stop_reason'] != null))
 }
 
 function anthropicTokens(usage: Json): Tokens {
@@ -94,8 +100,9 @@ function takeResponses(json: Json, reported: Reported): void {
   raise(reported, 'cachedInput', details?.['cached_tokens'])
   raise(reported, 'cacheWrite', details?.['cache_write_tokens'])
   raise(reported, 'output', usage['output_tokens'])
-  reported.input = true
-  reported.final ||= ['completed', 'incomplete', 'failed', 'cancelled'].includes(String(response['status']))
+  reported.input ||= isCount(usage['input_tokens'])
+  if (isCount(usage['output_tokens']))
+    reported.final ||= ['completed', 'incomplete', 'failed', 'cancelled'].includes(String(response['status']))
 }
 
 function takeChat(json: Json, reported: Reported): void {
@@ -106,8 +113,8 @@ function takeChat(json: Json, reported: Reported): void {
   raise(reported, 'cachedInput', details?.['cached_tokens'])
   raise(reported, 'cacheWrite', details?.['cache_write_tokens'])
   raise(reported, 'output', usage['completion_tokens'])
-  reported.input = true
-  reported.final = true // with include_usage it comes once, at the end; a provider that repeats it repeats it larger
+  reported.input ||= isCount(usage['prompt_tokens'])
+  reported.final ||= isCount(usage['completion_tokens']) // with include_usage it comes once, at the end; a provider that repeats it repeats it larger
 }
 
 function takeGemini(json: Json, reported: Reported): void {
@@ -120,7 +127,9 @@ function takeGemini(json: Json, reported: Reported): void {
   raise(reported, 'thoughts', usage['thoughtsTokenCount'])
   reported.input ||= count(usage['promptTokenCount']) > 0
   const blocked = object(json['promptFeedback'])?.['blockReason'] != null
-  reported.final ||= blocked || list(json['candidates']).some((each) => object(each)?.['finishReason'] != null)
+  const { candidatesTokenCount: made = 0, thoughtsTokenCount: thought = 0 } = usage
+  if (isCount(made) && isCount(thought))
+    reported.final ||= blocked || list(json['candidates']).some((each) => object(each)?.['finishReason'] != null)
 }
 
 /** The tokens of the request itself, without its extras. */
