@@ -13,8 +13,8 @@ export async function append(tx: Tx, { at, actor, stream, events }: Entry): Prom
   const logged: LoggedEvent[] = []
   for (const event of events) {
     version += 1
-    const { type, ...rest } = event
-    const body = JSON.stringify(rest)
+    const { type } = event
+    const body = bodyOf(event)
     const { rowId: seq } = await tx.run(
       `insert into event (at, stream, version, type, actor, body)
        values (:at, :stream, :version, :type, :actor, :body)`,
@@ -24,4 +24,13 @@ export async function append(tx: Tx, { at, actor, stream, events }: Entry): Prom
     logged.push({ seq, at, stream, version, actor, event })
   }
   await project(tx, stream, logged, before)
+}
+
+/** The event without its type, which has a column of its own. Cut off where it stands first, as it does nearly always: that spares a copy. */
+function bodyOf(event: Event): string {
+  const whole = JSON.stringify(event)
+  const head = `{"type":"${event.type}"`
+  if (whole.startsWith(head)) return whole[head.length] === ',' ? `{${whole.slice(head.length + 1)}` : '{}'
+  const { type: _, ...rest } = event
+  return JSON.stringify(rest)
 }

@@ -10,7 +10,7 @@
  */
 import { mkdirSync, chmodSync, existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import type { LogAnchor } from '../core/trailer.ts'
 import { Fault } from '../host/fault.ts'
@@ -20,9 +20,10 @@ import { crossesAnchor, writeAnchor } from './anchor.ts'
 import { refuseForeignWal, refuseUnfit } from './fit.ts'
 import { migrate, type Migrated } from './migrate.ts'
 import { refuseWhileRestoring } from './restoring.ts'
-import { lastSeal, sealAppended, type LogRow, type Seal } from './seal.ts'
+import { lastSeal, sealAppended, sealKeyOf, type LogRow, type Seal, type SealKey } from './seal.ts'
 import { troubleOf } from './trouble.ts'
-import { execute, type Params, type SqlValue } from './statement.ts'
+import { allRows, executeOnly, firstRow, type Params } from './statement.ts'
+import { watchTurns, type Watch } from './watch.ts'
 
 /** What a query needs. Async, so that another database can stand behind it; on SQLite every promise is already settled. */
 export type Reader = {
@@ -97,6 +98,7 @@ const busyLookMs = 2
 export function openDatabase(path: string, options: OpenOptions = {}): Database {
   const writer = connect(path, options)
   const sealKey = keyOf(path, options)
+  const sealing = sealKey && sealKeyOf(sealKey)
   const schema = options.readOnly ? null : migrated(writer, path, sealKey!, options.copyBefore ?? path !== memory)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
   const free = beginning(writer, options)
@@ -115,7 +117,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   const drain = async () => {
     let turnedAt = mono()
     while (queue.length > 0) {
-      await commitBatch(writer, queue, begin, mono, sealKey!, sealed)
+      await commitBatch(writer, queue, begin, mono, sealing!, sealed)
       await everybody() // whom this commit answered writes again by then, and shares the next one
       if (mono() - turnedAt < batchMs) continue
       await turn()
@@ -211,12 +213,13 @@ async function commitBatch(
   queue: Waiting[],
   begin: () => Promise<void>,
   mono: () => number,
-  sealKey: Buffer,
+  sealKey: SealKey,
   sealed: (before: number, seal: Seal) => void,
 ): Promise<void> {
   const taken: Waiting[] = []
   const answers: Answer[] = []
   const made: Made = { rows: [], listeners: [] }
+  const watch = watchTurns()
   try {
     await begin()
     const until = mono() + batchMs
@@ -225,7 +228,7 @@ async function commitBatch(
       const caller = queue.shift()
       if (!caller) break
       taken.push(caller)
-      answers.push(await makePart(db, caller, made))
+      answers.push(await makePart(db, caller, made, watch))
     }
     const { rows, listeners } = made
     if (rows.length > 0) {
@@ -238,6 +241,8 @@ async function commitBatch(
     if (taken.length === 0) taken.push(...queue.splice(0, batchSize)) // it did not even begin
     for (const { reject } of taken) reject(explain(error))
     return
+  } finally {
+    watch.end()
   }
   for (const answer of answers) answer()
   for (const listener of made.listeners) listener()
@@ -247,12 +252,16 @@ async function commitBatch(
 type Made = { rows: LogRow[]; listeners: (() => void)[] }
 
 /** One caller's part; the answer is for after the commit. */
-async function makePart(db: DatabaseSync, { body, resolve, reject }: Waiting, made: Made): Promise<Answer> {
+async function makePart(
+  db: DatabaseSync,
+  { body, resolve, reject }: Waiting,
+  made: Made,
+  watch: Watch,
+): Promise<Answer> {
   const heard: (() => void)[] = []
   const mine: LogRow[] = []
   let over = false
   let lost: unknown = null
-  const tick = nextTick() // of its own: who follows one that awaited something foreign is not to blame
   control(db, 'savepoint caller')
   const check = () => {
     if (over) throw new Error('the transaction is over: a statement came after its end')
@@ -267,7 +276,7 @@ async function makePart(db: DatabaseSync, { body, resolve, reject }: Waiting, ma
       appended: (row: LogRow) => void mine.push(row),
       afterCommit: (listener: () => void) => void heard.push(listener),
     }
-    const value = await Promise.race([body(tx), tick.passed])
+    const value = await watch.over(body(tx))
     if (lost !== null) throw lost
     control(db, 'release caller')
     made.listeners.push(...heard)
@@ -279,7 +288,6 @@ async function makePart(db: DatabaseSync, { body, resolve, reject }: Waiting, ma
     return () => reject(troubleOf(error) ?? error)
   } finally {
     over = true
-    tick.cancel()
   }
 }
 
@@ -298,22 +306,12 @@ function beginning(db: DatabaseSync, { wait, busyMs = usualBusyMs }: OpenOptions
   }
 }
 
-/** Rejects as soon as the event loop has turned. */
-function nextTick(): { passed: Promise<never>; cancel: () => void } {
-  const { promise: passed, reject } = Promise.withResolvers<never>()
-  passed.catch(() => {}) // nobody may be looking when it happens
-  const tick = setImmediate(() =>
-    reject(new Error('a timer tick passed inside a transaction: something foreign was awaited in it')),
-  )
-  return { passed, cancel: () => clearImmediate(tick) }
-}
-
 /** Queries of one caller. `check` throws where it may ask nothing any more; `failed` hears of what SQLite refused. */
 function statements(db: DatabaseSync, check = () => {}, failed: (error: unknown) => void = () => {}) {
-  const ask = <T>(sql: string, params: Params, use: (statement: StatementSync, values: SqlValue[]) => T): T => {
+  const ask = <T>(by: (db: DatabaseSync, sql: string, params: Params) => T, sql: string, params: Params): T => {
     check()
     try {
-      return execute(db, sql, params, use)
+      return by(db, sql, params)
     } catch (error) {
       failed(error)
       throw error
@@ -321,20 +319,19 @@ function statements(db: DatabaseSync, check = () => {}, failed: (error: unknown)
   }
   return {
     async all<T>(sql: string, params: Params = {}) {
-      return ask(sql, params, (statement, values) => statement.all(...values) as T[])
+      return ask(allRows<T>, sql, params)
     },
     async get<T>(sql: string, params: Params = {}) {
-      return ask(sql, params, (statement, values) => statement.get(...values) as T | undefined)
+      return ask(firstRow<T>, sql, params)
     },
     async run(sql: string, params: Params = {}) {
-      const { changes, lastInsertRowid } = ask(sql, params, (statement, values) => statement.run(...values))
-      return { changes: Number(changes), rowId: Number(lastInsertRowid) }
+      return ask(executeOnly, sql, params)
     },
-  } satisfies Reader & Pick<Tx, 'run'>
+  }
 }
 
 /** What stands around transactions and their parts, compiled once like any other. */
-const control = (db: DatabaseSync, sql: string): unknown => execute(db, sql, {}, (statement) => statement.run())
+const control = (db: DatabaseSync, sql: string): unknown => executeOnly(db, sql, {})
 
 function connect(path: string, options: OpenOptions): DatabaseSync {
   if (path !== memory) refuseNetwork(path, options.fileSystemType ?? fileSystemType)

@@ -14,17 +14,27 @@ const usual: Partial<Task> = {
   ref: null,
   ...atFirst,
 }
-const inOrder = Object.entries(usual).map(([key, value]) => [key as keyof Task, value, JSON.stringify(value)] as const)
+const inOrder = Object.entries(usual).map(([key, value]) => ({
+  key: key as keyof Task,
+  value,
+  json: JSON.stringify(value),
+}))
+const isUsual = new Set<string>(inOrder.map(({ key }) => key))
 
+/** Piece by piece: what is left out need not be looked through, and what differs is written once. */
 export function encodeTask(task: Task): string {
-  const kept: Record<string, unknown> = {}
-  for (const [key, value, json] of inOrder) {
-    const is = task[key]
-    const isEmpty = is === value || (value !== null && typeof value === 'object' && JSON.stringify(is) === json)
-    if (!isEmpty) kept[key] = is
+  let doc = ''
+  const keep = (key: keyof Task, json: string | undefined) => {
+    if (json !== undefined) doc += `${doc === '' ? '{' : ','}"${key}":${json}`
   }
-  for (const key in task) if (!(key in usual)) kept[key] = task[key as keyof Task]
-  return JSON.stringify(kept)
+  for (const { key, value, json } of inOrder) {
+    const is = task[key]
+    if (is === value) continue
+    const text = JSON.stringify(is) as string | undefined
+    if (text !== json) keep(key, text)
+  }
+  for (const key in task) if (!isUsual.has(key)) keep(key as keyof Task, JSON.stringify(task[key as keyof Task]))
+  return `${doc}}`
 }
 
 export const decodeTask = (doc: string): Task => ({ ...usual, ...(JSON.parse(doc) as Task) })

@@ -16,7 +16,7 @@ import {
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Fault } from '../host/fault.ts'
-import { adoptedSeal, insertSeal, type LogRow } from './seal.ts'
+import { adoptedSeal, insertSeal, sealKeyOf, type LogRow } from './seal.ts'
 
 /** 'TRIA' in ASCII: tells our database from any other SQLite file. */
 export const applicationId = 0x54524941
@@ -94,7 +94,7 @@ function adoptLog(db: DatabaseSync, sealKey: Buffer): void {
   const { last } = db.prepare('select coalesce(max(seq), 0) as last from event').get() as { last: number }
   if (last === 0) return
   const rows = db.prepare('select seq, at, stream, version, type, actor, body from event where seq > 0 order by seq')
-  db.prepare(insertSeal).run(adoptedSeal(sealKey, last, rows.iterate() as Iterable<LogRow>))
+  db.prepare(insertSeal).run(adoptedSeal(sealKeyOf(sealKey), last, rows.iterate() as Iterable<LogRow>))
 }
 
 function checkOwner(db: DatabaseSync, path: string): void {

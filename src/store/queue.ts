@@ -33,12 +33,13 @@ export async function placeInQueue(tx: Tx, task: Task, before: Task | null): Pro
   if (row === null && (before === null || demandOf(before) === null)) return // it was not in it and does not come in
   if (row === null || !(await hasAllItNeeds(tx, task)))
     return void (await tx.run('delete from queue where task = :id', { id: task.id }))
-  await tx.run(
-    `insert into queue (task, line, ready_at, added_at, not_before) values (:task, :line, :ready_at, :added_at, :not_before)
-     on conflict (task) do update set line = :line, ready_at = :ready_at, added_at = :added_at, not_before = :not_before`,
-    row,
-  )
+  await tx.run(before === null ? insertPlace : changePlace, row)
 }
+
+const insertPlace =
+  'insert into queue (task, line, ready_at, added_at, not_before) values (:task, :line, :ready_at, :added_at, :not_before)'
+const changePlace = `${insertPlace}
+  on conflict (task) do update set line = :line, ready_at = :ready_at, added_at = :added_at, not_before = :not_before`
 
 /** Writes down what a new task needs. */
 export async function keepDependencies(tx: Tx, { id, after }: Task): Promise<void> {

@@ -5,7 +5,7 @@ import { Fault } from '../host/fault.ts'
 import { nameOfAnchors, readAnchors } from './anchor.ts'
 import type { Database, Reader } from './database.ts'
 import { lastEvent } from './log.ts'
-import { firstLink, keyIdOf, logPage, macFrom, type Seal } from './seal.ts'
+import { firstLink, logPage, macFrom, sealKeyOf, type Seal, type SealKey } from './seal.ts'
 
 /**
  * `changed`: an event was edited, replaced or moved. `deleted`: events are missing between others. `inserted`: events nobody sealed.
@@ -49,9 +49,9 @@ export async function verifyLog(database: Database, elsewhere: readonly KnownAnc
       throw new Fault('no-seal-key', `the key of the log's seals is not there (${database.path}.key)`, {
         hint: 'put it back from where you keep it: without it nothing can be proven',
       })
-    const key = database.sealKey ?? Buffer.alloc(0)
+    const key = sealKeyOf(database.sealKey ?? Buffer.alloc(0))
     const walked = await walk(reader, key, counted.end)
-    const keys = await sealKeys(reader, keyIdOf(key))
+    const keys = await sealKeys(reader, key.id)
     const anchors = [...here, ...elsewhere.filter((anchor) => keys.has(anchor.key))]
     const left = await leftBehind(reader, database.path)
     const behind = (await withoutSeal(reader, anchors)).filter((anchor) => !left.has(anchor.mac))
@@ -79,9 +79,8 @@ async function sealKeys(reader: Reader, present: string): Promise<Set<string>> {
 type Walked = { damage: LogDamage[]; adopted: number | null; last: number }
 
 /** Every seal in order, and what lies between and behind them. */
-async function walk(reader: Reader, key: Buffer, end: number): Promise<Walked> {
+async function walk(reader: Reader, key: SealKey, end: number): Promise<Walked> {
   const damage: LogDamage[] = []
-  const keyId = keyIdOf(key)
   let adopted: number | null = null
   let before: Pick<Seal, 'last_seq' | 'mac'> = { last_seq: 0, mac: firstLink.begun }
   damage.push(...(await unsealed(reader, Number.MIN_SAFE_INTEGER, 0)))
@@ -95,7 +94,7 @@ async function walk(reader: Reader, key: Buffer, end: number): Promise<Walked> {
         adopted = seal.last_seq
         before = { last_seq: 0, mac: firstLink.adopted }
       }
-      damage.push(...(await checkLink(reader, before, seal)), ...(await checkSeal(reader, key, keyId, seal, end)))
+      damage.push(...(await checkLink(reader, before, seal)), ...(await checkSeal(reader, key, seal, end)))
       before = seal
     }
   }
@@ -122,10 +121,10 @@ async function unsealed(reader: Reader, after: number, last: number): Promise<Lo
   return [{ kind: 'inserted', first: lowest, last: highest, why: `${n} events that no seal covers` }]
 }
 
-async function checkSeal(reader: Reader, key: Buffer, keyId: string, seal: Seal, end: number): Promise<LogDamage[]> {
+async function checkSeal(reader: Reader, key: SealKey, seal: Seal, end: number): Promise<LogDamage[]> {
   const { first_seq: first, last_seq: last } = seal
-  if (seal.key_id !== keyId)
-    return [{ kind: 'other-key', first, last, why: `sealed with key ${seal.key_id}, here is ${keyId}` }]
+  if (seal.key_id !== key.id)
+    return [{ kind: 'other-key', first, last, why: `sealed with key ${seal.key_id}, here is ${key.id}` }]
   const mac = macFrom(key, seal)
   let found = 0
   for (let after = first - 1; after < last;) {
