@@ -118,12 +118,13 @@ const only: Record<string, readonly string[]> = {
     'src/store/shell.ts',
     'src/store/statement.ts',
   ],
-  // The scripted agent and the forwarder are programs of their own, started inside a sandbox: they have no World. Nor has what an old Node executes
+  // The scripted agent and the forwarder are programs of their own, started inside a sandbox, and the watcher around one: they have no World. Nor has what an old Node executes
   // to find a newer one.
   'node:child_process': [
     'src/host/process.ts',
     'src/host/newer-node.ts',
     'src/sandbox/forwarder.mjs',
+    'src/sandbox/watcher.mjs',
     'sim/scripted-agent.ts',
   ],
   'node:https': ['src/gateway/'],

@@ -30,7 +30,14 @@ test('the package installs offline into an empty folder, weighs at most 20 MB, a
     'it brings nothing else along',
   )
 
-  const beside = ['migrations/0001-log.sql', 'prompt/implement.md', 'forwarder.mjs', 'starter.pl', 'scripted-agent.js']
+  const beside = [
+    'migrations/0001-log.sql',
+    'prompt/implement.md',
+    'forwarder.mjs',
+    'starter.pl',
+    'watcher.mjs',
+    'scripted-agent.js',
+  ]
   const dist = await readdir(join(empty, 'node_modules/tri-agent/dist'), { recursive: true })
   assert.deepEqual(
     beside.filter((name) => !dist.includes(name)),

@@ -102,7 +102,8 @@ test('the rung is named, with what keeps the machine from a higher one and what 
     judgeRung({ ...bare, rung: 'namespace', above: ['no cgroup: not its own'] }, 'cgroup'),
     judgeRung({ ...none, rung: 'namespace' }, 'namespace'),
     judgeRung({ ...none, rung: 'group' }, 'namespace'),
-    judgeRung({ ...none, rung: 'group' }, 'group'),
+    judgeRung({ ...none, rung: 'group', above: ['no subreaper: no koffi'] }, 'group'),
+    judgeRung({ ...none, rung: 'subreaper' }, 'group'),
   ]
   assert.deepEqual(
     told.map(({ state, found }) => [state, found]),
@@ -112,7 +113,14 @@ test('the rung is named, with what keeps the machine from a higher one and what 
       ['missing', 'rung namespace, and your settings ask for cgroup: no cgroup: not its own'],
       ['warning', 'rung namespace; weakened: no bwrap'],
       ['missing', 'no namespace: no bwrap'],
-      ['warning', 'rung group, as your settings accept: files, network and daemons are not held. no bwrap'],
+      [
+        'warning',
+        'rung group, as your settings accept: files, network and daemons are not held. no bwrap; no subreaper: no koffi',
+      ],
+      [
+        'warning',
+        'rung subreaper, as your settings accept: files and network are not held, nor a program that ends its watcher. no bwrap',
+      ],
     ],
   )
   assert.match(

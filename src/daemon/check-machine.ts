@@ -134,7 +134,8 @@ export function judgeRung({ rung, reasons, above }: Omit<Probe, 'available'>, lo
         ? `mend that, or set rung: ${rung}`
         : `mend that (apt-get install bubblewrap), or accept what is lost on a lower rung: ${lowerRungs()}`,
     )
-  if (lost !== null) return warn('sandbox', `rung ${rung}, as your settings accept: ${lost}. ${why}`)
+  if (lost !== null)
+    return warn('sandbox', `rung ${rung}, as your settings accept: ${lost}. ${[...reasons, ...above].join('; ')}`)
   const said = [`rung ${rung}`, ...above].join('; ')
   return why === '' ? ok('sandbox', said) : warn('sandbox', `${said}; weakened: ${why}`)
 }

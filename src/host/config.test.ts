@@ -207,7 +207,10 @@ const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
   ],
   ['lease:\n  beat: 30', 'FILE:2: lease.beat: must be a duration with its unit, such as 90s, 5m or 24h'],
   ['sizes: { line: 5 }', 'FILE:1: sizes.line: must be a size with its unit, such as 100KB or 64MB'],
-  ['rung: namespaces', 'FILE:1: rung: is not known; did you mean "namespace"? one of: cgroup, namespace, group'],
+  [
+    'rung: namespaces',
+    'FILE:1: rung: is not known; did you mean "namespace"? one of: cgroup, namespace, subreaper, group',
+  ],
   ['unattended: yes', 'FILE:1: unattended: must be true or false'],
   ['slots: { gate: 0 }', 'FILE:1: slots.gate: must be at least 1'],
   ['caps: { repositories: { shop: 0 } }', 'FILE:1: caps.repositories.shop: must be at least 1'],

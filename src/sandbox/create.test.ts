@@ -14,6 +14,7 @@ import { makeFolder, path, standOn, world } from './fixture.ts'
 const folder = await makeFolder()
 after(() => removeTree(folder))
 const namespace = await standOn('namespace', folder)
+const low = typeof (await standOn('subreaper', folder)) === 'string' ? 'group' : 'subreaper'
 const top = typeof (await standOn('cgroup', folder)) === 'string' ? 'namespace' : 'cgroup'
 const skip = typeof namespace === 'string' && namespace
 const linux = process.platform !== 'linux' && 'not Linux'
@@ -26,14 +27,20 @@ async function pathWith(script: string | null): Promise<string> {
   return bin
 }
 const probing = async (script: string | null) => probe(world, { path: await pathWith(script), folder })
-const onlyGroup = { rung: 'group', available: { cgroup: false, namespace: false, group: true }, above: [] }
+const noNamespace = {
+  rung: low,
+  available: { cgroup: false, namespace: false, subreaper: low === 'subreaper', group: true },
+}
 
 test(
   'a machine with all of it stands on the namespace rung, or above it where it may make a cgroup',
   { skip },
   async () => {
     const { reasons, above, ...rest } = await probe(world, { path, folder })
-    assert.deepEqual(rest, { rung: top, available: { cgroup: top === 'cgroup', namespace: true, group: true } })
+    assert.deepEqual(rest, {
+      rung: top,
+      available: { cgroup: top === 'cgroup', namespace: true, subreaper: false, group: true },
+    })
     assert.equal(
       above.some((each) => each.startsWith('no cgroup: ')),
       top === 'namespace',
@@ -71,11 +78,26 @@ test(
 )
 
 test('without bubblewrap, the reason says how to get it', { skip: linux }, async () => {
-  assert.deepEqual(await probing(null), {
-    ...onlyGroup,
+  const { above: _, ...found } = await probing(null)
+  assert.deepEqual(found, {
+    ...noNamespace,
     reasons: ['bubblewrap is not installed: apt-get install bubblewrap, or dnf install bubblewrap'],
   })
 })
+
+test(
+  'where no namespace can be had, what is left is tried too, and where koffi is not installed that is said',
+  { skip: linux },
+  async () => {
+    const { rung, above } = await probing(null)
+    assert.deepEqual([rung, above.length], rung === 'subreaper' ? ['subreaper', 0] : ['group', 1])
+    const spawn: typeof world.spawn = (spec) =>
+      world.spawn({ ...spec, args: spec.args.map((each) => each.replace('watcher.mjs', 'no-watcher.mjs')) })
+    const without = await probe({ ...world, spawn }, { path: await pathWith(null), folder })
+    assert.equal(without.rung, 'group')
+    assert.match(without.above[0]!, /^no subreaper: koffi is not installed \(npm install /)
+  },
+)
 
 test('a bubblewrap that is too old, or is none, is named', { skip: linux }, async () => {
   assert.deepEqual(
@@ -84,8 +106,8 @@ test('a bubblewrap that is too old, or is none, is named', { skip: linux }, asyn
       reasons.map((each) => each.replace(/^\/[^]*\/bwrap/, 'it')),
     ]),
     [
-      ['group', ['bubblewrap 0.6.1 is too old, 0.8 is the first that will do: install a newer bubblewrap']],
-      ['group', ['it does not tell its version: is it bubblewrap?']],
+      [low, ['bubblewrap 0.6.1 is too old, 0.8 is the first that will do: install a newer bubblewrap']],
+      [low, ['it does not tell its version: is it bubblewrap?']],
     ],
   )
 })
@@ -93,13 +115,13 @@ test('a bubblewrap that is too old, or is none, is named', { skip: linux }, asyn
 test('a bubblewrap that may not do its work is found out by trying, and quoted', { skip: linux }, async () => {
   const complains = 'echo "bwrap: setting up uid map: Permission denied" >&2; exit 1'
   const { rung, reasons } = await probing(`case $1 in --version) echo bubblewrap 1.0.2;; *) ${complains};; esac`)
-  assert.equal(rung, 'group')
+  assert.equal(rung, low)
   assert.match(reasons[0]!, /does not work here .*: bwrap: setting up uid map: Permission denied$/)
 })
 
 test('one that only pretends to contain is found out too', { skip: linux }, async () => {
   const { rung } = await probing('case $1 in --version) echo bubblewrap 1.0.2;; *) exit 0;; esac')
-  assert.equal(rung, 'group')
+  assert.equal(rung, low)
 })
 
 test('a rung below the lowest accepted is refused, with what to do; an accepted one is taken', async () => {
@@ -109,7 +131,7 @@ test('a rung below the lowest accepted is refused, with what to do; an accepted 
   assert.equal(refused.refused, 'rung-too-low')
   assert.match(refused.hint!, /rung: group/)
   const taken = await createSandbox(world, { ...bare, lowest: 'group' })
-  assert.equal(isRefusal(taken) ? taken.why : taken.rung, 'group')
+  assert.equal(isRefusal(taken) ? taken.why : taken.rung, low)
   const asked = await createSandbox(world, { ...bare, lowest: 'group', rung: 'namespace' })
   assert.equal(isRefusal(asked) && asked.refused, 'rung-too-low')
   const below = await createSandbox(world, { path, folder, lowest: 'namespace', rung: 'group' })

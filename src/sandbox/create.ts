@@ -10,6 +10,7 @@ import { basename, delimiter, dirname, join, relative } from 'node:path'
 import type { Readable } from 'node:stream'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import { isAtLeast, lowerRungs, type Rung } from '../core/rung.ts'
+import { hasProc, startTimeOf } from '../host/proc.ts'
 import { capture } from '../host/process.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
@@ -69,7 +70,7 @@ export async function probe(world: World, options: Pick<SandboxOptions, 'path' |
   const has = (rung: Rung): boolean => stands.some((each) => each.rung === rung)
   return {
     rung: stands[0]!.rung,
-    available: { cgroup: has('cgroup'), namespace: has('namespace'), group: has('group') },
+    available: { cgroup: has('cgroup'), namespace: has('namespace'), subreaper: has('subreaper'), group: has('group') },
     reasons,
     above,
   }
@@ -103,13 +104,18 @@ export async function climb(
   witness?: Witness,
 ): Promise<Climbed> {
   const { bwrap, bash, prlimit } = toolsOn(path)
-  const below = (reasons: string[]): Climbed => ({
-    stands: [groupSandbox(world, path, { bash, prlimit })],
-    reasons,
-    above: [],
-    way: 'started',
-  })
-  if (rung === 'group') return below([])
+  const group = groupSandbox(world, path, { bash, prlimit })
+  const below = async (reasons: string[]): Promise<Climbed> => {
+    const subreaper = groupSandbox(world, path, { bash, prlimit }, true)
+    const failed = rung === 'group' ? 'it was not asked for' : await trySubreaper(subreaper)
+    return {
+      stands: failed === null ? [subreaper, group] : [group],
+      reasons,
+      above: failed === null ? [] : [`no subreaper: ${failed}`],
+      way: 'started',
+    }
+  }
+  if (rung === 'group' || rung === 'subreaper') return below([])
   const missing = await missingTool(world, bwrap, bash)
   if (missing !== null || bash === null) return below([missing ?? ''])
   const node = placeOfNode(process.execPath, homedir())
@@ -276,6 +282,38 @@ async function tryOut(
     return `bubblewrap does not work here with ${binary}: ${why}`
   } finally {
     server.close()
+    await removeTree(root)
+  }
+}
+
+/** Lets a program leave something behind, and sees whether it is gone. Null, or why that did not work. */
+async function trySubreaper(sandbox: Sandbox): Promise<string | null> {
+  if (platform() !== 'linux' || !hasProc()) return `it is Linux's, with a /proc`
+  const root = await makeTemporary('tri-probe')
+  try {
+    const area = await makeArea(root)
+    await mkdir(area.work)
+    const argv = [
+      '/bin/sh',
+      '-c',
+      `(setsid env -i /bin/sh -c 'exec 3<&-; echo $$; exec sleep ${answerS}' &) | head -n 1`,
+    ]
+    const contained = await sandbox.start({
+      area,
+      argv,
+      env: { PATH: '/usr/bin:/bin' },
+      stdin: null,
+      mounts: [],
+      gateway: null,
+    })
+    const [said, complained] = await Promise.all([textOf(contained.stdout), textOf(contained.stderr), contained.exit])
+    const { survivors } = await contained.kill()
+    const left = Number(said)
+    if (left > 0 && survivors === 0 && startTimeOf(left) === null) return null
+    return !/Cannot find (?:package|module) /.test(complained)
+      ? complained.trim().split('\n').at(-1) || 'what a program left behind was not ended'
+      : 'koffi is not installed (npm install @koromix/koffi-linux-x64, or -arm64, beside tri-agent)'
+  } finally {
     await removeTree(root)
   }
 }

@@ -1,5 +1,5 @@
 /** What all rungs do alike with a started child: its streams end soon after it does, whoever still holds the other end. */
-import { PassThrough, type Readable } from 'node:stream'
+import { type Duplex, PassThrough, type Readable } from 'node:stream'
 import type { Child } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import type { Contained, Outermost } from './sandbox.ts'
@@ -55,4 +55,14 @@ function ending(world: World, source: Readable, exit: Promise<unknown>): Readabl
   }
   void exit.then(drain)
   return passed
+}
+
+/** All that a pipe says to its end. */
+export async function textOf(stream: Duplex): Promise<string> {
+  const chunks: Buffer[] = []
+  return new Promise((resolve) => {
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+    stream.once('close', () => resolve(Buffer.concat(chunks).toString('utf8')))
+    stream.once('end', () => stream.destroy())
+  })
 }

@@ -8,7 +8,6 @@
  * that it is there comes first, and its cgroup, where there is one (cgroup.ts). Without a gateway there is no forwarder and no network.
  */
 import { join } from 'node:path'
-import type { Duplex } from 'node:stream'
 import {
   bornAt,
   type HeldNamespace,
@@ -31,7 +30,7 @@ import {
   type NodePlace,
 } from './bubblewrap.ts'
 import { type Cgroup, type CgroupPlace, makeCgroup } from './cgroup.ts'
-import { type Born, finish, tellOrEnd } from './finish.ts'
+import { type Born, finish, tellOrEnd, textOf } from './finish.ts'
 import { launcherArgv, launcherEnv } from './launcher.ts'
 import type { Box, Contained, KillReport, Sandbox } from './sandbox.ts'
 
@@ -96,7 +95,7 @@ async function start(
     throw error
   })
   const startTime = bornAt(child.pid)
-  const said = readAll(child.pipes[saysAt]!) // before anything is waited for: it may end meanwhile
+  const said = textOf(child.pipes[saysAt]!) // before anything is waited for: it may end meanwhile
   await tellOrEnd(child, { pid: child.pid, startTime }, async (outermost) => {
     await Promise.all([cgroup?.enter(child.pid), born?.(outermost)])
   }).catch((error: unknown) => {
@@ -186,13 +185,4 @@ function watch(world: World, child: Child, says: Promise<string>, cgroup: Cgroup
       }
     },
   }
-}
-
-async function readAll(stream: Duplex): Promise<string> {
-  const chunks: Buffer[] = []
-  return new Promise((resolve) => {
-    stream.on('data', (chunk: Buffer) => chunks.push(chunk))
-    stream.once('close', () => resolve(Buffer.concat(chunks).toString('utf8')))
-    stream.once('end', () => stream.destroy())
-  })
 }

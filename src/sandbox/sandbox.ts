@@ -3,6 +3,7 @@
  *
  *     cgroup      the next one, inside of a cgroup of its own: killed in one step of the kernel, with limits on processes and memory
  *     namespace   bubblewrap: own pid, mount, network and user namespace, seccomp filter; nothing survives a kill
+ *     subreaper   a process group with a parent of ours that adopts and ends whatever leaves it: files and network are NOT held
  *     group       a process group and a scrubbed environment: files, network and daemons are NOT held; promises 3-6 are lost
  *
  * Never: a host path in a contained environment, an inherited variable, an inherited descriptor.
