@@ -41,7 +41,7 @@ export async function standing(tx: Tx, stream: string): Promise<Standing> {
 }
 
 /** How a task's stream is called, before its id. */
-export const ofTask = 'task/'
+const ofTask = 'task/'
 
 /** Applies events of one stream, in order, to the tables. However many they are, the task's own row is written once. */
 export async function project(tx: Tx, stream: string, logged: readonly LoggedEvent[], before: Standing): Promise<void> {
@@ -85,12 +85,7 @@ async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[], b
   const { lane, state, step, version, held, doc, ...wish } = taskRow(task)
   const changing = { id, lane, state, step, version, held, doc }
   // apart from the update: an upsert checks every constraint twice, and that is most of what writing a task costs
-  if (before === null)
-    await tx.run(
-      `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
-       values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :added_at, :version, :held, :doc)`,
-      { ...changing, ...wish },
-    )
+  if (before === null) await tx.run(insertTask, { ...changing, ...wish })
   else
     await tx.run(
       'update task set lane = :lane, state = :state, step = :step, version = :version, held = :held, doc = :doc where id = :id',
@@ -100,6 +95,9 @@ async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[], b
   await placeInQueue(tx, task, before)
   if (task.phase === 'done' && before?.phase !== 'done') await placeWaiting(tx, task)
 }
+
+export const insertTask = `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
+  values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :added_at, :version, :held, :doc)`
 
 export const taskRow = (task: Task) => ({
   id: task.id,
@@ -168,7 +166,7 @@ const insertAttempt = `insert into attempt (id, task, token, step, role, family,
 const startAttempt = 'update attempt set state = :state, started_at = :started_at, rung = :rung where id = :id'
 const endAttempt = `update attempt set state = :state, ended_at = :ended_at, outcome = :outcome, reason = :reason,
   cost_nano_usd = :cost_nano_usd, tokens = :tokens, transcript = :transcript where id = :id`
-const insertVote = `insert into vote (task, round, family, model, attempt, commit_sha, author, summary)
+export const insertVote = `insert into vote (task, round, family, model, attempt, commit_sha, author, summary)
   values (:task, :round, :family, :model, :attempt, :commit_sha, :author, :summary)`
-const insertLanding = `insert into landing (task, repo, commit_sha, tree, target, at)
+export const insertLanding = `insert into landing (task, repo, commit_sha, tree, target, at)
   values (:task, :repo, :commit_sha, :tree, :target, :at)`

@@ -36,15 +36,16 @@ export async function placeInQueue(tx: Tx, task: Task, before: Task | null): Pro
   await tx.run(before === null ? insertPlace : changePlace, row)
 }
 
-const insertPlace =
+export const insertPlace =
   'insert into queue (task, line, ready_at, added_at, not_before) values (:task, :line, :ready_at, :added_at, :not_before)'
 const changePlace = `${insertPlace}
   on conflict (task) do update set line = :line, ready_at = :ready_at, added_at = :added_at, not_before = :not_before`
 
+export const insertDependency = 'insert into dependency (needs, task) values (:needs, :task)'
+
 /** Writes down what a new task needs. */
 export async function keepDependencies(tx: Tx, { id, after }: Task): Promise<void> {
-  for (const needs of new Set(after))
-    await tx.run('insert into dependency (needs, task) values (:needs, :id)', { needs, id })
+  for (const needs of new Set(after)) await tx.run(insertDependency, { needs, task: id })
 }
 
 async function hasAllItNeeds(tx: Tx, { after }: Task): Promise<boolean> {

@@ -2,12 +2,11 @@
  * The proof that the log explains everything: the projections compared with what the log folds into, and made anew from it. However long both are,
  * only a page of them is in memory: tasks are gone through in the order of their ids, each with its own events.
  */
-import type { LoggedEvent } from '../core/event.ts'
 import type { Database, Reader, Tx } from './database.ts'
 import { openDatabase } from './database.ts'
-import { pageOfOthers, pageOfTasks, readLog } from './log.ts'
-import { ofTask, project, projections, standing, type Row } from './projection.ts'
-import { foldTask, rowsOfTasks, type Folded } from './story.ts'
+import { pageOfOthers, pageOfTasks } from './log.ts'
+import { project, projections, type Row } from './projection.ts'
+import { foldTask, insertTasks, rowsOfTasks, type Folded } from './story.ts'
 
 export type Difference = { table: string; row: string; stored: string | null; folded: string | null }
 /** `differing`: how many rows differ, of which `differences` are the first. */
@@ -30,14 +29,20 @@ const pageSize = 2000
 /** More differences than this are counted, not listed. */
 const mostListed = 1000
 
+/** Writes each row once, as the whole story of its task makes it: event by event most of them would be written again and again. */
 async function fold(tx: Tx): Promise<void> {
-  for (let after = 0; ;) {
-    const page = await readLog(tx, { after, limit: pageSize })
-    if (page.length === 0) return
-    // stream by stream: what a row becomes depends on its own stream, and a task in the queue is placed anew when what it waits for is done
-    for (const [stream, logged] of Map.groupBy(page, ({ stream }) => stream))
-      await project(tx, stream, logged, await standing(tx, stream))
-    after = page.at(-1)!.seq
+  await foldOthers(tx, tx)
+  for (let after = ''; ;) {
+    const { stories, last } = await pageOfTasks(tx, after, pageSize)
+    await insertTasks(
+      tx,
+      await rowsOfTasks(
+        tx,
+        stories.map(({ events }) => foldTask(events)),
+      ),
+    )
+    if (last === null) return
+    after = last
   }
 }
 
@@ -52,37 +57,19 @@ async function compareAll(reader: Reader): Promise<Rebuilt> {
 const end = '\u{10ffff}'
 
 async function compareTasks(reader: Reader, found: Rebuilt): Promise<void> {
-  let folded: Folded[] = []
-  let events: LoggedEvent[] = []
-  let after = ''
-  const finish = () => {
-    if (events.length > 0) folded.push(foldTask(events))
-    events = []
-  }
-  const compareUpTo = async (last: string) => {
-    await compareRange(reader, { after, last }, folded, found)
+  for (let after = ''; ;) {
+    const { stories, last } = await pageOfTasks(reader, after, pageSize)
+    const folded = stories.map(({ events }) => foldTask(events))
+    for (const { events } of stories) found.events += events.length
+    await compareRange(reader, { after, last: last ?? end }, folded, found)
+    if (last === null) return
     after = last
-    folded = []
   }
-  for (let from = { stream: ofTask, version: 0 }; ;) {
-    const page = await pageOfTasks(reader, from, pageSize)
-    for (const event of page) {
-      if (event.stream !== events[0]?.stream) finish()
-      events.push(event)
-    }
-    found.events += page.length
-    const last = page.at(-1)
-    if (!last || page.length < pageSize) break
-    from = last
-    if (folded.length > 0) await compareUpTo(folded.at(-1)!.task.id)
-  }
-  finish()
-  await compareUpTo(end)
 }
 
 const byTask = {
   task: 'select * from task where id > :after and id <= :last order by id',
-  attempt: 'select * from attempt where task > :after and task <= :last order by id',
+  attempt: 'select * from attempt where task > :after and task <= :last order by task, token',
   vote: 'select * from vote where task > :after and task <= :last order by task, round, family',
   landing: 'select * from landing where task > :after and task <= :last order by task',
   dependency: 'select * from dependency where task > :after and task <= :last order by needs, task',
@@ -106,15 +93,7 @@ const others = ['repo', 'pause'] as const
 async function compareOthers(reader: Reader, found: Rebuilt): Promise<void> {
   const scratch = openDatabase(':memory:')
   try {
-    await scratch.write(async (tx) => {
-      for (let after = 0; ;) {
-        const page = await pageOfOthers(reader, after, pageSize)
-        if (page.length === 0) return
-        for (const each of page) await project(tx, each.stream, [each], { version: 0, task: null })
-        after = page.at(-1)!.seq
-        found.events += page.length
-      }
-    })
+    found.events += await scratch.write((tx) => foldOthers(reader, tx))
     for (const table of others) {
       const rows = await scratch.read((beside) => beside.all<Row>(`select * from ${table}`))
       const folded = new Map(rows.map((row) => [keyOf(table, row), row]))
@@ -132,6 +111,18 @@ const keyOf = (table: string, row: Row): string =>
     .get(table)!
     .map((column) => String(row[column]))
     .join('/')
+
+/** Folds into `tx` what is not of tasks; answers how many events that was. */
+async function foldOthers(reader: Reader, tx: Tx): Promise<number> {
+  let events = 0
+  for (let after = 0; ;) {
+    const page = await pageOfOthers(reader, after, pageSize)
+    if (page.length === 0) return events
+    for (const each of page) await project(tx, each.stream, [each], { version: 0, task: null })
+    after = page.at(-1)!.seq
+    events += page.length
+  }
+}
 
 function compare(table: string, stored: readonly Row[], folded: Map<string, Row>, found: Rebuilt): void {
   found.rows += folded.size

@@ -1,16 +1,16 @@
-/** What the events of tasks make of their rows, without writing any: the same fold as that of the projection, in memory. Changes nothing. */
-import type { LoggedEvent, TaskEvent } from '../core/event.ts'
+/** What the events of tasks make of their rows: the same fold as that of the projection, in memory. Whole rows are written by a rebuild alone. */
+import type { TaskEvent } from '../core/event.ts'
 import { evolve, stateOf, type Task } from '../core/task.ts'
-import type { Reader } from './database.ts'
-import { storyOf } from './log.ts'
-import { partOf, taskRow, type Part, type Row } from './projection.ts'
-import { queueRow } from './queue.ts'
+import type { Reader, Tx } from './database.ts'
+import { storyOf, type Told } from './log.ts'
+import { insertLanding, insertTask, insertVote, partOf, taskRow, type Part, type Row } from './projection.ts'
+import { insertDependency, insertPlace, queueRow } from './queue.ts'
 
 /** A task, and its rows in tables beside its own. */
 export type Folded = { task: Task; parts: { table: Part['table']; key: string; row: Row }[] }
 
 /** From all events of one task, in order. Throws where one cannot follow: then the log is damaged. */
-export function foldTask(events: readonly LoggedEvent[]): Folded {
+export function foldTask(events: readonly Told[]): Folded {
   let task: Task | null = null
   const parts: Folded['parts'] = []
   for (const { at, event } of events) {
@@ -45,6 +45,31 @@ export async function rowsOfTasks(reader: Reader, folded: readonly Folded[]): Pr
     if (place && (await isDone(task.after))) rows.queue.set(task.id, place)
   }
   return rows
+}
+
+/** An attempt as it stands at the end of what is known of it; what no event wrote yet is null. */
+const insertAttempt = `insert into attempt (id, task, token, step, role, family, agent, model, state, rung,
+    admitted_at, started_at, ended_at, outcome, reason, cost_nano_usd, tokens, transcript)
+  values (:id, :task, :token, :step, :role, :family, :agent, :model, :state, :rung,
+    :admitted_at, :started_at, :ended_at, :outcome, :reason, :cost_nano_usd, :tokens, :transcript)`
+const unwritten: Row = {
+  rung: null,
+  started_at: null,
+  ended_at: null,
+  outcome: null,
+  reason: null,
+  tokens: null,
+  transcript: null,
+}
+
+/** Writes these rows, of which none may be there. */
+export async function insertTasks(tx: Tx, rows: Rows): Promise<void> {
+  for (const row of rows.task.values()) await tx.run(insertTask, row)
+  for (const row of rows.attempt.values()) await tx.run(insertAttempt, { ...unwritten, ...row })
+  for (const row of rows.vote.values()) await tx.run(insertVote, row)
+  for (const row of rows.landing.values()) await tx.run(insertLanding, row)
+  for (const row of rows.dependency.values()) await tx.run(insertDependency, row)
+  for (const row of rows.queue.values()) await tx.run(insertPlace, row)
 }
 
 function doneness(reader: Reader, folded: readonly Folded[]) {
