@@ -236,6 +236,10 @@ export function withEnvironment(entry: string): number[] {
   return living((pid) => textOf(pid, 'environ').split('\0').includes(entry))
 }
 
+/** SIGKILL to each of those as it is met, because one that respawns is gone when the list is complete. Answers how many they were. */
+export const killWithEnvironment = (entry: string): number =>
+  living((pid) => textOf(pid, 'environ').split('\0').includes(entry) && killProcess(pid)).length
+
 /** Living descendants of a process, itself not counted. */
 export function descendantsOf(pid: number): number[] {
   const children = new Map<number, number[]>()

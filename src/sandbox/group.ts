@@ -15,6 +15,7 @@ import {
   inGroup,
   isAlive,
   killProcess,
+  killWithEnvironment,
   lifelineIn,
   markVariable,
   type ProcessIdentity,
@@ -123,6 +124,8 @@ async function killWatched(
 const sweepMs = 2000
 /** Between two looks, so that one that respawns is met again. */
 const lookMs = 5
+/** A list of processes misses who is born while it is read: so often nobody may be there before nobody is. */
+const quietLooks = 3
 
 async function kill(
   world: World,
@@ -153,10 +156,11 @@ async function kill(
     return [...seen.values()].filter(isAlive).map(({ pid }) => pid)
   }
   let left = look()
-  while (left.length > 0 && world.clock.mono() - began < sweepMs) {
+  for (let quiet = 0; quiet < quietLooks && world.clock.mono() - began < sweepMs; left = look()) {
+    quiet = left.length === 0 ? quiet + 1 : 0
     for (const pid of left) killProcess(pid)
+    while (killWithEnvironment(entry) > 0 && world.clock.mono() - began < sweepMs) await world.timer.sleep(0)
     await world.timer.sleep(lookMs)
-    left = look()
   }
   return { method: 'group', survivors: left.length, ms: Math.round(world.clock.mono() - began) }
 }
