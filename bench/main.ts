@@ -31,6 +31,11 @@ const benches: Readonly<Record<string, { about: string; load: () => Promise<Benc
     about: 'an online backup of 1,000,000 tasks while somebody writes, against cp and sync (about 5 minutes)',
     load: async () => (await import('./backup.ts')).benchBackup,
   },
+  sandbox: {
+    about:
+      'an attempt put to work, cold and warm, by the number of files; from its kill to nothing left (about 2 minutes)',
+    load: async () => (await import('./sandbox.ts')).benchSandbox,
+  },
   large: {
     about: '100,000 files and 1 GB of history, from add to the landed commit, against plain git (about 1 minute)',
     load: async () => (await import('./large.ts')).benchLarge,

@@ -6,7 +6,7 @@ import { world } from '../test/cli-rig.ts'
 
 export type Row = {
   what: string
-  unit: 'ms' | 'MB' | '%' | 's' | '/s' | '×' | 'µs' | 'requests' | 'streams' | '$'
+  unit: 'ms' | 'MB' | '%' | 's' | '/s' | '×' | 'µs' | 'requests' | 'streams' | 'processes' | '$'
   measured: number
   /** The same without us, from the same run; null where there is no such thing. */
   baseline: number | null
@@ -39,7 +39,7 @@ export function report(bench: string, rows: readonly Row[]): string {
   const say = (value: number | null, unit: string) =>
     value === null
       ? '-'
-      : `${value.toFixed(['/s', 'requests', 'streams'].includes(unit) ? 0 : unit === 'MB' ? 1 : unit === '$' ? 4 : 2)} ${unit}`
+      : `${value.toFixed(['/s', 'requests', 'streams', 'processes'].includes(unit) ? 0 : unit === 'MB' ? 1 : unit === '$' ? 4 : 2)} ${unit}`
   const table = [
     ['', 'measured', 'baseline', 'target', ''],
     ...rows.map((row) => {

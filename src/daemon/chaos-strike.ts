@@ -8,7 +8,7 @@ import { descendantsOf, isAlive, killProcess, signalProcess, type ProcessIdentit
 import { capture } from '../host/process.ts'
 import { allLeases, recordedProcesses } from '../store/lease.ts'
 import { readLastLog } from '../store/log.ts'
-import type { Blow, Powers } from './chaos-blow.ts'
+import type { Blow, Powers, Victim } from './chaos-blow.ts'
 import type { Mortal, Scene } from './chaos-scene.ts'
 
 export type Storm = {
@@ -134,7 +134,7 @@ export function startStorm({ scene, powers, alone }: Ports): Storm {
     const work = await findWork()
     await world.timer.sleep(blow.afterMs)
     if (present !== daemon) return false
-    const pids = blow.whom === 'daemon' ? [daemon.pid] : work ? victims(work.pid, blow.whom) : []
+    const pids = blow.whom === 'daemon' ? [daemon.pid] : work ? victims(work.pid, blow) : []
     if (pids.length === 0) return false
     if (blow.whom === 'daemon') return hitDaemon(blow, daemon)
     if (blow.what !== 'freeze') {
@@ -233,11 +233,11 @@ export function startStorm({ scene, powers, alone }: Ports): Storm {
   }
 }
 
-/** Of an attempt's tree: its outermost process, or the one deepest in it. */
-function victims(pid: number, whom: 'worker' | 'agent'): number[] {
-  if (whom === 'worker') return [pid]
-  const deepest = descendantsOf(pid).at(-1)
-  return deepest === undefined ? [] : [deepest]
+/** Of an attempt's tree: its outermost process, or the one deepest in it. A worker is frozen with all it started: nothing of it hears that the daemon died. */
+function victims(pid: number, { what, whom }: { what: string; whom: Victim }): number[] {
+  const below = descendantsOf(pid)
+  if (whom === 'worker') return what === 'freeze' ? [pid, ...below] : [pid]
+  return below.slice(-1)
 }
 
 /** As small as it can be: others write meanwhile, and a size below what is used is refused. */

@@ -39,16 +39,6 @@ export const bugs: Readonly<Record<string, Bug>> = {
       },
     ],
   },
-  'result-forgotten': {
-    about: 'a daemon that is told to end leaves the leases of what it ended',
-    edits: [
-      {
-        file: 'src/daemon/settle.ts',
-        find: '    if (!(await engine.finish(tx, carried))) return // fenced',
-        put: '    if (carried.signal.aborted || !(await engine.finish(tx, carried))) return // fenced',
-      },
-    ],
-  },
 }
 
 const { searchParams } = new URL(import.meta.url)

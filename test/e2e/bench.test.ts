@@ -5,6 +5,7 @@ import { measureGateway } from '../../bench/gateway.ts'
 import { throughGateway, throughPlainProxy } from '../../bench/overshoot.ts'
 import { measureQueue } from '../../bench/queue.ts'
 import { measureRatelimit } from '../../bench/ratelimit.ts'
+import { measureSandbox } from '../../bench/sandbox.ts'
 
 test('the bench of the queue measures everything it names, of little as of much', { timeout: 120_000 }, async () => {
   const counts = { rounds: 2, tasks: 64, long: 200, claims: 9, pickups: 5, kills: 1 }
@@ -78,4 +79,12 @@ test('the bench of overshoot: streams before a billing provider stay within thei
   assert.ok(ours.atFirstRefusal! > asked.limitNanoUsd / 2)
   assert.ok(postHoc.bill > asked.limitNanoUsd, String(postHoc.bill))
   assert.deepEqual([worst.admitted, worst.bill], [0, 0])
+})
+
+test('the bench of the sandbox measures a start, cold and warm, and a kill that leaves nothing, of few files as of many', async () => {
+  const rows = await measureSandbox({ files: [3], layerFiles: 5, rounds: 2, kills: 2 }, () => {})
+  assert.equal(rows.length, 9)
+  assert.ok(rows.every(({ measured }) => Number.isFinite(measured)))
+  assert.deepEqual([rows.at(-1)!.what.trim(), rows.at(-1)!.measured], ['processes left', 0])
+  assert.ok(rows[2]!.measured > rows[3]!.measured, 'a clone that was made ahead is taken sooner than one is made')
 })
