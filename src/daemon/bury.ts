@@ -5,6 +5,9 @@ import type { DaemonPorts } from './ports.ts'
 
 /** numbers.md has no figure; a killed tree is gone within milliseconds, and the next pass comes again. */
 const buryMs = 3000
+/** Between two looks: soon at first, and ever less often at what hangs in the kernel. */
+const firstLookMs = 5
+const lastLookMs = 500
 
 /** False while something of it lives. */
 export async function buryTree(
@@ -14,10 +17,12 @@ export async function buryTree(
 ): Promise<boolean> {
   const identity = { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
   const began = world.clock.mono()
+  let lookMs = firstLookMs
   while (isTreeAlive(identity, row.area)) {
     if (world.clock.mono() - began > buryMs) return false
     end(identity, row.area)
-    await world.timer.sleep(5)
+    await world.timer.sleep(lookMs)
+    lookMs = Math.min(2 * lookMs, lastLookMs)
   }
   return true
 }

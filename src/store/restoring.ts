@@ -4,7 +4,7 @@
  *
  *     mark ─▶ one empty write transaction: who began before it has ended, who begins after it sees the mark ─▶ keep, swap ─▶ unmark
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { Fault } from '../host/fault.ts'
 import { bootId, isAlive, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
@@ -23,11 +23,13 @@ export function refuseWhileRestoring(db: DatabaseSync): void {
 
 /** The living process that restores this database, or null. */
 function restorerOf(database: string): ProcessIdentity | null {
+  const file = markFile(database)
+  if (!existsSync(file)) return null // the usual case, and an error caught would cost more than the transaction
   let text: string
   try {
-    text = readFileSync(markFile(database), 'utf8')
+    text = readFileSync(file, 'utf8')
   } catch {
-    return null // the usual case
+    return null // removed since
   }
   const [boot = '', pid = '0', startTime = ''] = text.split(' ')
   const identity = { bootId: boot, pid: Number(pid), startTime: startTime === '' ? null : Number(startTime) }
