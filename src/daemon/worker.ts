@@ -9,7 +9,7 @@ import { isOver, type Running, type Task } from '../core/task.ts'
 import { untrusted } from '../core/trust.ts'
 import type { Contained, Outermost, KillReport } from '../sandbox/sandbox.ts'
 import type { Carried } from '../engine/engine.ts'
-import { isFault } from '../host/fault.ts'
+import { Fault, isFault } from '../host/fault.ts'
 import { openTranscript, type Transcript, type TranscriptEnd } from '../host/transcript.ts'
 import { crosscheck, reproduce } from '../stage/check.ts'
 import { implement } from '../stage/implement.ts'
@@ -138,7 +138,7 @@ function workOf(
   context: RepoContext,
   trees: Contained[],
 ) {
-  const { database, world, epochBoot } = daemon
+  const { database, engine, world, epochBoot } = daemon
   return {
     task,
     attempt,
@@ -158,6 +158,8 @@ function workOf(
         started_at: world.clock.now(),
       }
       await database.write(async (tx) => {
+        // a worker that was away for longer than its lease starts nothing: another attempt may be at work by now
+        if (!(await engine.holds(tx, carried))) throw new Fault('lease-lost', `${carried.attempt} was given back`)
         await recordProcess(tx, row)
         if (!(await awaitsStart(tx, carried.attempt))) return
         const event = {
