@@ -333,9 +333,10 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     for (const attempt of engine.carrying()) engine.revoke(attempt, 'killed')
     await working[Symbol.asyncDispose]()
   })
-  stack.use(startLoop(world, 'backup', lookMs, backupLook({ world, database, settings }), failed))
-  stack.use(startLoop(world, 'reaper', reapEveryMs, reaper(daemon, env), failed))
-  stack.use(startLoop(world, 'rescuer', 30_000, rescuer(daemon), failed))
+  const every = (ms: number) => Math.max(ms, ports.floorMs)
+  stack.use(startLoop(world, 'backup', every(lookMs), backupLook({ world, database, settings }), failed))
+  stack.use(startLoop(world, 'reaper', every(reapEveryMs), reaper(daemon, env), failed))
+  stack.use(startLoop(world, 'rescuer', every(30_000), rescuer(daemon), failed))
   const dispatching = stack.use(
     startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map<Role, number>()), failed),
   )

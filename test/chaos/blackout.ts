@@ -39,7 +39,18 @@ function storyOf(seed: number, ms: number): Story {
     ms,
   }))
   const steps = [...Array.from({ length: tasks }, (_, n) => add(n)), ...gone].toSorted((a, b) => a.at - b.at)
-  return { seed, days: 1, families, unattended: true, repositories: 1, dayNanoUsd: 75e9, steps }
+  const often = minute / 2
+  return {
+    seed,
+    days: 1,
+    families,
+    unattended: true,
+    repositories: 1,
+    dayNanoUsd: 75e9,
+    beatMs: often,
+    floorMs: often,
+    steps,
+  }
 }
 
 /** Null when everything was done after it, else what was not. */

@@ -3,12 +3,14 @@
  * its picture of a task is its own, and what agents wrote, gates saw and git did it knows from the models.
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import type { Event, TaskEvent } from '../../src/core/event.ts'
+import type { AttemptEnded, Event, TaskEvent } from '../../src/core/event.ts'
 import type { Machine } from './machine.ts'
-
-export class Broken extends Error {}
+import { broken, stateChecks, type Rules } from './table.ts'
 
 type Row = { seq: number; at: number; stream: string; type: string; actor: string; body: string }
+
+/** `since`: monotonic ms; `life`: of which daemon. */
+type Carried = { since: number; life: number }
 
 type Seen = {
   id: string
@@ -19,7 +21,7 @@ type Seen = {
   phase: 'open' | 'awaiting' | 'escalated' | 'parked' | 'split' | 'done' | 'cancelled'
   held: boolean
   token: number
-  running: Map<string, { step: string; role: string; family: string | null }>
+  running: Map<string, Carried>
   passed: Set<string>
   candidate: { commit: string; tree: string; family: string } | null
   round: { number: number; commit: string; families: string[]; person: boolean; votes: Set<string> } | null
@@ -39,18 +41,9 @@ export type Auditor = {
   acknowledged(what: Told, which: string): void
   tasks(): readonly Seen[]
   events(): number
+  /** How often a daemon noticed that it had been away. */
+  resumed(): number
   close(): void
-}
-
-export type Rules = {
-  unattended: boolean
-  slots: Readonly<Record<string, number>>
-  /** Commands of the gates that must be green on what lands. */
-  gates: readonly string[]
-}
-
-const broken = (why: string): never => {
-  throw new Broken(why)
 }
 
 /** Watches the database at `path`. */
@@ -63,6 +56,7 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
   const tasks = new Map<string, Seen>()
   const paused = new Set<string>()
   const told: [Told, string][] = []
+  const daemon: DaemonSeen = { lives: 0, resumed: 0 }
   let last = 0
   let seenVersion = -1
   let seenWrites = -1
@@ -70,6 +64,7 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
   return {
     tasks: () => [...tasks.values()],
     events: () => last,
+    resumed: () => daemon.resumed,
     close: () => db.close(),
     acknowledged(what, which) {
       told.push([what, which])
@@ -86,11 +81,11 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
       for (const row of next.all(last) as Row[]) {
         if (row.seq !== last + 1) broken(`event ${row.seq} follows event ${last}`)
         last = row.seq
-        if (row.stream.startsWith('task/')) follow({ tasks, paused, machine, rules }, row)
-        if (row.stream === 'daemon/main') followDaemon(paused, row, machine)
+        if (row.stream.startsWith('task/')) follow({ tasks, paused, machine, rules, daemon }, row)
+        if (row.stream === 'daemon/main') followDaemon(paused, row, machine, daemon)
       }
       hold(told, tasks, paused)
-      tables.leases()
+      tables.leases(last)
       tables.processes()
       if (looks++ % 16 === 0) tables.money()
     },
@@ -109,56 +104,6 @@ function hold(told: [Told, string][], tasks: ReadonlyMap<string, Seen>, paused: 
           (what === 'cancelled' && task.phase === 'cancelled') ||
           (what === 'approved' && task.approved !== null)))
     if (!holds) broken(`${id} was said to be ${what}, and the log does not know`)
-  }
-}
-
-function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { slots }: Rules) {
-  const unleased = sql(
-    "select id from attempt where state <> 'ended' and not exists (select 1 from lease where attempt = id) limit 1",
-  )
-  const unended = sql(
-    "select attempt from lease where not exists (select 1 from attempt where id = lease.attempt and state <> 'ended') limit 1",
-  )
-  const over = sql(
-    'select scope from account where spent_nano_usd + held_nano_usd > limit_nano_usd + raised_nano_usd limit 1',
-  )
-  const leased = sql('select attempt from lease')
-  let held = new Set<string>()
-  const busy = sql(
-    `select role, count(distinct case when role = 'reviewer' then attempt.task else attempt.id end) as n from attempt
-     where state <> 'ended' and task in (select id from task where state not in ('done', 'cancelled'))
-     group by role`, // what is cancelled gives its slot back at once, also while its program is dying
-  )
-  const landing = sql(
-    `select repo from attempt join task on task.id = attempt.task
-     where attempt.state <> 'ended' and attempt.step = 'land' group by repo having count(*) > 1`,
-  )
-  const lent = slots['implementer']! + slots['reviewer']! + slots['architect']!
-  return {
-    leases() {
-      held = new Set((leased.all() as { attempt: string }[]).map(({ attempt }) => attempt))
-      const bare = unleased.get() as { id: string } | undefined
-      if (bare) broken(`attempt ${bare.id} is under way without a lease`)
-      const stale = unended.get() as { attempt: string } | undefined
-      if (stale) broken(`attempt ${stale.attempt} has ended and holds a lease`)
-      const rows = busy.all() as { role: string; n: number }[]
-      const agents = rows.filter(({ role }) => role !== 'gate').reduce((sum, { n }) => sum + n, 0)
-      if (agents > lent) broken(`${agents} agents are under way in ${lent} slots`)
-      const gates = rows.find(({ role }) => role === 'gate')?.n ?? 0
-      const most = slots['gate']! + 8 // reproductions of one round may stand beside each other
-      if (gates > most) broken(`${gates} gates are under way in ${slots['gate']} slots`)
-      const two = landing.get() as { repo: string } | undefined
-      if (two) broken(`two landings of ${two.repo} are under way`)
-    },
-    /** Nothing lives that no row accounts for. */
-    processes() {
-      for (const { pid, attempt } of machine.processes.values())
-        if (!held.has(attempt)) broken(`process ${pid} lives, and the lease of its attempt ${attempt} was given back`)
-    },
-    money() {
-      const full = over.get() as { scope: string } | undefined
-      if (full) broken(`${full.scope} has spent and holds more than its limit`)
-    },
   }
 }
 
@@ -182,9 +127,15 @@ const fresh = (id: string, { kind, repo, lane, after }: Event & { type: 'task.ad
 })
 
 /** What may go wrong in a loop is what the machine does to it; anything else is a defect. */
-const isMachines = (error: string): boolean => /ENOSPC|disk is full|no such savepoint|disk-full/.test(error)
+const isMachines = (error: string): boolean => /ENOSPC|disk is full|disk-full/.test(error)
 
-function followDaemon(paused: Set<string>, { type, body }: Row, machine: Machine): void {
+/** What is seen of daemons: how many there were, and how often one noticed that it had been away. */
+type DaemonSeen = { lives: number; resumed: number }
+
+function followDaemon(paused: Set<string>, { type, body }: Row, machine: Machine, daemon: DaemonSeen): void {
+  if (type === 'daemon.started') daemon.lives += 1
+  if (type === 'daemon.resumed') daemon.resumed += 1
+  if (daemon.resumed > machine.sleeps.length + machine.leaps) broken('leases were extended twice for one absence')
   if (type === 'loop.failed') {
     const { loop, error } = JSON.parse(body) as { loop: string; error: string }
     if (!isMachines(error) || machine.isCalm) broken(`loop ${loop} failed: ${error}`)
@@ -194,7 +145,13 @@ function followDaemon(paused: Set<string>, { type, body }: Row, machine: Machine
   if (type === 'work.resumed') paused.delete(`${what} ${name}`)
 }
 
-type Picture = { tasks: Map<string, Seen>; paused: ReadonlySet<string>; machine: Machine; rules: Rules }
+type Picture = {
+  tasks: Map<string, Seen>
+  paused: ReadonlySet<string>
+  machine: Machine
+  rules: Rules
+  daemon: DaemonSeen
+}
 
 function follow(picture: Picture, row: Row): void {
   const { tasks, machine, rules } = picture
@@ -215,10 +172,10 @@ function follow(picture: Picture, row: Row): void {
   followEnd(task, event, row.actor, machine, rules)
 }
 
-function followAttempt({ tasks, paused }: Picture, task: Seen, event: TaskEvent): void {
+function followAttempt({ tasks, paused, machine, daemon }: Picture, task: Seen, event: TaskEvent): void {
   switch (event.type) {
     case 'attempt.admitted': {
-      const { attempt, token, step, role, family } = event
+      const { attempt, token, family } = event
       if (task.phase !== 'open') broken(`${attempt} was admitted for ${task.id}, which is ${task.phase}`)
       if (task.held) broken(`${attempt} was admitted for ${task.id}, which is held`)
       if (token !== task.token + 1) broken(`${attempt} got token ${token} after ${task.token}`)
@@ -229,11 +186,14 @@ function followAttempt({ tasks, paused }: Picture, task: Seen, event: TaskEvent)
       const missing = task.after.find((each) => tasks.get(each)?.phase !== 'done')
       if (missing) broken(`${attempt} was admitted for ${task.id}, which waits for ${missing}`)
       task.token = token
-      task.running.set(attempt, { step, role, family })
+      task.running.set(attempt, { since: machine.world.clock.mono(), life: daemon.lives })
       return
     }
     case 'attempt.ended': {
-      if (!task.running.delete(event.attempt)) broken(`the end of ${event.attempt} was accepted twice`)
+      const carried = task.running.get(event.attempt)
+      if (!carried) return broken(`the end of ${event.attempt} was accepted twice`)
+      task.running.delete(event.attempt)
+      judgeEnd(event, carried, machine, daemon)
       if (event.outcome === 'passed') task.passed.add(event.attempt)
       if (event.killed && event.killed.survivors > 0) broken(`${event.attempt} left survivors`)
       return
@@ -256,6 +216,24 @@ function followAttempt({ tasks, paused }: Picture, task: Seen, event: TaskEvent)
       return
     default:
   }
+}
+
+/** So long is nobody silent too long, whatever the size of its task. */
+const leastSilenceMs = 5 * 60_000
+/** So long after a fault has passed may a lease still run out for it. */
+const afterpainsMs = 10 * 60_000
+
+/** Nobody is lost whose beats could be written, and nobody is called silent for the time in which the machine slept. */
+function judgeEnd(event: AttemptEnded, { since, life }: Carried, machine: Machine, { lives }: DaemonSeen): void {
+  const { attempt, outcome, reason } = event
+  const now = machine.world.clock.mono()
+  const faulty =
+    Math.max(machine.beatsLostUntil, machine.diskFullUntil) + afterpainsMs > now || machine.frozen.has(attempt)
+  if (outcome === 'lost' && /worker died/.test(reason) && life === lives && !faulty)
+    broken(`${attempt} was lost, and nothing had kept it from beating`)
+  const slept = machine.sleeps.filter(({ at }) => at >= since).reduce((sum, { ms }) => sum + ms, 0)
+  if ((outcome === 'stalled' || outcome === 'timed-out') && now - since - slept < leastSilenceMs)
+    broken(`${attempt} is called ${outcome} after ${Math.round((now - since - slept) / 1000)} s`)
 }
 
 function followReview(task: Seen, event: TaskEvent, machine: Machine): void {

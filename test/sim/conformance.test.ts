@@ -31,7 +31,7 @@ import {
 } from './conformance.ts'
 import { modelGit } from './git.ts'
 import { beginLife } from './life.ts'
-import { modelSandbox, type Machine, type Program, type Self } from './machine.ts'
+import { modelSandbox, newMachine, type Machine, type Program, type Self } from './machine.ts'
 import { agent } from './program.ts'
 
 const root = await mkdtemp(join(tmpdir(), 'tri-agent-models-'))
@@ -96,29 +96,11 @@ async function realGit(): Promise<GitRig> {
 gitConforms(laws('git, modelled'), modelledGit)
 gitConforms(laws('git'), realGit)
 
-function machineWith(programs: (box: Box) => Program, isCalm = true): Machine {
-  return {
-    world: virtualWorld(),
-    seed: 1,
-    git: modelGit(),
-    boot: 1,
-    nextPid: 1000,
-    processes: new Map(),
-    bug: null,
-    isCalm,
-    diskFullUntil: 0,
-    memoryShortUntil: 0,
-    troubles: [],
-    writes: 0,
-    gateway: null,
-    times: new Map(),
-    green: new Set(),
-    authors: new Map(),
-    reviewed: new Set(),
-    landings: [],
-    programs,
-  }
-}
+const machineWith = (programs: (box: Box) => Program, isCalm = true): Machine => ({
+  ...newMachine(virtualWorld(), 1, modelGit()),
+  isCalm,
+  programs,
+})
 
 const areaOf = (folder: string): Area => ({
   root: folder,

@@ -7,6 +7,8 @@
 import fs from 'node:fs'
 import promises from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
+import sqlite from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 
 /** What a call of the daemon's meets on its way. */
 export type Way = {
@@ -35,6 +37,31 @@ const inOrder = (answer: unknown): unknown =>
     ? answer.toSorted((a: string | fs.Dirent, b: string | fs.Dirent) => (nameOf(a) < nameOf(b) ? -1 : 1))
     : answer
 const nameOf = (entry: string | fs.Dirent): string => (typeof entry === 'string' ? entry : entry.name)
+
+type Database = typeof sqlite.DatabaseSync
+
+/**
+ * SQLite as it is, with its locks and the index of its log in the memory of this process: nobody outside of it opens a story's database, and asking the
+ * system for each lock costs more than most statements do.
+ */
+const within = (real: Database): Database =>
+  new Proxy(real, {
+    construct(target, [place, ...more]: ConstructorParameters<Database>) {
+      const isFile = typeof place === 'string' && place !== ':memory:'
+      return new target(isFile ? new URL(`${pathToFileURL(place).href}?vfs=unix-excl`) : place, ...more)
+    },
+  })
+
+/** Has every database that is opened from now on be one of this process alone, until disposed. */
+export function ownDatabases(): Disposable {
+  const real = sqlite.DatabaseSync
+  const put = (what: Database) => {
+    sqlite.DatabaseSync = what
+    syncBuiltinESMExports()
+  }
+  put(within(real))
+  return { [Symbol.dispose]: () => put(real) }
+}
 
 /** Puts the disk below `node:fs/promises` until disposed. */
 export function layDisk(way: Way): Disposable {

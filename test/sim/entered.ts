@@ -30,8 +30,7 @@ const reasons: readonly [RegExp, string][] = [
     /^src\/(store\/(restore|verify-backup)|daemon\/(restore|reconcile))\.ts$/,
     'backups and restores start programs of the machine',
   ],
-  [/^src\/store\/(command|cool-down)\.ts$/, 'asked by the socket and the wire, which are modelled'],
-  [/^src\/daemon\/drain\.ts$/, 'no story yet: nobody in one asks for a clean stop'],
+  [/^src\/store\/command\.ts$/, 'asked by the socket, which is modelled'],
   [/^src\/daemon\/room\.ts$/, 'looks for room on a machine; the simulated one has a model of it'],
   [/^src\/daemon\/(http|ports|record|up)\.ts$/, 'where the machine begins: the models stand in for it'],
 ]

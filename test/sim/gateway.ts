@@ -3,6 +3,7 @@
  * the provider behind it, who answers late, says no, hangs, or breaks off, and bills for what it made.
  */
 import { heldTokens, scopePath } from '../../src/core/budget.ts'
+import { overloadedMs } from '../../src/core/cool-down.ts'
 import { dayOf } from '../../src/core/day.ts'
 import { familyOf } from '../../src/core/family.ts'
 import { costOf, findPrice, noTokens, ratesFor } from '../../src/core/price.ts'
@@ -11,7 +12,8 @@ import { reasonOf } from '../../src/core/vendor-refusal.ts'
 import type { Gateway, GatewayOptions } from '../../src/gateway/gateway.ts'
 import { Fault } from '../../src/host/fault.ts'
 import { countRequest, enter, judge, reportOf, type Live } from '../../src/gateway/live.ts'
-import { createTurnstile } from '../../src/gateway/turnstile.ts'
+import { createCoolDowns, tellShut, type Leave } from '../../src/gateway/cool-downs.ts'
+import { createTurnstile, type Waiter } from '../../src/gateway/turnstile.ts'
 import type { Tx } from '../../src/store/database.ts'
 import {
   chargeInput,
@@ -27,15 +29,26 @@ import {
 } from '../../src/store/ledger.ts'
 import { setPace, watchSpending } from '../../src/store/pace.ts'
 import type { Life } from './life.ts'
-import { never, nextTime, type Answered, type Asked, type Machine } from './machine.ts'
+import { never, nextTime, troubleOf, type Answered, type Asked, type Machine } from './machine.ts'
 
-type Flight = { live: Live; hold: number; asked: Asked; isOver: boolean; cut(): void }
+type Flight = { live: Live; hold: number; asked: Asked; leave: Leave; isOver: boolean; cut(): void }
+/** `mayRepeat`: a provider that says later is asked again before its client hears of it. */
+type Once = { signal: { isDead(): boolean }; drop: () => void; waiter: Waiter; mayRepeat: boolean }
 
 const nothing = { input: 0, output: 0 }
 /** How long a provider that hangs is waited for. */
 const patienceMs = 900_000
 /** How long a client waits for an answer's head. */
 const clientPatienceMs = 280_000
+const mostRepeats = 6
+
+/** What a provider says that does not answer. */
+const refusals = {
+  '429': { status: 429, headers: { 'retry-after': '20' }, text: '{"error":{"message":"not now"}}' },
+  quota: { status: 429, headers: { 'retry-after': '7200' }, text: '{"error":{"code":"insufficient_quota"}}' },
+  '500': { status: 500, headers: {}, text: '{"error":{"message":"not now"}}' },
+  '529': { status: 529, headers: {}, text: '{"error":{"type":"overloaded_error"}}' },
+} as const
 
 export async function modelGateway(machine: Machine, life: Life, options: GatewayOptions): Promise<Gateway> {
   const { world, database, prices, limits } = options
@@ -48,6 +61,9 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
   const flights = new Set<Flight>()
   const listeners = new Set<(attempt: string, kind: 'bytes' | 'waiting') => void>()
   const turnstile = createTurnstile(world)
+  const coolDowns = await createCoolDowns(world, database, (error) =>
+    options.onEvent?.({ type: 'gateway.failed', attempt: null, error: String(error) }),
+  )
   const moved = (live: Live, kind: 'bytes' | 'waiting' = 'bytes') =>
     listeners.forEach((listener) => listener(live.grant.attempt, kind))
   const reachBudget = (live: Live, refusal: Refusal, cut: boolean) => {
@@ -67,6 +83,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
   const settle = async (flight: Flight, how: 'exact' | 'estimated' | 'free', output: number) => {
     if (flight.isOver) return
     flight.isOver = true
+    flight.leave.over()
     flights.delete(flight)
     const { asked, live } = flight
     const tokens = how === 'free' ? noTokens : { ...noTokens, input: asked.input, output }
@@ -118,15 +135,33 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     if (!live || live.revoked) return { status: 401, ...nothing }
     if (familyOf(asked.model) !== live.grant.family || !live.grant.models.includes(asked.model))
       return { status: 403, ...nothing }
-    const answered = await turnstile.pass(
-      {
-        lane: live.grant.lane,
-        patienceMs: () => clientPatienceMs,
-        gone: () => live.revoked || signal.isDead(),
-        waiting: () => moved(live, 'waiting'),
-      },
-      () => database.write((tx) => place(tx, live, asked)),
-    )
+    const waiter = waiterOf(live, signal)
+    for (let times = 0, pauseMs = 0; ; times++) {
+      const answered = await askOnce(live, asked, { signal, drop, waiter, mayRepeat: times < mostRepeats })
+      if (answered !== 'later') return answered
+      pauseMs = overloadedMs(pauseMs, world.random())
+      await life.delay(pauseMs, pauseMs)
+    }
+  }
+
+  /** Waits for the provider's limits, then for money, then asks. */
+  const askOnce = async (live: Live, asked: Asked, { waiter, ...how }: Once): Promise<Answered | 'later'> => {
+    const { family } = live.grant
+    const departing = { family, model: asked.model, key: 'a-key', bytes: asked.input * 4, cap: asked.output }
+    const leave = await coolDowns.pass(departing, waiter)
+    if ('shut' in leave) {
+      if (waiter.gone()) return { status: 401, ...nothing }
+      const shut = tellShut(departing, leave)
+      judge(live, 'rate-limited', shut.why)
+      return { status: shut.refused === 'limit-long' ? 402 : 429, ...nothing }
+    }
+    const answered = await askHeld(live, asked, leave, { waiter, ...how })
+    leave.over()
+    return answered
+  }
+
+  const askHeld = async (live: Live, asked: Asked, leave: Leave, how: Once): Promise<Answered | 'later'> => {
+    const answered = await turnstile.pass(how.waiter, () => database.write((tx) => place(tx, live, asked)))
     const placed =
       'waits' in answered
         ? 'refusal' in answered
@@ -138,38 +173,57 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
       else judge(live, 'refused', placed.why)
       return { status: placed.refused === 'over-budget' ? 402 : 401, ...nothing }
     }
-    const flight: Flight = { live, hold: placed.hold, asked, isOver: false, cut: drop }
+    const flight: Flight = { live, hold: placed.hold, asked, leave, isOver: false, cut: how.drop }
     flights.add(flight)
     if (live.revoked) {
       await settle(flight, 'free', 0)
       return { status: 401, ...nothing }
     }
-    return provide(flight, signal)
+    return provide(flight, how)
+  }
+
+  /** No longer than its client waits, in all. */
+  const waiterOf = (live: Live, signal: Once['signal']): Waiter => {
+    const began = world.clock.mono()
+    return {
+      lane: live.grant.lane,
+      patienceMs: () => Math.max(0, clientPatienceMs - (world.clock.mono() - began)),
+      gone: () => live.revoked || signal.isDead(),
+      waiting: () => moved(live, 'waiting'),
+    }
   }
 
   /** The provider's side of one request. */
-  const provide = async (flight: Flight, signal: { isDead(): boolean }): Promise<Answered> => {
-    const { live, asked } = flight
-    const dice = nextTime(machine, `ask ${live.grant.family}`)
-    const trouble = machine.troubles.find(
-      ({ family, until }) => family === live.grant.family && until > machine.world.clock.mono(),
-    )
+  const provide = async (flight: Flight, how: Once): Promise<Answered | 'later'> => {
+    const { live, asked, leave } = flight
+    const { family } = live.grant
+    const dice = nextTime(machine, `ask ${family}`)
+    const trouble = troubleOf(machine, family)
     await life.delay(300, 4000)
     if (flight.isOver) return never()
-    if (trouble?.kind === '429' || trouble?.kind === '500') {
-      const status = Number(trouble.kind)
-      const reason = reasonOf({ family: live.grant.family, status, text: '{"error":{"message":"not now"}}' })
-      judge(live, status === 429 ? 'rate-limited' : 'unreachable', reason)
-      await settle(flight, 'free', 0)
-      return { status, ...nothing }
+    if (!trouble) {
+      leave.heard(200, {}, '')
+      return stream(flight, how.signal, dice.between(Math.ceil(asked.output / 10), asked.output))
     }
-    if (trouble?.kind === 'hang') {
+    if (trouble === 'no-network') return unanswered(flight, 'free', 'no such host')
+    if (trouble === 'hang') {
       await life.delay(patienceMs, patienceMs)
-      judge(live, 'unreachable', 'the provider said nothing')
-      await settle(flight, 'estimated', asked.output)
-      return { status: null, ...nothing }
+      return flight.isOver ? never() : unanswered(flight, 'estimated', 'the provider said nothing')
     }
-    return stream(flight, signal, dice.between(Math.ceil(asked.output / 10), asked.output))
+    const { status, headers, text } = refusals[trouble]
+    const { kind } = leave.heard(status, headers, text)
+    const isLater = kind === 'limited' || kind === 'overloaded'
+    judge(live, isLater || status === 429 ? 'rate-limited' : 'unreachable', reasonOf({ family, status, text }))
+    await settle(flight, 'free', 0)
+    if (isLater && how.mayRepeat && how.waiter.patienceMs() > 40_000) return 'later'
+    return { status: kind === 'exhausted' ? 402 : status, ...nothing }
+  }
+
+  const unanswered = async (flight: Flight, how: 'free' | 'estimated', why: string): Promise<Answered> => {
+    flight.leave.unheard()
+    judge(flight.live, 'unreachable', `the provider could not be reached: ${why}`)
+    await settle(flight, how, flight.asked.output)
+    return { status: null, ...nothing }
   }
 
   /** An answer in pieces: the input is charged first, and the hold grows before what it covers is made. */
@@ -211,6 +265,8 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     await life.pass('revoke begins')
     const live = lives.get(attempt)
     if (live) live.revoked = true
+    coolDowns.look()
+    turnstile.look()
     await database.write((tx) => revokeKeys(tx, attempt, world.clock.now()))
     for (const flight of [...flights].filter((each) => each.live === live)) {
       flight.cut()
@@ -235,7 +291,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     revoke,
     halt,
     adjust: async (next) => void Object.assign(limits, next), // nobody in a story changes settings
-    closed: () => [],
+    closed: coolDowns.closed,
     pacerEmptyMs: turnstile.emptyMs,
     report: (attempt) => reportOf(lives.get(attempt)),
     async open(key, grant) {

@@ -1,7 +1,7 @@
 /** Starting a whole daemon on a simulated machine: the shipped assembly, with models where it would meet the world. */
 import fs from 'node:fs'
 import { join } from 'node:path'
-import type { Refusal } from '../../src/core/refusal.ts'
+import { isRefusal, type Refusal } from '../../src/core/refusal.ts'
 import { defaultSettings, type FamilySettings, type OperatorSettings } from '../../src/core/setting.ts'
 import { scripted } from '../../src/agent/scripted.ts'
 import type { FoundAgents } from '../../src/daemon/agents.ts'
@@ -18,7 +18,7 @@ import { openDatabase } from '../../src/store/database.ts'
 import { careless, forgetful, unfenced } from './bug.ts'
 import { modelGateway } from './gateway.ts'
 import { livingDatabase, livingPort, type Life } from './life.ts'
-import { bootName, endProcess, isAliveOn, modelSandbox, type Machine } from './machine.ts'
+import { bootName, endProcess, isAliveOn, isFrozen, modelSandbox, thawed, type Machine } from './machine.ts'
 
 const models: Readonly<Record<string, string>> = {
   anthropic: 'claude-opus-5-5',
@@ -65,6 +65,11 @@ export function settingsFor(families: readonly string[], more: Partial<OperatorS
   }
 }
 
+const slow = ({ after, sleep }: World['timer']): World['timer'] => ({
+  after: (ms, fn) => after(ms * 1000, fn),
+  sleep: (ms, signal) => sleep(ms * 1000, signal),
+})
+
 function agentsOf(world: World, settings: OperatorSettings): FoundAgents {
   const found = { adapter: scripted, folder: '/opt/sim', argv: ['/opt/sim/agent'], version: '1.0.0' }
   const usable = Object.keys(settings.families)
@@ -73,7 +78,7 @@ function agentsOf(world: World, settings: OperatorSettings): FoundAgents {
     size: usable.length,
     usable,
     upstreams: [],
-    keys: liveKeys({ world, env: {}, folder: '' }),
+    keys: liveKeys({ world: { ...world, timer: slow(world.timer) }, env: {}, folder: '' }), // no key of a story ever changes
   }
 }
 
@@ -81,11 +86,10 @@ function agentsOf(world: World, settings: OperatorSettings): FoundAgents {
 export type EngineFaults = {
   isDoubled(attempt: string): boolean
   losesBeat(attempt: string): boolean
-  /** Its worker is as good as on another machine: nobody here knows of it. */
-  isFrozen(attempt: string): boolean
 }
 
-function faultyEngine(engine: Engine, life: Life, faults: EngineFaults): Engine {
+/** A frozen worker is as good as on another machine: nobody here knows of it, and it hears of nothing. */
+function faultyEngine(engine: Engine, machine: Machine, life: Life, faults: EngineFaults): Engine {
   const living = (carried: Carried): Carried => ({
     ...carried,
     beat: async (active) => {
@@ -95,7 +99,11 @@ function faultyEngine(engine: Engine, life: Life, faults: EngineFaults): Engine 
   })
   return {
     ...engine,
-    carrying: () => engine.carrying().filter((attempt) => !faults.isFrozen(attempt)),
+    carrying: () => engine.carrying().filter((attempt) => !isFrozen(machine, attempt)),
+    revoke: (attempt, why) =>
+      isFrozen(machine, attempt)
+        ? void thawed(machine, life, attempt).then(() => engine.revoke(attempt, why))
+        : engine.revoke(attempt, why),
     work: (carry) =>
       engine.work(async (carried) => {
         await life.pass('claimed')
@@ -108,9 +116,6 @@ function faultyEngine(engine: Engine, life: Life, faults: EngineFaults): Engine 
       }),
   }
 }
-
-/** A day of looks every second would take most of the time there is, and hide wake-ups that never come. */
-const floorMs = 30_000
 
 const noRegistries: Registries = {
   open: async () => ({
@@ -133,6 +138,8 @@ export type Start = {
   /** Pids of daemons that live. */
   daemons: ReadonlySet<number>
   faults: EngineFaults
+  /** How often is looked at what was not said. */
+  floorMs: number
   /** Hears of each database opened, so that it is closed when its daemon is dead. */
   opened(close: () => void): void
 }
@@ -152,10 +159,26 @@ export function startHouse(start: Start): Promise<RunningDaemon | Refusal> {
   })
 }
 
-const sick = ({ bug, git: { git } }: Machine): Git =>
-  bug === 'landing-forgotten' ? forgetful(git) : bug === 'other-tree-tested' ? careless(git) : git
+function gitOf({ bug, git: { git } }: Machine): Git {
+  if (bug === 'other-tree-tested') return careless(git)
+  return bug === 'landing-forgotten' ? forgetful(git) : git
+}
 
-function portsOf({ machine, life, settings, daemons, faults, opened }: Start): DaemonPorts {
+/** A git at whose landings somebody lies in wait. */
+const ambushed = (machine: Machine, life: Life, git: Git): Git => ({
+  ...git,
+  async land(...asked) {
+    const answer = await git.land(...asked)
+    if (machine.ambush !== null && !isRefusal(answer)) {
+      life.dieAfter(machine.ambush)
+      machine.ambush = null
+    }
+    return answer
+  },
+})
+
+function portsOf(start: Start): DaemonPorts {
+  const { machine, life, settings, daemons, faults, opened } = start
   const closedFor = () =>
     machine.world.clock.mono() < machine.memoryShortUntil ? 'less than 1 GB of memory left' : null
   return {
@@ -169,13 +192,14 @@ function portsOf({ machine, life, settings, daemons, faults, opened }: Start): D
       opened(close)
       return livingDatabase({ ...real, close }, life, machine)
     },
-    createGit: () => livingPort(life, 'git', sick(machine), [5, 1500]),
+    createGit: () => livingPort(life, 'git', ambushed(machine, life, gitOf(machine)), [5, 1500]),
     createSandbox: async () => modelSandbox(machine, life),
-    findAgents: async () => ({ agents: agentsOf(machine.world, settings), missing: [] }),
+    findAgents: async () => ({ agents: agentsOf(life.world, settings), missing: [] }),
     createGateway: (options) => modelGateway(machine, life, options),
     createEngine: (ports) => {
       const engine = embeddedEngine(ports)
-      return faultyEngine(machine.bug === 'no-fence' ? unfenced(engine) : engine, life, faults)
+      const sick = machine.bug === 'no-fence' ? unfenced(engine, ports.database) : engine
+      return faultyEngine(sick, machine, life, faults)
     },
     registriesFor: () => noRegistries,
     serveHealth: async (_host, port) => ({ port, [Symbol.asyncDispose]: async () => {} }),
@@ -184,7 +208,7 @@ function portsOf({ machine, life, settings, daemons, faults, opened }: Start): D
       await life.pass('machine looked at')
       return machine.world.clock.mono() < machine.diskFullUntil ? 'less than 2 GB of disk left' : closedFor()
     },
-    floorMs,
+    floorMs: start.floorMs,
     processes: {
       bootId: () => bootName(machine.boot),
       startTimeOf: (pid) => machine.processes.get(pid)?.startTime ?? pid,

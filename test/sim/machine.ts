@@ -43,8 +43,10 @@ export type Process = {
   die(exit: Exit): void
 }
 
-/** What of a family's provider is wrong, and until when (monotonic ms). */
-export type Trouble = { family: string; kind: '429' | '500' | 'hang'; until: number }
+/** What a provider does instead of answering; `quota` is a 429 for hours, `no-network` no connection at all. */
+export type TroubleKind = '429' | 'quota' | '500' | '529' | 'hang' | 'no-network'
+/** What of a family's provider is wrong (null: of every one), and until when (monotonic ms). */
+export type Trouble = { family: string | null; kind: TroubleKind; until: number }
 
 export type Machine = {
   world: VirtualWorld
@@ -60,6 +62,16 @@ export type Machine = {
   diskFullUntil: number
   memoryShortUntil: number
   troubles: Trouble[]
+  /** Workers that do not get to run, by attempt, and until when (monotonic ms): nothing reaches them, and what they started goes on. */
+  frozen: Map<string, number>
+  /** Monotonic ms until which no beat arrives. */
+  beatsLostUntil: number
+  /** When it fell asleep, and for how long. */
+  sleeps: { at: number; ms: number }[]
+  /** How often its wall clock was set forward. */
+  leaps: number
+  /** At the so-manieth point after the next landing the daemon dies; null: it does not. */
+  ambush: number | null
   /** How often a daemon has written, or begun to. */
   writes: number
   /** The gateway that stands now, or null. */
@@ -77,6 +89,34 @@ export type Machine = {
   /** The program a box starts. */
   programs(box: Box): Program
 }
+
+/** A machine on which nothing has happened yet, and nothing goes wrong. */
+export const newMachine = (world: VirtualWorld, seed: number, git: GitModel): Machine => ({
+  world,
+  seed,
+  git,
+  boot: 1,
+  nextPid: 1000,
+  processes: new Map(),
+  bug: null,
+  isCalm: false,
+  diskFullUntil: 0,
+  memoryShortUntil: 0,
+  troubles: [],
+  frozen: new Map(),
+  beatsLostUntil: 0,
+  sleeps: [],
+  leaps: 0,
+  ambush: null,
+  writes: 0,
+  gateway: null,
+  times: new Map(),
+  green: new Set(),
+  authors: new Map(),
+  reviewed: new Set(),
+  landings: [],
+  programs: () => async () => 0,
+})
 
 /** Counts, and answers dice for this one time. */
 export function nextTime({ seed, times }: Machine, name: string): Dice & { time: number } {
@@ -193,6 +233,10 @@ function contained(machine: Machine, life: Life, process: Process, streams: Stre
     pid: process.pid,
     startTime: process.startTime,
     ...streams,
+    exit: streams.exit.then(async (exit) => {
+      await thawed(machine, life, process.attempt)
+      return exit
+    }),
     stop() {
       if (!process.ignoresTerm) world.timer.after(50, () => process.die({ code: 143, signal: null }))
     },
@@ -218,6 +262,21 @@ export function endProcess(machine: Machine, pid: number): boolean {
   process.die({ code: null, signal: 'SIGKILL' })
   return true
 }
+
+export const isFrozen = ({ frozen, world }: Machine, attempt: string): boolean =>
+  (frozen.get(attempt) ?? 0) > world.clock.mono()
+
+/** Resolves once the worker of an attempt gets to run. */
+export async function thawed(machine: Machine, life: Life, attempt: string): Promise<void> {
+  while (isFrozen(machine, attempt)) {
+    const left = machine.frozen.get(attempt)! - machine.world.clock.mono()
+    await life.delay(left, left)
+  }
+}
+
+/** What is wrong with a family's provider now. */
+export const troubleOf = ({ troubles, world }: Machine, family: string): TroubleKind | null =>
+  troubles.find((each) => (each.family ?? family) === family && each.until > world.clock.mono())?.kind ?? null
 
 export const bootName = (boot: number): string => `boot-${boot}`
 

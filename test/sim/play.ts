@@ -10,34 +10,22 @@ import fs from 'node:fs'
 import { join } from 'node:path'
 import { checkDatabase } from '../../src/store/check.ts'
 import { verifyProjections } from '../../src/store/rebuild.ts'
-import { Broken } from './auditor.ts'
+import { Broken } from './table.ts'
 import type { Bug } from './bug.ts'
-import { layDisk } from './disk.ts'
+import { layDisk, ownDatabases } from './disk.ts'
 import { guard } from './guard.ts'
 import { never } from './machine.ts'
 import { answerAll, doDeed } from './person.ts'
 import { files } from './program.ts'
-import {
-  goOn,
-  hearUnheard,
-  isExpected,
-  now,
-  rise,
-  riseIn,
-  sayError,
-  setScene,
-  settle,
-  stop,
-  watchDeath,
-  type Scene,
-} from './scene.ts'
+import { die, goOn, hearUnheard, isExpected, now, rise, sayError, setScene, settle, stop, type Scene } from './scene.ts'
 import { sayStep, type Step, type Story } from './story.ts'
 
 export type Ending = {
   /** What went wrong, or null. */
   broken: string | null
-  /** Where the story stood then. */
+  /** Where the story stood then, in words and in virtual milliseconds. */
   at: string
+  atMs: number
   /** Of every event of the log. */
   hash: string
   events: number
@@ -53,16 +41,17 @@ const day = 24 * 60 * minute
 /** How long everything may take to end once nothing goes wrong any more. */
 const calmMs = 30 * day
 
-/** Plays one story in a folder of its own, which it makes and, unless it is to be kept, removes. */
+/** Plays one story in a folder of its own, which it makes and, unless it is to be kept, removes. After `untilMs` it need not come to its end. */
 export async function play(
   story: Story,
   root: string,
-  { keep = false, bug = null }: { keep?: boolean; bug?: Bug | null } = {},
+  { keep = false, bug = null, untilMs = Infinity }: { keep?: boolean; bug?: Bug | null; untilMs?: number } = {},
 ): Promise<Ending> {
   fs.rmSync(root, { recursive: true, force: true })
   fs.mkdirSync(root, { recursive: true, mode: 0o700 })
   const before = process.cwd()
   process.chdir(root) // paths are told in errors and transcripts: they must be the same wherever the story is told
+  using _databases = ownDatabases()
   const scene = await setScene(story, bug)
   using _disk = layDisk({
     pass: (what) => (scene.life ? scene.life.pass(what) : never()),
@@ -77,8 +66,7 @@ export async function play(
       await goOn(scene, step.at)
       await take(scene, step)
     }
-    await calm(scene)
-    await close(scene)
+    if (await calm(scene, untilMs)) await close(scene)
   } catch (error) {
     broken = error instanceof Broken ? error.message : sayError(error)
   }
@@ -121,24 +109,25 @@ async function take(scene: Scene, step: Step): Promise<void> {
     }
     case 'crash':
       if (!scene.life || scene.life.isDead()) break
-      scene.life.dieAfter(step.points)
-      watchDeath(scene, scene.life, step.awayMs)
+      scene.awayMs = step.awayMs
+      if (step.landing) machine.ambush = step.points
+      else scene.life.dieAfter(step.points)
       break
     case 'stop':
-      stop(scene, step.awayMs)
+      stop(scene, step.patienceMs, step.awayMs)
       break
     case 'reboot':
       machine.boot += 1
       for (const process of machine.processes.values()) process.die({ code: null, signal: 'SIGKILL' })
-      if (scene.life && !scene.life.isDead()) {
-        scene.life.die('reboot')
-        riseIn(scene, step.awayMs)
-      }
+      if (scene.life) die(scene, scene.life, 'reboot', step.awayMs)
       break
     case 'sleep':
+      machine.sleeps.push({ at: now(scene), ms: step.ms })
+      expectNotice(scene)
       world.oversleep(step.ms)
       break
     case 'clock':
+      if (step.ms > 0) machine.leaps += 1
       world.jumpWall(step.ms)
       break
     case 'disk-full':
@@ -152,37 +141,51 @@ async function take(scene: Scene, step: Step): Promise<void> {
       machine.troubles.push({ family: step.family, kind: step.kind, until: now(scene) + step.ms })
       break
     case 'beats-lost':
-      scene.beatsLostUntil = now(scene) + step.ms
+      machine.beatsLostUntil = now(scene) + step.ms
       break
     case 'delivered-twice':
       scene.twiceUntil = now(scene) + step.ms
       break
     case 'frozen': {
       const all = [...machine.processes.values()]
-      const process = all[Math.floor(step.pick * all.length)]
-      if (!process) break
       const until = now(scene) + step.ms
-      scene.frozen.set(process.attempt, until)
-      if (step.isStuck) process.stuckUntil = until
+      for (const process of step.pick === null ? all : all.slice(Math.floor(step.pick * all.length)).slice(0, 1)) {
+        machine.frozen.set(process.attempt, until)
+        if (step.isStuck) process.stuckUntil = until
+      }
     }
   }
   await settle(scene)
 }
 
-/** Nothing goes wrong any more: everything must end. */
-async function calm(scene: Scene): Promise<void> {
+/** A daemon that stands must notice that its machine slept. */
+function expectNotice(scene: Scene): void {
+  const { life, running, audit, machine } = scene
+  if (!life || !running || life.isDead()) return
+  const before = audit.resumed()
+  machine.world.timer.after(minute, () => {
+    const isThere = scene.life === life && scene.running === running && !life.isDead()
+    if (isThere && machine.diskFullUntil < now(scene) - minute && audit.resumed() === before)
+      scene.fault ??= new Broken('the machine slept, and its daemon did not notice')
+  })
+}
+
+/** Nothing goes wrong any more: everything must end. False where the story is told no further. */
+async function calm(scene: Scene, untilMs: number): Promise<boolean> {
   const { machine, audit, person } = scene
   machine.isCalm = true
-  machine.diskFullUntil = machine.memoryShortUntil = scene.beatsLostUntil = scene.twiceUntil = 0
+  machine.diskFullUntil = machine.memoryShortUntil = machine.beatsLostUntil = scene.twiceUntil = 0
   machine.troubles = []
-  scene.frozen.clear()
+  machine.ambush = null
+  for (const attempt of machine.frozen.keys()) machine.frozen.set(attempt, 0)
   for (const process of machine.processes.values()) process.stuckUntil = 0
   for (const { path } of person.repos) machine.git.checkOut(path, 'main')
   const began = now(scene)
   for (;;) {
     await goOn(scene, now(scene) + 10 * minute)
     const open = audit.tasks().filter(({ phase }) => phase !== 'done' && phase !== 'cancelled')
-    if (open.length === 0) return
+    if (open.length === 0) return true
+    if (now(scene) > untilMs) return false
     if (now(scene) - began > calmMs)
       throw new Broken(
         `does not end: ${open.map(({ id, phase, held }) => `${id} ${phase}${held ? ' held' : ''}`).join(', ')}`,
@@ -197,7 +200,7 @@ async function close(scene: Scene): Promise<void> {
   const { machine } = scene
   while (!scene.running) await goOn(scene, now(scene) + minute)
   const life = scene.life!
-  stop(scene, 365 * day)
+  stop(scene, 0, 365 * day)
   for (let waited = 0; !life.isDead(); waited += minute) {
     if (waited > day) throw new Broken('the daemon does not stop')
     await goOn(scene, now(scene) + minute)
@@ -238,6 +241,7 @@ function tell(scene: Scene, broken: string | null): Ending {
   return {
     broken,
     at: `after ${(now(scene) / day).toFixed(3)} days, before ${next ? sayStep(next) : 'the end'}`,
+    atMs: now(scene),
     hash: hashOf(scene.outside.log()),
     events: audit.events(),
     tasks: tasks.length,

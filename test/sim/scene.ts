@@ -9,13 +9,14 @@ import { registerRepository } from '../../src/command/register.ts'
 import type { RunningDaemon } from '../../src/daemon/daemon.ts'
 import { openDatabase, type Database } from '../../src/store/database.ts'
 import { virtualWorld } from '../../sim/world.ts'
-import { auditor, Broken, type Auditor } from './auditor.ts'
+import { auditor, type Auditor } from './auditor.ts'
+import { Broken } from './table.ts'
 import type { Bug } from './bug.ts'
 import { diceFor } from './chance.ts'
 import { modelGit } from './git.ts'
 import { pathsIn, settingsFor, startHouse } from './house.ts'
 import { beginLife, type Life } from './life.ts'
-import type { Machine } from './machine.ts'
+import { isFrozen, newMachine, type Machine } from './machine.ts'
 import { actor, lookInto, type Person } from './person.ts'
 import { files, programsOf } from './program.ts'
 import type { Story } from './story.ts'
@@ -39,40 +40,22 @@ export type Scene = {
   life: Life | null
   running: RunningDaemon | null
   lives: number
+  /** How long it will be away once it has died. */
+  awayMs: number
   /** The next daemon is on its way. */
   isComing: boolean
   daemons: Set<number>
   closers: (() => void)[]
-  /** Monotonic ms until which beats are lost, and attempts are handed out twice. */
-  beatsLostUntil: number
+  /** Monotonic ms until which attempts are handed out twice. */
   twiceUntil: number
-  frozen: Map<string, number>
   fault: unknown
 }
 
 export async function setScene(story: Story, bug: Bug | null): Promise<Scene> {
   const world = virtualWorld({ seed: story.seed, ids: 'drawn' })
-  const machine: Machine = {
-    world,
-    seed: story.seed,
-    git: modelGit((commit, target, message) => machine.landings.push({ commit, target, message })),
-    boot: 1,
-    nextPid: 1000,
-    processes: new Map(),
-    bug,
-    isCalm: false,
-    diskFullUntil: 0,
-    memoryShortUntil: 0,
-    troubles: [],
-    writes: 0,
-    gateway: null,
-    times: new Map(),
-    green: new Set(),
-    authors: new Map(),
-    reviewed: new Set(),
-    landings: [],
-    programs: (box) => programsOf(machine)(box),
-  }
+  const landed = (commit: string, target: string, message: string) => machine.landings.push({ commit, target, message })
+  const machine: Machine = { ...newMachine(world, story.seed, modelGit(landed)), bug }
+  machine.programs = programsOf(machine)
   const paths = pathsIn('.')
   fs.writeFileSync(`${paths.database}.key`, `${'5'.repeat(64)}\n`, { mode: 0o600 }) // drawn by chance everywhere else
   const database = openDatabase(paths.database)
@@ -80,6 +63,7 @@ export async function setScene(story: Story, bug: Bug | null): Promise<Scene> {
   for (let n = 0; n < story.repositories; n++) person.repos.push(await makeRepository(machine, database, n))
   const settings = settingsFor(story.families, {
     unattended: story.unattended,
+    lease: { beatMs: story.beatMs, leaseMs: 3 * story.beatMs },
     money: { ...defaultSettings(2).money, dayNanoUsd: story.dayNanoUsd },
     backup: { everyMs: Number.MAX_SAFE_INTEGER }, // it starts programs of the machine
   })
@@ -95,12 +79,11 @@ export async function setScene(story: Story, bug: Bug | null): Promise<Scene> {
     life: null,
     running: null,
     lives: 0,
+    awayMs: 1000,
     isComing: false,
     daemons: new Set(),
     closers: [],
-    beatsLostUntil: 0,
     twiceUntil: 0,
-    frozen: new Map(),
     fault: null,
   }
 }
@@ -121,14 +104,17 @@ export function rise(scene: Scene): void {
   const pid = 100_000 + n
   scene.isComing = false
   for (const close of scene.closers.splice(0)) close()
-  const life: Life = beginLife(machine, n, { died: () => died(scene, pid), broke: (error) => (scene.fault ??= error) })
+  const died = () => {
+    endWith(scene, pid)
+    if (scene.life === life) riseIn(scene, scene.awayMs)
+  }
+  const life: Life = beginLife(machine, n, { died, broke: (error) => (scene.fault ??= error) })
   scene.life = life
   scene.daemons.clear()
   scene.daemons.add(pid)
   const again = (awayMs: number) => {
     if (scene.life !== life) return
-    life.die('it could not start')
-    riseIn(scene, awayMs)
+    die(scene, life, 'it could not start', awayMs)
   }
   const isIn = (until: number) => machine.world.clock.mono() < until
   startHouse({
@@ -140,9 +126,9 @@ export function rise(scene: Scene): void {
     daemons: scene.daemons,
     faults: {
       isDoubled: () => isIn(scene.twiceUntil),
-      isFrozen: (attempt) => isIn(scene.frozen.get(attempt) ?? 0),
-      losesBeat: (attempt) => isIn(scene.beatsLostUntil) || isIn(scene.frozen.get(attempt) ?? 0),
+      losesBeat: (attempt) => isIn(machine.beatsLostUntil) || isFrozen(machine, attempt),
     },
+    floorMs: scene.story.floorMs,
     opened: (close) => scene.closers.push(close),
   }).then(
     (started) => (isRefusal(started) ? again(30_000) : void (scene.running = started)),
@@ -158,8 +144,7 @@ export function hearUnheard(scene: Scene): Disposable {
   const heard = (error: unknown) => {
     if (!isExpected(scene, error)) scene.fault ??= error
     if (!scene.life || scene.life.isDead()) return
-    scene.life.die('a rejection that nobody heard')
-    riseIn(scene, 1000)
+    die(scene, scene.life, 'a rejection that nobody heard', 1000)
   }
   process.on('unhandledRejection', heard)
   return { [Symbol.dispose]: () => void process.off('unhandledRejection', heard) }
@@ -167,17 +152,23 @@ export function hearUnheard(scene: Scene): Disposable {
 
 /** A daemon may fail to start on a full disk, and for no other reason. */
 export const isExpected = ({ machine }: Scene, error: unknown): boolean =>
-  (machine.world.clock.mono() < machine.diskFullUntil && /ENOSPC|full|no such savepoint/.test(sayError(error))) ||
+  (machine.world.clock.mono() < machine.diskFullUntil && /ENOSPC|full/.test(sayError(error))) ||
   /the daemon ends while its database cannot be written/.test(sayError(error)) // said where it was not looked yet whether there is room again
 
-export function riseIn(scene: Scene, awayMs: number): void {
+/** Ends a daemon; the next one comes after a while. */
+export function die(scene: Scene, life: Life, where: string, awayMs: number): void {
+  if (!life.isDead()) scene.awayMs = awayMs
+  life.die(where)
+}
+
+function riseIn(scene: Scene, awayMs: number): void {
   if (scene.isComing) return
   scene.isComing = true
   scene.machine.world.timer.after(awayMs, () => rise(scene))
 }
 
 /** What goes with a daemon: its connections, and of its processes those that do not outlive it. */
-function died(scene: Scene, pid: number): void {
+function endWith(scene: Scene, pid: number): void {
   const { machine } = scene
   machine.gateway?.drop()
   machine.gateway = null
@@ -207,33 +198,27 @@ export async function goOn(scene: Scene, until: number): Promise<void> {
 
 export const now = ({ machine }: Scene): number => machine.world.clock.mono()
 
-/** Once it has died it comes again after a while. A crash that never comes (too little happened) is asked for again. */
-export function watchDeath(scene: Scene, life: Life, awayMs: number): void {
-  const look = () => {
-    if (scene.life !== life) return
-    if (life.isDead()) return riseIn(scene, awayMs)
-    scene.machine.world.timer.after(1000, look)
-  }
-  scene.machine.world.timer.after(1000, look)
-}
-
-export function stop(scene: Scene, awayMs: number): void {
-  const { running, life } = scene
+/** Stops it, waiting so long for what is under way. */
+export function stop(scene: Scene, patienceMs: number, awayMs: number): void {
+  const { running, life, machine } = scene
   if (!running || !life || life.isDead()) return
   scene.running = null
-  running[Symbol.asyncDispose]().then(
-    () => {
-      if (scene.life !== life || life.isDead()) return
-      if (scene.machine.processes.size > 0) scene.fault ??= new Broken('a daemon that stopped left processes')
-      life.die('stopped')
-      riseIn(scene, awayMs)
-    },
-    (error: unknown) => {
-      if (!isExpected(scene, error)) scene.fault ??= error
-      life.die('stopped badly')
-      riseIn(scene, awayMs)
-    },
-  )
+  const hurry = new AbortController()
+  machine.world.timer.after(patienceMs, () => hurry.abort())
+  running
+    .drain(hurry.signal)
+    .then(() => running[Symbol.asyncDispose]())
+    .then(
+      () => {
+        if (scene.life !== life || life.isDead()) return
+        if (machine.processes.size > 0) scene.fault ??= new Broken('a daemon that stopped left processes')
+        die(scene, life, 'stopped', awayMs)
+      },
+      (error: unknown) => {
+        if (!isExpected(scene, error)) scene.fault ??= error
+        die(scene, life, 'stopped badly', awayMs)
+      },
+    )
 }
 
 export const sayError = (error: unknown): string =>

@@ -1,4 +1,4 @@
-/** Makes the story of a failure short: steps are left out, many at once and then one by one, as long as it still fails in the same way. */
+/** Makes the story of a failure short: its beginning is left out, then steps, many at once and then one by one, as long as it still fails in the same way. */
 import type { Ending } from './play.ts'
 import type { Story } from './story.ts'
 
@@ -6,20 +6,30 @@ import type { Story } from './story.ts'
 const signatureOf = (broken: string): string =>
   broken.split('\n')[0]!.replaceAll(/[a-z]+_[0-9a-z]{8}|[0-9a-f]{40}|\d+/g, '#')
 
-/** Shortens as long as `mayGoOn`. Answers the shortest story found, which fails as `ending` does. */
+/** How much later the same may go wrong in a shorter story. */
+const laterMs = 6 * 3_600_000
+
+/**
+ * Shortens as long as `mayGoOn`. `tell` tells a story up to a moment. Answers the shortest story found, which fails as `ending` does.
+ */
 export async function shrink(
   story: Story,
   ending: Ending,
-  tell: (story: Story) => Promise<Ending>,
+  tell: (story: Story, untilMs: number) => Promise<Ending>,
   mayGoOn: () => boolean,
 ): Promise<Story> {
   const signature = signatureOf(ending.broken!)
   const fails = async (shorter: Story) => {
-    const { broken } = await tell(shorter)
+    const { broken } = await tell(shorter, ending.atMs + laterMs)
     return broken !== null && signatureOf(broken) === signature
   }
-  let shortest = story
-  for (let size = Math.ceil(story.steps.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2))
+  let shortest = { ...story, steps: story.steps.filter(({ at }) => at <= ending.atMs) }
+  // what mattered was seldom long before
+  for (let last = 4; last < shortest.steps.length && mayGoOn(); last *= 2) {
+    const shorter = { ...shortest, steps: shortest.steps.slice(-last) }
+    if (await fails(shorter)) shortest = shorter
+  }
+  for (let size = Math.ceil(shortest.steps.length / 2); size >= 1; size = size === 1 ? 0 : Math.ceil(size / 2))
     for (let from = 0; from < shortest.steps.length && mayGoOn();) {
       const steps = shortest.steps.toSpliced(from, size)
       const shorter = { ...shortest, steps }

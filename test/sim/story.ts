@@ -1,5 +1,6 @@
 /** A story: what happens to one simulated daemon, when, drawn from a seed. Plain data, so that it can be printed, shortened and told again. */
 import type { Pausable } from '../../src/core/pause.ts'
+import type { TroubleKind } from './machine.ts'
 import { diceFor, type Dice } from './chance.ts'
 
 export type Deed = 'approve' | 'reject' | 'retry' | 'cancel' | 'hold' | 'release' | 'prioritize'
@@ -29,19 +30,21 @@ export type Step = {
   | { what: 'pause'; scope: Pausable; name: string; now: boolean; through: 'daemon' | 'file' }
   | { what: 'resume'; pick: number; through: 'daemon' | 'file' }
   | { what: 'branch'; repo: number; deed: 'commit' | 'merge' | 'check-out' | 'leave'; file: number }
-  /** Dies at the so-manieth point after `at`, and stays away for a while. */
-  | { what: 'crash'; points: number; awayMs: number }
-  | { what: 'stop'; awayMs: number }
+  /** Dies at the so-manieth point after `at`, or after the next time it has moved a branch, and stays away for a while. */
+  | { what: 'crash'; points: number; landing?: true; awayMs: number }
+  /** Cleanly: it waits so long for what is under way. */
+  | { what: 'stop'; patienceMs: number; awayMs: number }
   | { what: 'reboot'; awayMs: number }
   | { what: 'sleep'; ms: number }
   | { what: 'clock'; ms: number }
   | { what: 'disk-full'; ms: number }
   | { what: 'memory-short'; ms: number }
-  | { what: 'provider'; family: string; kind: '429' | '500' | 'hang'; ms: number }
+  /** Of every family where none is named. */
+  | { what: 'provider'; family: string | null; kind: TroubleKind; ms: number }
   | { what: 'beats-lost'; ms: number }
   | { what: 'delivered-twice'; ms: number }
-  /** A worker freezes: no beat of it arrives and nobody knows of it; where it is stuck, nothing kills what it started. */
-  | { what: 'frozen'; pick: number; isStuck: boolean; ms: number }
+  /** A worker freezes (null: all that are at work): nothing reaches it, no beat of it arrives; where it is stuck, nothing kills what it started. */
+  | { what: 'frozen'; pick: number | null; isStuck: boolean; ms: number }
 )
 
 export type Story = {
@@ -51,6 +54,10 @@ export type Story = {
   unattended: boolean
   repositories: number
   dayNanoUsd: number
+  /** How often a holder beats; a lease is three beats. */
+  beatMs: number
+  /** How often its daemons look at what was not said. */
+  floorMs: number
   steps: Step[]
 }
 
@@ -71,6 +78,9 @@ export function drawStory(seed: number, days: number): Story {
     unattended: dice.hits(0.5),
     repositories: dice.pick([1, 1, 2]),
     dayNanoUsd: dice.pick([75, 75, 75, 30, 10]) * usd,
+    beatMs: diceFor(seed, 'beat').pick([1, 4, 4]) * (minute / 2),
+    // a day of looks every second would take most of the time there is, and hide wake-ups that never come
+    floorMs: diceFor(seed, 'floor').pick([1, 10, 10, 10, 30, 30, 30, 30]) * (minute / 2),
     steps: [],
   }
   const draw = (name: string, perDay: number, make: (dice: Dice, n: number) => StepOf) => {
@@ -150,7 +160,13 @@ function drawFaults(draw: Draw, families: readonly string[]): void {
     points: dice.pick([dice.between(0, 40), dice.between(0, 400), dice.between(0, 4000)]),
     awayMs: away(dice),
   }))
-  draw('stop', 1, (dice) => ({ what: 'stop', awayMs: away(dice) }))
+  draw('crash at a landing', 3, (dice) => ({
+    what: 'crash',
+    points: dice.between(0, 12),
+    landing: true,
+    awayMs: away(dice),
+  }))
+  draw('stop', 1, (dice) => ({ what: 'stop', patienceMs: dice.pick([0, second, minute]), awayMs: away(dice) }))
   draw('reboot', 0.5, (dice) => ({ what: 'reboot', awayMs: away(dice) }))
   draw('sleep', 1, (dice) => ({ what: 'sleep', ms: dice.pick([minute, 10 * minute, 8 * hour]) }))
   draw('clock', 1, (dice) => ({ what: 'clock', ms: dice.pick([-day, -hour, -second, minute, 2 * hour]) }))
@@ -159,14 +175,14 @@ function drawFaults(draw: Draw, families: readonly string[]): void {
   draw('provider', 4, (dice) => ({
     what: 'provider',
     family: dice.pick(families),
-    kind: dice.pick(['429', '500', 'hang']),
+    kind: dice.pick(['429', 'quota', '500', '529', 'hang', 'no-network']),
     ms: dice.between(minute, 40 * minute),
   }))
   draw('beats-lost', 1, (dice) => ({ what: 'beats-lost', ms: dice.between(minute, 5 * minute) }))
   draw('delivered-twice', 2, (dice) => ({ what: 'delivered-twice', ms: dice.between(minute, 20 * minute) }))
   draw('frozen', 6, (dice) => ({
     what: 'frozen',
-    pick: dice.roll(),
+    pick: dice.pick([null, dice.roll()]),
     isStuck: dice.hits(0.3),
     ms: dice.between(2 * minute, 30 * minute),
   }))
