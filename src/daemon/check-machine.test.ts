@@ -112,7 +112,7 @@ test('the rung is named, with what keeps the machine from a higher one and what 
       ['ok', 'rung namespace; no cgroup: not its own'],
       ['missing', 'rung namespace, and your settings ask for cgroup: no cgroup: not its own'],
       ['warning', 'rung namespace; weakened: no bwrap'],
-      ['missing', 'no namespace: no bwrap'],
+      ['missing', 'no namespace: no bwrap; left is the rung group'],
       [
         'warning',
         'rung group, as your settings accept: files, network and daemons are not held. no bwrap; no subreaper: no koffi',

@@ -2,15 +2,17 @@
  * What this machine must have. `examineNow` costs nothing and is asked at every `/health`; `examineMachine` starts programs and is `doctor`'s.
  * They look only; nothing is made, mended or tried but a contained process that ends at once.
  */
-import { lstatSync } from 'node:fs'
+import { accessSync, constants, lstatSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { dirname } from 'node:path'
 import { lack, ok, warn, type Check } from '../core/check.ts'
 import { isAtLeast, losses, lowerRungs, type Rung } from '../core/rung.ts'
 import { defaultSettings, type OperatorSettings } from '../core/setting.ts'
 import { compareVersions } from '../agent/version.ts'
 import { bytesOf, fileSystemType, isFuse, networkNameOf } from '../host/file-system.ts'
 import type { Env, Paths } from '../host/path.ts'
+import { mountOptionsOf } from '../host/proc.ts'
 import { capture } from '../host/process.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
@@ -47,17 +49,41 @@ function stateFolder({ paths }: MachinePorts): Check {
   const name = 'state folder'
   const at = paths.stateFolder
   const found = lstatSync(at, { throwIfNoEntry: false })
-  if (found === undefined) return warn(name, `${at} is not there yet`, 'tri-agent init, in your repository')
+  if (found === undefined) {
+    const why = whyUnwritable(at)
+    if (why !== null) return lack(name, `${at} cannot be made: ${why}`, 'export XDG_STATE_HOME=/a/folder/of/yours')
+    return warn(name, `${at} is not there yet`, 'tri-agent init, in your repository')
+  }
   if (found.isSymbolicLink() || !found.isDirectory())
     return lack(name, `${at} is not a folder of its own`, 'point XDG_STATE_HOME at the folder itself')
   if (found.uid !== process.getuid?.())
     return lack(name, `${at} belongs to user ${found.uid}`, 'start as that user, or set XDG_STATE_HOME')
+  const why = whyUnwritable(at)
+  if (why !== null) return lack(name, `${at} cannot be written: ${why}`, 'export XDG_STATE_HOME=/a/folder/of/yours')
   if ((found.mode & 0o077) !== 0) return lack(name, `${at} is open to other users`, `chmod 700 ${at}`)
   return ok(name, `${at}, yours alone`)
 }
 
-function fileSystem({ paths }: MachinePorts): Check {
-  return judgeFileSystem(fileSystemType(paths.stateFolder), paths.stateFolder)
+/** Why nothing can be written there, or in the nearest folder above it that is there; null where it can. */
+function whyUnwritable(folder: string): string | null {
+  try {
+    accessSync(folder, constants.W_OK)
+    return null
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') return whyUnwritable(dirname(folder))
+    return code === 'EROFS' ? `${folder} is read-only` : `${folder}: ${code}`
+  }
+}
+
+function fileSystem({ paths: { stateFolder } }: MachinePorts): Check {
+  const judged = judgeFileSystem(fileSystemType(stateFolder), stateFolder)
+  if (judged.state !== 'ok' || !mountOptionsOf(stateFolder).includes('noexec')) return judged
+  return warn(
+    judged.name,
+    `${stateFolder} is mounted noexec: what a repository installs or builds cannot be started there`,
+    'export XDG_STATE_HOME=/a/folder/where/programs/may/start',
+  )
 }
 
 /** By the number that statfs says. store/database.ts refuses the same ones. */
@@ -129,7 +155,9 @@ export function judgeRung({ rung, reasons, above }: Omit<Probe, 'available'>, lo
   if (!isAtLeast(rung, lowest))
     return lack(
       'sandbox',
-      lost === null ? `rung ${rung}, and your settings ask for ${lowest}: ${above.join('; ')}` : `no namespace: ${why}`,
+      lost === null
+        ? `rung ${rung}, and your settings ask for ${lowest}: ${above.join('; ')}`
+        : `no namespace: ${why}; left is the rung ${rung}`,
       lost === null
         ? `mend that, or set rung: ${rung}`
         : `mend that (apt-get install bubblewrap), or accept what is lost on a lower rung: ${lowerRungs()}`,

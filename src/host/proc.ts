@@ -91,16 +91,16 @@ const sees = (pid: number, place: Place): boolean =>
   mountsOf(pid).some(({ device, root }) => device === place.device && `${root}/`.startsWith(`${place.root}/`))
 
 type Place = { device: string; root: string }
-type Mount = Place & { point: string; type: string }
+type Mount = Place & { point: string; options: readonly string[]; type: string }
 
 /** proc(5), mountinfo: a mount's device, which folder of its file system it shows, and where. Nothing of a process that is gone or not ours to look at. */
 const mountsOf = (pid: number | 'self'): Mount[] =>
   textOf(pid, 'mountinfo', 'utf8')
     .split('\n')
     .flatMap((line) => {
-      const [, , device, root, point] = line.split(' ').map(plain)
+      const [, , device, root, point, options = ''] = line.split(' ').map(plain)
       const type = / - (\S+)/.exec(line)?.[1] ?? ''
-      return point === undefined ? [] : [{ device: device!, root: root!, point, type }]
+      return point === undefined ? [] : [{ device: device!, root: root!, point, options: options.split(','), type }]
     })
 
 /** Blanks and backslashes are written in octal. */
@@ -110,13 +110,20 @@ const plain = (word: string): string =>
 /** Where a folder lies in its file system, or lay: what of its path is gone cannot have been a link. */
 function placeOf(folder: string): Place | null {
   const path = realPath(folder)
-  const mount = mountsOf('self')
-    .filter(({ point }) => point === '/' || `${path}/`.startsWith(`${point}/`))
-    .reduce<Mount | null>((best, each) => (best && best.point.length > each.point.length ? best : each), null)
+  const mount = mountOf(path)
   if (mount === null) return null
   const { device, root, point } = mount
   return { device, root: join(root, path.slice(point.length)) }
 }
+
+/** The innermost mount that shows a real path, the last of several at one point. */
+const mountOf = (path: string): Mount | null =>
+  mountsOf('self')
+    .filter(({ point }) => point === '/' || `${path}/`.startsWith(`${point}/`))
+    .reduce<Mount | null>((best, each) => (best && best.point.length > each.point.length ? best : each), null)
+
+/** How the file system of a folder is mounted (`ro`, `noexec`…); nothing where that is not known. */
+export const mountOptionsOf = (folder: string): readonly string[] => mountOf(realPath(folder))?.options ?? []
 
 function realPath(path: string): string {
   try {

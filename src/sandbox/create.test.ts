@@ -8,7 +8,7 @@ import test, { after } from 'node:test'
 import { isRefusal } from '../core/refusal.ts'
 import { capture } from '../host/process.ts'
 import { removeTree } from './area.ts'
-import { createSandbox, find, placeOfNode, probe } from './create.ts'
+import { createSandbox, find, placeOfNode, probe, hindrances } from './create.ts'
 import { makeFolder, path, standOn, world } from './fixture.ts'
 
 const folder = await makeFolder()
@@ -117,6 +117,30 @@ test('a bubblewrap that may not do its work is found out by trying, and quoted',
   const { rung, reasons } = await probing(`case $1 in --version) echo bubblewrap 1.0.2;; *) ${complains};; esac`)
   assert.equal(rung, low)
   assert.match(reasons[0]!, /does not work here .*: bwrap: setting up uid map: Permission denied$/)
+})
+
+test('settings and containers that forbid namespaces are named with what to type', { skip: linux }, async () => {
+  const sys = join(folder, 'sys')
+  for (const [name, value] of [
+    ['kernel/apparmor_restrict_unprivileged_userns', '1'],
+    ['user/max_user_namespaces', '9'],
+  ] as const) {
+    await mkdir(dirname(join(sys, name)), { recursive: true })
+    await writeFile(join(sys, name), `${value}\n`)
+  }
+  const apparmor = 'kernel.apparmor_restrict_unprivileged_userns is 1: give bwrap an AppArmor profile that has userns'
+  const complaint = 'bwrap: setting up uid map: Permission denied'
+  const none = join(folder, 'no-sys')
+  assert.deepEqual(hindrances(complaint, sys), [apparmor])
+  assert.match(
+    hindrances(complaint, none).join(),
+    /^where this is a container, its system-call filter forbids namespaces/,
+  )
+  assert.match(
+    hindrances("bwrap: Can't mount proc on /newroot/proc", none).join(),
+    /^a container that masks its \/proc/,
+  )
+  assert.deepEqual(hindrances('bwrap: execvp node: No such file or directory', none), [])
 })
 
 test('one that only pretends to contain is found out too', { skip: linux }, async () => {

@@ -130,7 +130,7 @@ export async function climb(
       if (failed === null) return climbed
       wrong = failed
     }
-  return below([wrong, ...hindrances()])
+  return below([wrong, ...hindrances(wrong)])
 }
 
 /** The namespace rung entered in this way, and the one above it where there is a place for cgroups. Starts nothing; bubblewrap and bash are there. */
@@ -176,16 +176,24 @@ async function missingTool(world: World, bwrap: string | null, bash: string | nu
   return `${stdout.trim()} is too old, ${oldest.join('.')} is the first that will do: install a newer bubblewrap`
 }
 
-/** Settings of the kernel that commonly forbid user namespaces, each with what to type. */
-export function hindrances(): string[] {
+/** What commonly forbids user namespaces, each with what to type: settings of the kernel (below `sys`), and what bubblewrap complains of in containers. */
+export function hindrances(complaint = '', sys = '/proc/sys'): string[] {
   const settings = [
-    ['/proc/sys/kernel/unprivileged_userns_clone', '0', 'sysctl kernel.unprivileged_userns_clone=1'],
-    ['/proc/sys/kernel/apparmor_restrict_unprivileged_userns', '1', 'give bwrap an AppArmor profile that has userns'],
-    ['/proc/sys/user/max_user_namespaces', '0', 'sysctl user.max_user_namespaces=15000'],
+    ['kernel/unprivileged_userns_clone', '0', 'sysctl kernel.unprivileged_userns_clone=1'],
+    ['kernel/apparmor_restrict_unprivileged_userns', '1', 'give bwrap an AppArmor profile that has userns'],
+    ['user/max_user_namespaces', '0', 'sysctl user.max_user_namespaces=15000'],
   ] as const
-  return settings
-    .filter(([file, bad]) => existsSync(file) && readFileSync(file, 'utf8').trim() === bad)
-    .map(([file, bad, cure]) => `${file.slice('/proc/sys/'.length).replaceAll('/', '.')} is ${bad}: ${cure}`)
+  const bad = settings
+    .filter(([file, value]) => existsSync(join(sys, file)) && readFileSync(join(sys, file), 'utf8').trim() === value)
+    .map(([file, value, cure]) => `${file.replaceAll('/', '.')} is ${value}: ${cure}`)
+  if (!hasProc()) bad.push('there is no /proc: mount -t proc proc /proc')
+  else if (complaint.includes("Can't mount proc"))
+    bad.push(
+      'a container that masks its /proc: start it with --security-opt unmask=ALL (podman), systempaths=unconfined (docker)',
+    )
+  else if (bad.length === 0 && /No permissions to creat|Operation not permitted|Permission denied/.test(complaint))
+    bad.push('where this is a container, its system-call filter forbids namespaces: start it with one that allows them')
+  return bad
 }
 
 function weaknesses({ filter, prlimit }: NamespaceTools): string[] {

@@ -12,9 +12,9 @@ export type LauncherTools = { bash: string | null; prlimit: string | null }
  */
 export const launcherEnv = { SHLVL: '2', HOME: '/nonexistent' } as const
 
-/** Closes every descriptor above the first argument, then becomes the rest. */
+/** Closes every descriptor above the first argument, then becomes the rest. Without a /proc they cannot be listed: then all that a shell may have. */
 const closeDescriptors =
-  'top=$1; shift; for f in /dev/fd/*; do n=${f##*/}; if [ "$n" -gt "$top" ]; then eval "exec $n>&-"; fi; done; exec "$@"'
+  'top=$1; shift; all=(/dev/fd/*); [ -e "${all[0]}" ] || all=({0..255}); for f in "${all[@]}"; do n=${f##*/}; if [ "$n" -gt "$top" ]; then eval "exec $n>&-"; fi; done; exec "$@"'
 
 /** Open files of one process; what CLIs and compilers need, and no more. */
 const openFiles = 4096

@@ -1,6 +1,6 @@
 /**
  * What is asked for, and what the loopback models answer. One task per client: it writes two files with its own editing tool, then makes a third with
- * its own shell, whose content no model ever said: it can only come from a program that was started. Every reviewer reads a file before it judges.
+ * its own shell, whose content no model ever said: it can only come from a program that was started, and another one is left behind. Every reviewer reads a file before it judges.
  * The first two tasks are planned by their own client first, and one claim of their reviewers is cross-checked.
  */
 import { demoFiles } from '../../sim/demo-repository.ts'
@@ -44,6 +44,10 @@ test('multiples of ${step} add up', () => {
 })
 `
 
+/** Leaves a program in a session of its own, without an environment and in another folder, and goes on only once it is there. */
+const leaveBehind =
+  "(setsid env -i /bin/bash -c 'cd /; exec -a left-behind sleep 300' </dev/null >/dev/null 2>&1 &) && until grep -qsz '^left-behind' /proc/[0-9]*/cmdline; do sleep 0.05; done"
+
 /** One task for each client. */
 export const wishesOf = (cast: readonly Client[]): Wish[] =>
   cast.map((client, index) => {
@@ -82,7 +86,7 @@ function rulesOf(wish: Wish): Placed[] {
     steps: [
       { write: { path: code, content: codeText } },
       { write: { path: test, content: testText } },
-      { shell: `npm test && mkdir -p docs && node ${code} > ${made}` },
+      { shell: `npm test && mkdir -p docs && node ${code} > ${made} && ${leaveBehind}` },
       { say: `Added ${code} with a test, and kept what it prints.` },
     ],
   }
