@@ -31,8 +31,8 @@ function decode(body: Json): Ask {
     if (message.role !== 'user') continue
     const results = parts.filter((part) => part.type === 'tool_result')
     for (const _ of results) talk.answerTool()
-    // Text beside a tool's result is the client's (reminders), not a person's.
-    if (results.length === 0) for (const part of parts) if (part.type === 'text') talk.say(asText(part.text))
+    for (const part of parts)
+      if (part.type === 'text' && (results.length === 0 || isPrompt(asText(part.text)))) talk.say(asText(part.text))
   }
   const format = asObject(asObject(body.output_config).format)
   return {
@@ -49,6 +49,9 @@ function decode(body: Json): Ask {
     streamUsage: true,
   }
 }
+
+/** Beside a tool's result text is a note of the client's. In a session that was gone on with, the next prompt stands there: ours begin with a heading. */
+const isPrompt = (text: string): boolean => /^\s*# \S/.test(text)
 
 const textOf = (content: unknown): string =>
   typeof content === 'string'

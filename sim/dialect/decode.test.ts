@@ -10,6 +10,18 @@ import { openaiResponses } from './openai-responses.ts'
 // Requests as the real clients send them, cut down to what is read.
 const heard = { system: 'You are an agent.', user: 'Fix the bug', lastUser: 'Fix the bug', toolResults: 2 }
 
+test('anthropic: a prompt beside the result of a session that was broken off begins anew', () => {
+  const call = { role: 'assistant', content: [{ type: 'tool_use', id: 'toolu_r1_a', name: 'Bash', input: {} }] }
+  const result = { type: 'tool_result', tool_use_id: 'toolu_r1_a', content: 'ok' }
+  const messages = [
+    { role: 'user', content: '# Implement' },
+    call,
+    { role: 'user', content: [result, { type: 'text', text: '# Implement\n\nGo on.' }] },
+  ]
+  const { lastUser, toolResults, marks } = anthropic.decode({ messages }, '/v1/messages')
+  assert.deepEqual({ lastUser, toolResults, marks }, { lastUser: '# Implement\n\nGo on.', toolResults: 0, marks: [] })
+})
+
 test('anthropic: Claude Code’s reminders, system turns and results are told apart from what a person said', () => {
   const result = { type: 'tool_result', tool_use_id: 'toolu_r1_a', content: 'ok' }
   const body: Json = {

@@ -15,7 +15,7 @@ export const codex: AgentAdapter = {
   name: 'codex',
   dialects: ['openai-responses'],
   families: ['openai'],
-  sessions: [],
+  sessions: ['.codex/sessions'],
   program: { command: 'codex', install: 'npm install --global @openai/codex' },
   plan,
   parser,
@@ -25,7 +25,8 @@ const keyName = 'TRI_AGENT_KEY'
 const schemaFile = 'answer-schema.json'
 
 function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
-  const { model, access, contained, schema, gatewayUrl, key, home, prompt } = spec
+  const { model, access, contained, schema, gatewayUrl, key, home, prompt, session, resumed } = spec
+  const sandbox = contained ? 'danger-full-access' : access === 'read' ? 'read-only' : 'workspace-write'
   const provider = [
     'name="gateway"',
     `base_url=${JSON.stringify(`${gatewayUrl}/v1`)}`,
@@ -44,11 +45,13 @@ function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
     'analytics.enabled=false',
     'check_for_update_on_startup=false',
     'shell_environment_policy.inherit="core"',
+    ...(resumed ? [`sandbox_mode=${JSON.stringify(sandbox)}`] : []), // `resume` does not know the flag
   ]
   return {
     argv: [
       ...file,
       'exec',
+      ...(resumed ? ['resume'] : []),
       '--json',
       // it would wait for a gateway that is gone until the end of time
       ...['plugins', 'apps', 'unbounded_connection_retries'].flatMap((feature) => ['--disable', feature]),
@@ -56,10 +59,10 @@ function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
       ...settings.flatMap((setting) => ['-c', setting]),
       '--model',
       model,
-      '--sandbox',
-      contained ? 'danger-full-access' : access === 'read' ? 'read-only' : 'workspace-write',
+      ...(resumed ? [] : ['--sandbox', sandbox]),
       '--skip-git-repo-check',
       ...(schema === undefined ? [] : ['--output-schema', `${home}/${schemaFile}`]),
+      ...(resumed ? [session] : []), // its own: it lets nobody choose one
       '-',
     ],
     env: { [keyName]: key },

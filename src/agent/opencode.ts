@@ -11,7 +11,7 @@ export const opencode: AgentAdapter = {
   name: 'opencode',
   dialects: ['anthropic-messages', 'openai-responses', 'gemini', 'openai-chat'],
   families: ['anthropic', 'openai', 'google'],
-  sessions: [],
+  sessions: ['.local/share/opencode'],
   program: { command: 'opencode', install: 'npm install --global opencode-ai' },
   plan,
   parser,
@@ -26,7 +26,7 @@ const providers: ReadonlyMap<string, { name: string; path: string; npm?: string 
 const chat = { name: 'gateway', path: '/v1', npm: '@ai-sdk/openai-compatible' }
 
 function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
-  const { family, model, access, contained, gatewayUrl, key, prompt } = spec
+  const { family, model, access, contained, gatewayUrl, key, prompt, session, resumed } = spec
   const { name, path, npm } = providers.get(family) ?? chat
   const writing = access === 'edit' ? 'allow' : 'deny'
   const config = {
@@ -51,7 +51,15 @@ function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
     },
   }
   return {
-    argv: [...file, 'run', '--format', 'json', '--title', 'task', '--model', `${name}/${model}`],
+    argv: [
+      ...file,
+      'run',
+      '--format',
+      'json',
+      ...(resumed ? ['--session', session] : ['--title', 'task']), // without a title it asks for one
+      '--model',
+      `${name}/${model}`,
+    ],
     env: {
       OPENCODE_CONFIG_CONTENT: JSON.stringify(config),
       OPENCODE_DISABLE_AUTOUPDATE: '1',

@@ -105,6 +105,21 @@ test('codex is started with our provider alone, silent, and never waits for ever
   })
 })
 
+test('codex and opencode go on with a session of theirs, which only they can name', () => {
+  const resumed = { session: 'theirs', resumed: true }
+  assert.deepEqual(changed(planOf('codex'), planOf('codex', resumed)), {
+    gone: ['--sandbox', 'danger-full-access'],
+    added: ['resume', 'sandbox_mode="danger-full-access"', 'theirs'],
+  })
+  const { argv } = planOf('codex', { ...resumed, contained: false, access: 'read' })
+  assert.ok(argv.includes('sandbox_mode="read-only"'))
+  assert.deepEqual(argv.slice(-2), ['theirs', '-'])
+  assert.deepEqual(changed(planOf('opencode'), planOf('opencode', resumed)), {
+    gone: ['--title', 'task'],
+    added: ['--session', 'theirs'],
+  })
+})
+
 test('codex has its own sandbox on outside our namespaces, and off inside, where it cannot nest', () => {
   const sandboxOf = (changes: Partial<AgentSpec>) => {
     const { argv } = planOf('codex', changes)

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { startProvider } from '../../sim/provider.ts'
 import type { RequestRecord } from '../../sim/record.ts'
 import { addTask } from '../../src/command/add.ts'
+import { raiseTaskBudget } from '../../src/command/budget.ts'
 import { registerRepository } from '../../src/command/register.ts'
 import type { LoggedEvent } from '../../src/core/event.ts'
 import { isRefusal, type Refusal } from '../../src/core/refusal.ts'
@@ -15,7 +16,9 @@ import type { Rung } from '../../src/core/rung.ts'
 import type { Task } from '../../src/core/task.ts'
 import { startDaemon, type RunningDaemon } from '../../src/daemon/daemon.ts'
 import { showProgress } from '../../src/daemon/demo-progress.ts'
+import { machinePorts, type DaemonPorts } from '../../src/daemon/ports.ts'
 import { verifyHistory } from '../../src/daemon/verify.ts'
+import { createGateway } from '../../src/gateway/gateway.ts'
 import { loadConfig } from '../../src/host/config.ts'
 import { findPaths, makeFolders, type Paths } from '../../src/host/path.ts'
 import { capture } from '../../src/host/process.ts'
@@ -25,9 +28,20 @@ import type { World } from '../../src/host/world.ts'
 import { removeTree } from '../../src/sandbox/area.ts'
 import { totalsBy, type Total } from '../../src/store/account.ts'
 import { readLog } from '../../src/store/log.ts'
+import { parkedAnywhere } from '../../src/store/task.ts'
 import type { Client } from './cast.ts'
 import { mayStillSee, namesOfInterfaces } from './machine.ts'
-import { keyOf, keyVariable, repositoryFiles, settingsText, storyOf, wishesOf, type Place, type Wish } from './story.ts'
+import {
+  keyOf,
+  keyVariable,
+  raisedNanoUsd,
+  repositoryFiles,
+  settingsText,
+  storyOf,
+  wishesOf,
+  type Place,
+  type Wish,
+} from './story.ts'
 
 export type Landed = { message: string; paths: string[]; texts: Record<string, string> }
 
@@ -48,6 +62,10 @@ export type Played = {
   /** By task. */
   landed: ReadonlyMap<string, Landed>
   verified: { code: number; text: string }
+  /** Requests that reached where the repository's own settings lead. */
+  elsewhere: number
+  /** Attempts whose budget was reached, in the order in which it was seen: at a denied request, or where a stream was cut. */
+  reached: { attempt: string; cut: boolean }[]
   /** Folders of attempts, and processes that see one, after the daemon has ended. */
   left: { folders: string[]; pids: number[] }
   seconds: number
@@ -97,6 +115,7 @@ async function playIn(stage: Stage, cast: readonly Client[]): Promise<Played> {
   const { world, env, repository, paths, say } = stage
   const wishes = wishesOf(cast)
   const { scenario, places } = storyOf(wishes)
+  await using elsewhere = await startProvider({ world, scenario: { rules: [] } })
   await using provider = await startProvider({
     world,
     scenario,
@@ -104,7 +123,7 @@ async function playIn(stage: Stage, cast: readonly Client[]): Promise<Played> {
   })
   await makeFolders(paths)
   await write(dirname(paths.configFile), { 'config.yaml': settingsText(cast, provider.url) })
-  await write(repository, repositoryFiles(cast))
+  await write(repository, repositoryFiles(cast, elsewhere.url))
   for (const args of [
     ['init', '-q', '-b', 'main'],
     ['add', '-A'],
@@ -113,14 +132,27 @@ async function playIn(stage: Stage, cast: readonly Client[]): Promise<Played> {
     await git(stage, ...args)
   const { settings } = granted(await loadConfig({ file: paths.configFile, env }))
   const began = world.clock.mono()
-  const options = { world, paths, settings, env, version: programVersion(), pid: process.pid, trusted: true as const }
+  const reached: Played['reached'] = []
+  const ports: DaemonPorts = {
+    ...machinePorts,
+    createGateway: (asked) =>
+      createGateway({
+        ...asked,
+        onEvent: (event) => {
+          if (event.type === 'budget.reached') reached.push({ attempt: event.attempt, cut: event.cut })
+          asked.onEvent?.(event)
+        },
+      }),
+  }
+  const about = { version: programVersion(), pid: process.pid, trusted: true as const }
+  const options = { world, paths, settings, env, ports, ...about }
   const running = granted(await startDaemon(options))
   const gathered = await (async () => {
     await using _ = running
     say(`Sandbox rung: ${running.rung}. Models: simulated, by a provider on loopback. Everything else is real.\n\n`)
     const ids = await queue(running, stage, wishes)
     const view = { running, world, ids, say, deadlineMs: longestMs, isTerminal: false, columns: 0 }
-    const tasks = await unlessAborted(showProgress(view), stage.signal)
+    const tasks = await unlessAborted(untilAllAreOver(view), stage.signal)
     const seconds = (world.clock.mono() - began) / 1000
     return { rung: running.rung, tasks, seconds, ...(await gather(running, paths)) }
   })()
@@ -133,9 +165,33 @@ async function playIn(stage: Stage, cast: readonly Client[]): Promise<Played> {
     places,
     interfaces: namesOfInterfaces(),
     requests: provider.requests,
+    elsewhere: elsewhere.requests.length,
+    reached,
     landed: await readLandings(stage, gathered.tasks, wishes),
     verified: { code, text: texts.join('') },
     left: { folders: await readdir(paths.areas), pids: mayStillSee(stage.home) },
+  }
+}
+
+/** Shows the tasks until all are over; a person raises the budget of each as soon as it is parked. */
+async function untilAllAreOver(view: Parameters<typeof showProgress>[0]): Promise<Task[]> {
+  const { running, world } = view
+  const { database } = running.daemon
+  let raising = true
+  const person = (async () => {
+    while (raising) {
+      for (const { id } of await database.read(parkedAnywhere)) {
+        granted(await raiseTaskBudget({ database, world, actor: 'person:ada' }, id, raisedNanoUsd, 0))
+        running.nudge()
+      }
+      await world.timer.sleep(100)
+    }
+  })()
+  try {
+    return await showProgress(view)
+  } finally {
+    raising = false
+    await person
   }
 }
 
@@ -176,7 +232,19 @@ async function queue({ daemon, nudge }: RunningDaemon, { world, repository }: St
   const ids: string[] = []
   for (const { title, text, size, client } of wishes) {
     const tags = [`family:${client.family}`]
-    ids.push(granted(await addTask(ports, { repo: repo.id, title, text, kind: 'feature', size, tags })).id)
+    ids.push(
+      granted(
+        await addTask(ports, {
+          repo: repo.id,
+          title,
+          text,
+          kind: 'feature',
+          size,
+          tags,
+          budgetNanoUsd: client.budgetNanoUsd,
+        }),
+      ).id,
+    )
   }
   nudge()
   return ids

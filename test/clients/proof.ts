@@ -26,7 +26,11 @@ export const lawsOf = (played: Played, isolated: boolean): Law[] => [
   })),
   { law: 'every request came from a client of the pinned version and through the gateway', wrong: strangers(played) },
   { law: 'the gateway metered every request as the provider did', wrong: metersDiffer(played) },
-  { law: 'no attempt failed, and nothing within the daemon', wrong: failures(played) },
+  {
+    law: "no client went where the repository's own settings lead, nor started what they name",
+    wrong: differ(0, played.elsewhere),
+  },
+  { law: 'no attempt failed but those that were stopped, and nothing within the daemon', wrong: failures(played) },
   { law: 'verify-history finds every landing in order', wrong: unverified(played) },
   { law: 'no process and no folder of an attempt is left', wrong: leftovers(played) },
 ]
@@ -38,6 +42,10 @@ function lawsOfWish(played: Played, wish: Wish, index: number): Law[] {
     {
       law: `"${title}" landed with what ${client.name} wrote and what its shell computed`,
       wrong: notLanded(played, index),
+    },
+    {
+      law: `${client.name} was stopped at its budget after one request more at the most, parked, and went on in its session once it was raised`,
+      wrong: notStopped(played, index),
     },
     {
       law: `"${title}" is by ${client.family} and reviewed by ${others.map(({ family }) => family).join(', ')}: trailers and wire agree`,
@@ -58,6 +66,40 @@ function notLanded({ tasks, landed, wishes }: Played, index: number): string[] {
   if (!found) return [`${task.phase}: ${task.why ?? 'no reason'}\n${task.evidence ?? ''}`]
   const { files } = wishes[index]!
   return [...differ(Object.keys(files).toSorted(), found.paths.toSorted()), ...differ(files, found.texts)]
+}
+
+/** The one attempt of a wish that reached its budget, what it asked for afterwards, and how it was gone on with. */
+function notStopped(played: Played, index: number): string[] {
+  const { tasks, wishes, reached, events } = played
+  const { id } = tasks[index]!
+  const { client } = wishes[index]!
+  const own = events.filter(({ stream }) => stream === `task/${id}`).map(({ event }) => event)
+  const parked = own.flatMap((event) => (event.type === 'task.parked' ? [event] : []))
+  const [first] = parked
+  if (!first || parked.length > 1) return [`parked ${parked.length} times`]
+  const denied = reached.filter(({ attempt, cut }) => attempt === first.attempt && !cut).length
+  const next = own.flatMap((event) =>
+    event.type === 'attempt.admitted' && event.step === 'implement' ? [event.attempt] : [],
+  )
+  const session = next[1] === undefined ? null : sessionOf(played, client, next[1])
+  return [
+    ...differ(`task/${id}`, first.scope, 'parked at '),
+    ...(denied > 1 ? [`${denied} requests after its budget was reached`] : []),
+    ...(reached.some(({ attempt }) => attempt === first.attempt) ? [] : ['its budget was never reached']),
+    ...differ(first.attempt, next[0], 'parked: '),
+    ...differ(2, next.length, 'attempts to implement: '),
+    ...(first.archive?.session ? [] : ['no session was kept']),
+    ...differ(first.archive?.session, session, 'went on in the session '),
+  ]
+}
+
+/** The session that a client says it is in. */
+function sessionOf({ transcripts }: Played, { name }: Client, attempt: string): string | null {
+  const parser = adapterNamed(name).parser({} as Parameters<ReturnType<typeof adapterNamed>['parser']>[0])
+  for (const { stream, text } of transcripts.get(attempt) ?? [])
+    if (stream !== 'note')
+      for (const event of parser.push(stream, text)) if (event.type === 'started' && event.session) return event.session
+  return null
 }
 
 const named = ({ family, model }: Pick<Client, 'family' | 'model'>): string => `${family} ${model}`
@@ -112,15 +154,18 @@ function toolsIn({ transcripts }: Played, { name }: Client, attempt: string): To
     .filter((event): event is ToolEvent => event.type === 'tool' && event.phase === 'end' && event.ok === true)
 }
 
-/** Codex has no tool that reads: it uses its shell for that. */
+/** Codex has no tool that reads: it uses its shell for that, so that it executes more than the one command. */
 function toolsMissing(played: Played, client: Client): string[] {
   const attempts = attemptsOf(played, client)
-  const count = (step: string, kind: ToolEvent['kind']) =>
-    attempts.filter((each) => each.step === step).flatMap(({ tools }) => tools.filter((tool) => tool.kind === kind))
-      .length
+  const counts = (step: string, kind: ToolEvent['kind']) =>
+    attempts.filter((each) => each.step === step).map(({ tools }) => tools.filter((tool) => tool.kind === kind).length)
+  const count = (step: string, kind: ToolEvent['kind']) => counts(step, kind).reduce((sum, each) => sum + each, 0)
+  /** Of the two attempts to implement one did it; a client that goes on with a session may tell again what it did in it. */
+  const done = (kind: ToolEvent['kind']) => Math.max(0, ...counts('implement', kind))
   const reviews = played.cast.length - 1
   return [
-    ...differ({ edit: 2, shell: 1 }, { edit: count('implement', 'edit'), shell: count('implement', 'shell') }),
+    ...differ(2, done('edit'), 'files written: '),
+    ...(client.name === 'codex' && done('shell') > 1 ? [] : differ(1, done('shell'), 'commands executed: ')),
     ...differ(reviews, count('review', client.name === 'codex' ? 'shell' : 'read'), 'files read for reviews: '),
   ]
 }
@@ -130,7 +175,8 @@ function strangers({ cast, requests }: Played): string[] {
     const client = cast.find((each) => each.model === model)
     const version = /^[\w-]+\/(\d+\.\d+\.\d+)\b/.exec(userAgent ?? '')?.[1]
     const found = { status, key, version, rule: rule !== null }
-    const expected = { status: 200, key: client && keyOf(client.family), version: client?.version, rule: true }
+    const isCount = /count_?tokens|input_tokens/i.test(path) // the gateway's own question about a client's request
+    const expected = { status: 200, key: client && keyOf(client.family), version: client?.version, rule: !isCount }
     return differ(expected, found, `request ${n}, ${method} ${path}: `)
   })
 }
@@ -151,9 +197,16 @@ function metersDiffer({ cast, charges, requests }: Played): string[] {
   })
 }
 
+const parkedIn = (played: Played): Set<unknown> =>
+  new Set(eventsOf(played, 'task.parked').map((event) => (event as { attempt?: unknown }).attempt))
+
 const failures = (played: Played): string[] => [
   ...(eventsOf(played, 'attempt.ended') as AttemptEnded[])
-    .filter(({ outcome, killed }) => outcome !== 'passed' || (killed?.survivors ?? 0) > 0)
+    .filter(
+      ({ attempt, outcome, killed }) =>
+        (outcome !== 'passed' && !(outcome === 'over-budget' && parkedIn(played).has(attempt))) ||
+        (killed?.survivors ?? 0) > 0,
+    )
     .map(
       ({ attempt, outcome, reason, killed }) =>
         `${attempt}: ${outcome}, ${reason}, ${killed?.survivors ?? 0} survivors`,

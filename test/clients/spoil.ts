@@ -79,6 +79,24 @@ const spoilings: readonly Spoiling[] = [
     law: /verify-history/,
     spoil: () => ({ verified: { code: 1, text: '{"ok":false,"verified":[]}' } }),
   },
+  { what: 'a client that went elsewhere', law: /own settings lead/, spoil: () => ({ elsewhere: 1 }) },
+  {
+    what: 'clients that go on asking',
+    law: /stopped at its budget/,
+    spoil: ({ reached }) => ({ reached: [...reached, ...reached].map((each) => ({ ...each, cut: false })) }),
+  },
+  { what: 'a budget that nobody reached', law: /stopped at its budget/, spoil: () => ({ reached: [] }) },
+  {
+    what: 'another session',
+    law: /stopped at its budget/,
+    spoil: ({ events }) => ({
+      events: events.map((each) =>
+        each.event.type === 'task.parked' && each.event.archive
+          ? { ...each, event: { ...each.event, archive: { ...each.event.archive, session: 'another' } } }
+          : each,
+      ),
+    }),
+  },
   { what: 'a process left', law: /is left/, spoil: () => ({ left: { folders: [], pids: [1] } }) },
   { what: 'a folder left', law: /is left/, spoil: () => ({ left: { folders: ['att_1'], pids: [] } }) },
 ]
