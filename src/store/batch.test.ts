@@ -7,7 +7,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { setImmediate as turn } from 'node:timers/promises'
 import { test, type TestContext } from 'node:test'
 import type { Fault } from '../host/fault.ts'
-import { openDatabase, type Tx } from './database.ts'
+import fc from 'fast-check'
+import { openDatabase, type Database, type Tx } from './database.ts'
 
 /** A database, and how many rows of it another process can see. */
 async function opened(t: TestContext, mono?: () => number) {
@@ -136,5 +137,72 @@ test('a name without a value and a value without a name are bugs, and a name in 
       'Error: :b has no value in: select :a + :b as sum',
       'Error: of a, b not all are asked for in: select :a as sum',
     ],
+  )
+})
+
+type Part = { writes: ('insert' | 'upsert' | 'change' | 'remove' | 'returning' | 'refused')[]; fails: boolean }
+const part: fc.Arbitrary<Part> = fc.record({
+  writes: fc.array(fc.constantFrom('insert', 'upsert', 'change', 'remove', 'returning', 'refused'), { maxLength: 4 }),
+  fails: fc.boolean(),
+})
+
+/** One part: what each of its statements answered, or that it failed. What it writes depends on what those before it left. */
+async function carryOut(tx: Tx, { writes, fails }: Part): Promise<unknown[]> {
+  const answers: unknown[] = []
+  for (const write of writes) {
+    const { n } = (await tx.get<{ n: number }>('select count(*) as n from health_status'))!
+    const name = `${n}`
+    if (write === 'insert')
+      answers.push(
+        await tx.run(
+          `insert into event (at, stream, version, type, actor, body) select 0, 'a/b', coalesce(max(version), 0) + 1, 'a.b', :name, '{}' from event`,
+          { name },
+        ),
+      )
+    if (write === 'upsert')
+      // into a table without row ids: what the binding says of its row is that of another table's
+      await tx.run(
+        `insert into health_status (name, state, found, checked_at) values (:name, 'ok', '0', 0) on conflict (name) do update set found = 'more'`,
+        { name },
+      )
+    if (write === 'change') answers.push((await tx.run('update health_status set found = found + 1')).changes)
+    if (write === 'remove')
+      answers.push((await tx.run('delete from health_status where name = :name', { name: `${n - 1}` })).changes)
+    if (write === 'returning')
+      answers.push(
+        await tx.get(
+          `insert into health_status (name, state, found, checked_at) values (:name, 'ok', '0', 0)
+           on conflict (name) do update set found = 'again' returning name, found`,
+          { name },
+        ),
+      )
+    if (write === 'refused')
+      await tx
+        .run(`insert into health_status (name, state, found, checked_at) values (:name, 'no such state', '0', 0)`, {
+          name,
+        })
+        .catch((error: Error) => answers.push(error.message))
+  }
+  if (fails) throw new Error('no')
+  return answers
+}
+
+test('whoever shares a commit, and whoever of them is undone, it comes to what one after the other does', async () => {
+  const dump = (database: Database) =>
+    database.read(async (reader) => [
+      await reader.all('select * from event order by seq'),
+      await reader.all('select * from health_status order by name'),
+    ])
+  await fc.assert(
+    fc.asyncProperty(fc.array(part, { minLength: 2, maxLength: 8 }), async (parts) => {
+      const [shared, alone] = [openDatabase(':memory:'), openDatabase(':memory:')]
+      const saying = (answer: Promise<unknown>) => answer.catch((error: Error) => error.message)
+      const answers = await Promise.all(parts.map((each) => saying(shared.write((tx) => carryOut(tx, each)))))
+      for (const [n, each] of parts.entries())
+        assert.deepEqual(await saying(alone.write((tx) => carryOut(tx, each))), answers[n])
+      assert.deepEqual(await dump(shared), await dump(alone))
+      for (const each of [shared, alone]) each.close()
+    }),
+    { seed: 2026, numRuns: 150 },
   )
 })

@@ -2,7 +2,7 @@
  * The database: one SQLite file, one writing connection with a queue and group commit, one reading connection.
  *
  * Many callers of `write` share one `begin immediate … commit` with a real fsync (synchronous=FULL); each is answered after the commit.
- * A caller that throws or asks for `rollback` undoes only its own part (savepoint). Nothing foreign may be awaited inside: a body settles
+ * A caller that throws or asks for `rollback` undoes only its own part (redo.ts). Nothing foreign may be awaited inside: a body settles
  * within the microtask queue, and `write` fails loudly when a timer tick passes.
  *
  * A commit is synchronous: no turn of the event loop passes in it. So one takes no more callers in once it has taken 5 ms, and between two of a
@@ -22,8 +22,9 @@ import { migrate, type Migrated } from './migrate.ts'
 import { refuseWhileRestoring } from './restoring.ts'
 import { lastSeal, sealAppended, sealKeyOf, type LogRow, type Seal, type SealKey } from './seal.ts'
 import { troubleOf } from './trouble.ts'
-import { allRows, executeOnly, firstRow, type Params } from './statement.ts'
-import { watchTurns, type Watch } from './watch.ts'
+import { startRedo, writeAgain, type Redo, type Written } from './redo.ts'
+import { allRows, bind, executeOnly, firstRow, type Bound, type Params } from './statement.ts'
+import { everybody, turn, watchTurns, type Watch } from './watch.ts'
 
 /** What a query needs. Async, so that another database can stand behind it; on SQLite every promise is already settled. */
 export type Reader = {
@@ -202,11 +203,6 @@ function tryAnchor(path: string, anchor: LogAnchor): boolean {
   }
 }
 
-/** Resolves when everything has settled that can without a turn of the event loop. */
-const everybody = (): Promise<void> => new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)))
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-
 /** One commit of those that come first: at least one of them, and no more once it has taken too long. */
 async function commitBatch(
   db: DatabaseSync,
@@ -222,13 +218,15 @@ async function commitBatch(
   const watch = watchTurns()
   try {
     await begin()
+    control(db, 'savepoint batch')
+    const redo = startRedo()
     const until = mono() + batchMs
     while (taken.length < batchSize && (taken.length === 0 || mono() <= until)) {
       if (queue.length === 0) await everybody() // whom one of these has woken may have something to write with it
       const caller = queue.shift()
       if (!caller) break
       taken.push(caller)
-      answers.push(await makePart(db, caller, made, watch))
+      answers.push(await makePart(db, caller, made, { watch, redo }))
     }
     const { rows, listeners } = made
     if (rows.length > 0) {
@@ -256,13 +254,15 @@ async function makePart(
   db: DatabaseSync,
   { body, resolve, reject }: Waiting,
   made: Made,
-  watch: Watch,
+  { watch, redo }: { watch: Watch; redo: Redo },
 ): Promise<Answer> {
   const heard: (() => void)[] = []
   const mine: LogRow[] = []
+  const written: Written[] = []
   let over = false
   let lost: unknown = null
-  control(db, 'savepoint caller')
+  const { isGuarded } = redo
+  if (isGuarded) control(db, 'savepoint caller')
   const check = () => {
     if (over) throw new Error('the transaction is over: a statement came after its end')
     if (lost !== null) throw lost // what is written now would be in no transaction at all
@@ -272,19 +272,24 @@ async function makePart(
   }
   try {
     const tx = {
-      ...statements(db, check, failed),
+      ...statements(db, check, failed, isGuarded ? undefined : written),
       appended: (row: LogRow) => void mine.push(row),
       afterCommit: (listener: () => void) => void heard.push(listener),
     }
     const value = await watch.over(body(tx))
     if (lost !== null) throw lost
-    control(db, 'release caller')
+    if (isGuarded) control(db, 'release caller')
+    else redo.written.push(...written)
     made.listeners.push(...heard)
     made.rows.push(...mine)
     return () => resolve(value)
   } catch (error) {
     if (!db.isTransaction) throw lost ?? error
-    db.exec('rollback to caller; release caller')
+    if (isGuarded) db.exec('rollback to caller; release caller')
+    else if (written.length > 0) {
+      db.exec('rollback to batch')
+      writeAgain(redo)
+    }
     return () => reject(troubleOf(error) ?? error)
   } finally {
     over = true
@@ -306,12 +311,21 @@ function beginning(db: DatabaseSync, { wait, busyMs = usualBusyMs }: OpenOptions
   }
 }
 
-/** Queries of one caller. `check` throws where it may ask nothing any more; `failed` hears of what SQLite refused. */
-function statements(db: DatabaseSync, check = () => {}, failed: (error: unknown) => void = () => {}) {
-  const ask = <T>(by: (db: DatabaseSync, sql: string, params: Params) => T, sql: string, params: Params): T => {
+/** Queries of one caller. `check` throws where it may ask nothing any more; `failed` hears of what SQLite refused; `written` keeps what it wrote. */
+function statements(
+  db: DatabaseSync,
+  check = () => {},
+  failed: (error: unknown) => void = () => {},
+  written?: Written[],
+) {
+  const ask = <T>(by: (bound: Bound) => T, sql: string, params: Params): T => {
     check()
     try {
-      return by(db, sql, params)
+      const bound = bind(db, sql, params)
+      const answer = by(bound)
+      if (written && !bound.prepared.reads)
+        written.push({ bound, answered: by === executeOnly ? (answer as ReturnType<typeof executeOnly>) : null })
+      return answer
     } catch (error) {
       failed(error)
       throw error
@@ -331,7 +345,7 @@ function statements(db: DatabaseSync, check = () => {}, failed: (error: unknown)
 }
 
 /** What stands around transactions and their parts, compiled once like any other. */
-const control = (db: DatabaseSync, sql: string): unknown => executeOnly(db, sql, {})
+const control = (db: DatabaseSync, sql: string): unknown => executeOnly(bind(db, sql, {}))
 
 function connect(path: string, options: OpenOptions): DatabaseSync {
   if (path !== memory) refuseNetwork(path, options.fileSystemType ?? fileSystemType)

@@ -10,26 +10,40 @@ export type Params = Record<string, SqlValue>
 /** A row as SQLite gives it: values in the order of the columns. */
 type Values = readonly SqlValue[]
 
-type Prepared = { statement: StatementSync; places: readonly string[]; names: number; columns: readonly string[] }
+type Prepared = {
+  statement: StatementSync
+  places: readonly string[]
+  names: number
+  columns: readonly string[]
+  sql: string
+  /** It is a `select`, and changes nothing. */
+  reads: boolean
+}
 
 const compiled = new WeakMap<DatabaseSync, Map<string, Prepared>>()
 
-/** Executes a statement that answers no rows. */
-export function executeOnly(db: DatabaseSync, sql: string, params: Params): { changes: number; rowId: number } {
+/** A statement with its values. */
+export type Bound = { prepared: Prepared; values: SqlValue[] }
+
+/** Throws where a name has no value or a value no name. */
+export function bind(db: DatabaseSync, sql: string, params: Params): Bound {
   const found = prepared(db, sql)
-  const { changes, lastInsertRowid } = found.statement.run(...valuesOf(found, sql, params))
+  return { prepared: found, values: valuesOf(found, sql, params) }
+}
+
+/** Executes a statement that answers no rows. */
+export function executeOnly({ prepared: { statement }, values }: Bound): { changes: number; rowId: number } {
+  const { changes, lastInsertRowid } = statement.run(...values)
   return { changes: Number(changes), rowId: Number(lastInsertRowid) }
 }
 
-export function firstRow<T>(db: DatabaseSync, sql: string, params: Params): T | undefined {
-  const found = prepared(db, sql)
-  const row = found.statement.get(...valuesOf(found, sql, params)) as Values | undefined
+export function firstRow<T>({ prepared: found, values }: Bound): T | undefined {
+  const row = found.statement.get(...values) as Values | undefined
   return row && (named(found, row) as T)
 }
 
-export function allRows<T>(db: DatabaseSync, sql: string, params: Params): T[] {
-  const found = prepared(db, sql)
-  const rows = found.statement.all(...valuesOf(found, sql, params)) as unknown as Values[]
+export function allRows<T>({ prepared: found, values }: Bound): T[] {
+  const rows = found.statement.all(...values) as unknown as Values[]
   return rows.map((row) => named(found, row) as T)
 }
 
@@ -51,7 +65,7 @@ function prepared(db: DatabaseSync, sql: string): Prepared {
   return found
 }
 
-/** The values in the order of their places. Throws where a name has no value or a value no name. */
+/** The values in the order of their places. */
 function valuesOf({ places, names }: Prepared, sql: string, params: Params): SqlValue[] {
   const values: SqlValue[] = []
   for (const name of places) {
@@ -76,5 +90,6 @@ function compile(db: DatabaseSync, sql: string): Prepared {
   })
   const statement = db.prepare(placed)
   statement.setReturnArrays(true)
-  return { statement, places, names: new Set(places).size, columns: [] }
+  const names = new Set(places).size
+  return { statement, places, names, columns: [], sql, reads: /^\s*select\b/i.test(sql) }
 }

@@ -1,4 +1,4 @@
-/** Sees whether something foreign is awaited inside a transaction: then the event loop turns before it ends. One timer for all parts of a commit. */
+/** Turns of the event loop: waiting for one, waiting without one, and seeing whether one passes inside a transaction, where nothing foreign may be awaited. */
 
 /** Of those it watches one after the other, it rejects the one during which the event loop turned: who comes after it is not to blame. */
 export type Watch = { over<T>(body: Promise<T>): Promise<T>; end(): void }
@@ -19,3 +19,8 @@ export function watchTurns(): Watch {
     end: () => clearImmediate(looking),
   }
 }
+
+/** Resolves when everything has settled that can without a turn of the event loop. */
+export const everybody = (): Promise<void> => new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)))
+
+export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

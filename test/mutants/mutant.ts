@@ -44,6 +44,9 @@ export const mutants: readonly Mutant[] = [
     'a listener hears of what was undone': ['void heard.push(listener)', 'void made.listeners.push(listener)'],
     'a network file system is accepted': ['if (network !== null)', "if (network === 'nothing')"],
   }),
+  ...of('src/store/redo.ts', 'src/store/batch.test.ts', {
+    'a refusal takes with it what others wrote': ['bound.prepared.statement.all(...bound.values)', 'continue'],
+  }),
   ...of('src/store/seal.ts', 'src/store/seal.test.ts', {
     'seals are not chained': ['before?.mac ?? firstLink.begun', 'firstLink.begun'],
     'the seal leaves out what the event says': ['${stream}${type}${actor}${body}\\n`', '${stream}${type}${actor}\\n`'],
