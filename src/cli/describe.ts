@@ -63,6 +63,7 @@ export function nextSteps(task: Task, daemonIsUp: boolean, waitsInVain = false):
 /** How a parked task goes on before its time. */
 function resumeSteps({ id, parked }: Task): string[] {
   const scope = parked?.scope ?? ''
+  if (scope === 'daemon') return ['tri-agent up --detach']
   if (scope.startsWith('task/')) return [`tri-agent budget raise ${id} 5`]
   if (scope.startsWith('day/')) return ['tri-agent budget raise day 20']
   return [scope === 'minute' ? 'tri-agent budget resume' : `tri-agent budget resume ${id}`]
@@ -87,6 +88,8 @@ export function situation(task: Task, blockedBy: readonly string[] = [], waits: 
     case 'escalated':
       return `stopped at ${task.step}: ${(task.why ?? 'no reason given').replace(new RegExp(`^${task.step}:? `), '')}`
     case 'parked':
+      if (task.parked?.scope === 'daemon')
+        return `stopped with its work kept: ${task.why ?? ''}; the next daemon goes on with it`
       return `stopped at a limit with its work kept: ${task.why ?? ''}${task.parked?.until ? `; goes on by itself from ${utcOf(task.parked.until)} on` : ''}`
     case 'split':
       return `split into ${task.children.length} parts`

@@ -117,7 +117,7 @@ export function overviewText(context: Context, overview: Overview, most: number)
       most,
       situation,
     ),
-    ...group('Parked at a limit, with their work: tri-agent show TASK', overview.parked, most, situation),
+    ...group('Parked with their work: tri-agent show TASK', overview.parked, most, situation),
     ...group(
       'Ready and not started: tri-agent doctor',
       overview.stuck.map(({ task }) => task),

@@ -78,7 +78,7 @@ function tellTask(event: TaskEvent): string {
     case 'task.retried':
       return `opened again at ${event.step}`
     case 'task.parked':
-      return `parked at ${event.scope}${event.archive ? ', its work kept' : ''}: ${event.why}`
+      return `parked${event.scope === 'daemon' ? '' : ` at ${event.scope}`}${event.archive ? ', its work kept' : ''}: ${event.why}`
     case 'task.resumed':
       return `goes on: ${event.why}`
     case 'task.budgeted':

@@ -91,7 +91,7 @@ export const verbs: readonly Verb[] = [
     name: 'down',
     group: 'Start',
     args: [],
-    about: 'Stop the daemon: what is under way may end within the grace of its lane, the rest goes back to the queue',
+    about: 'Stop the daemon: what is under way may end within the grace of its lane, the rest is parked with its work',
     options: [{ flags: '--now', about: 'end what is under way at once' }],
     examples: ['tri-agent down', 'tri-agent down --now'],
     load: async () => (await import('./down.ts')).down,

@@ -83,6 +83,8 @@ export type Archive = {
   bytes: number
   /** Of its list of files, each with its own. */
   sha256: string
+  /** Its daemon was told to end; else it had reached a limit. */
+  drained?: true
 }
 
 export type TaskEvent =

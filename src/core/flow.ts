@@ -50,7 +50,7 @@ export type Ending = {
   product: Product | null
   /** For `failed`: what the implementer must be told. */
   feedback: string | null
-  /** For `over-budget`: the limit that was reached, until when, and what was kept. */
+  /** For `over-budget`: the limit that was reached, until when, and what was kept. For `killed`: its daemon ends, and kept its work. */
   limit?: { scope: string; until: number | null; archive: Archive | null }
   /** For `failed` at landing: the target has moved so far that the work must start over from it. */
   rebase?: boolean
@@ -87,10 +87,10 @@ function notPassed(
 ): TaskEvent[] {
   if (isDecided(task)) return verdictEvents(task, policy) // what ended badly is no longer needed
   if (ended.outcome === 'failed' && feedback !== null) return giveBack(task, step, feedback, rebase ?? false, policy)
-  if (ended.outcome === 'killed') return []
+  if (ended.outcome === 'killed' && !limit) return []
   if (ended.outcome === 'lost')
     return task.lost.times >= lostLimit ? [escalated(`lost ${task.lost.times} times in a row`, ended.reason)] : []
-  if (ended.outcome === 'over-budget' && limit)
+  if ((ended.outcome === 'over-budget' || ended.outcome === 'killed') && limit)
     return [{ type: 'task.parked', attempt: ended.attempt, why: ended.reason, ...limit }]
   if (ended.outcome === 'rate-limited') {
     const until = moment.at + delayMs(policy.retry, limitedDelay, moment.chance)

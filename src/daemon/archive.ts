@@ -116,7 +116,8 @@ export async function openArchive(folder: string, archive: Archive): Promise<Kep
     if (bytes === null || sha256(bytes) !== sealed) return null
   }
   const bundle = base === null ? null : join(place, bundleName)
-  return { bundle, base: base ?? '', home: join(place, 'home'), session, attempt }
+  const home = join(place, 'home')
+  return { bundle, base: base ?? '', home, session, attempt, drained: archive.drained === true }
 }
 
 /** Removes archives that no task names any more, and those older than `keptMs`. Answers how many are left. */

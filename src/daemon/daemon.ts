@@ -32,13 +32,13 @@ import type { Database, Reader, Tx } from '../store/database.ts'
 import type { ProcessRow } from '../store/lease.ts'
 import { grantKey } from '../store/ledger.ts'
 import type { Trouble } from '../store/told.ts'
-import { listRepos, loadTask, repoById } from '../store/task.ts'
+import { loadTask, repoById } from '../store/task.ts'
 import { watchAbsence, type Absence } from './absence.ts'
 import { pathOf } from './ahead.ts'
 import { buryTree } from './bury.ts'
 import type { FoundAgents } from './agents.ts'
 import { backupLook, lookMs } from './backup.ts'
-import { drain } from './drain.ts'
+import { drain, type Parking } from './drain.ts'
 import { dispatcher } from './dispatcher.ts'
 import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
 import { intentHappened } from './lander.ts'
@@ -47,7 +47,7 @@ import { startLoop } from './loop.ts'
 import { watchMachine, witnessOf } from './machine.ts'
 import { otherFamilies, pricesFor } from './prices.ts'
 import { endOverBudget } from './over-budget.ts'
-import { clonePool, type Pool } from './pool.ts'
+import { clonePool, makeClonesAhead, type Pool } from './pool.ts'
 import { machinePorts, type DaemonPorts } from './ports.ts'
 import { readCredentials } from './registries.ts'
 import { repositoryReader, type RepoContext } from './repository.ts'
@@ -75,6 +75,7 @@ export type Daemon = {
   trusted: boolean
   /** Attempts a worker of this daemon has in hand. */
   carrying: Set<string>
+  parking: Parking
   /** Virtual keys of attempts not yet claimed, in memory only. */
   keys: Map<string, string>
   snapshot(reader: Reader, seen: Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'>): Promise<Snapshot>
@@ -266,6 +267,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     stagePorts,
     trusted: parts.trusted === true,
     carrying: new Set(),
+    parking: { drained: new Set(), hurry: new AbortController() },
     keys: new Map(),
     snapshot: (reader, seen) =>
       takeSnapshot(reader, {
@@ -363,7 +365,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     async drain(hurry) {
       machine.drain()
       wake()
-      await drain({ world, engine, database, absence, grace: settings.drain }, hurry)
+      await drain({ ...daemon, grace: settings.drain }, hurry)
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }
@@ -390,12 +392,4 @@ async function openTheGateway(
     proxy: proxyEnvOf(env),
     onEvent,
   })
-}
-
-/** So that the first task of each repository finds a clone too. What is wrong with a repository is said when a task of it starts. */
-async function makeClonesAhead(daemon: Daemon): Promise<void> {
-  for (const { id } of await daemon.database.read(listRepos)) {
-    const context = await daemon.repository(id)
-    if (!isRefusal(context)) daemon.wantClone(id, context)
-  }
 }

@@ -43,7 +43,8 @@ async function carrying(lanes: readonly Lane[]) {
   const began = world.clock.mono()
   const hurry = new AbortController()
   const grace = { criticalMs: 60_000, normalMs: 20_000, backgroundMs: 0 }
-  const ports = { world, database, engine, absence: { lostMs: () => 0 }, grace } as unknown as Parameters<
+  const parking = { drained: new Set<string>(), hurry: new AbortController() }
+  const ports = { world, database, engine, parking, absence: { lostMs: () => 0 }, grace } as unknown as Parameters<
     typeof drain
   >[0]
   const done = { is: false }

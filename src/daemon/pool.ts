@@ -6,6 +6,9 @@ import { mkdir, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { Git, RepoStores, Sha } from '../git/git.ts'
 import type { World } from '../host/world.ts'
+import { isRefusal } from '../core/refusal.ts'
+import { listRepos } from '../store/task.ts'
+import type { Daemon } from './daemon.ts'
 
 export type Pool = AsyncDisposable & {
   /** Moves a ready clone of this commit to `into`; false when there is none. */
@@ -76,5 +79,13 @@ export function clonePool(ports: {
       await making
       await rm(folder, { recursive: true, force: true })
     },
+  }
+}
+
+/** So that the first task of each repository finds a clone too. What is wrong with a repository is said when a task of it starts. */
+export async function makeClonesAhead(daemon: Pick<Daemon, 'database' | 'repository' | 'wantClone'>): Promise<void> {
+  for (const { id } of await daemon.database.read(listRepos)) {
+    const context = await daemon.repository(id)
+    if (!isRefusal(context)) daemon.wantClone(id, context)
   }
 }

@@ -134,6 +134,8 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
     started: async () => {},
     ended: async () => {},
     isOverBudget: () => false,
+    isDrained: () => false,
+    hurry: new AbortController().signal,
     keep: async () => null,
     kept: null,
     anchor: async () => null,

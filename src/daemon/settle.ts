@@ -18,6 +18,7 @@ import { append } from '../store/append.ts'
 import { keepGateResult } from '../store/lease.ts'
 import { countParts, loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
+import { drainScope } from './drain.ts'
 import { landIntended } from './lander.ts'
 import type { RepoContext } from './repository.ts'
 
@@ -63,6 +64,10 @@ async function finish(
     const ending = endingOf(carried, running, await withinRoot(tx, task, result), transcript, wire)
     if (result.outcome === 'over-budget' && wire.scope !== null)
       ending.limit = { scope: wire.scope, until: untilOf(wire.scope, at), archive: result.archive ?? null }
+    if (result.archive?.drained) {
+      ending.limit = { scope: drainScope, until: null, archive: result.archive }
+      ending.ended.reason = 'the daemon was told to end'
+    }
     const events = conclude(task, ending, daemon.flowPolicy(context), { at, chance: world.random() })
     await append(tx, {
       at,

@@ -4,8 +4,10 @@ import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Database, Tx } from '../store/database.ts'
 import { append } from '../store/append.ts'
 import { daemonRow, takeEpoch } from '../store/lease.ts'
+import { parkedAt } from '../store/task.ts'
 import { furthestBehind } from '../store/verify-log.ts'
 import type { DaemonOptions } from './daemon.ts'
+import { drainScope } from './drain.ts'
 import type { DaemonPorts } from './ports.ts'
 
 /** Makes this process the daemon; answers its epoch. Refuses `already-up`, and `database-behind`: what has landed since would be done once more. */
@@ -33,6 +35,13 @@ export async function takeOver(
       start_time: processes.startTimeOf(pid),
       started_at: at,
     })
+    for (const { id } of await parkedAt(tx, drainScope))
+      await append(tx, {
+        at,
+        actor: 'daemon',
+        stream: `task/${id}`,
+        events: [{ type: 'task.resumed', why: 'the daemon is up again' }],
+      })
     await tellOf(tx, at, { type: 'daemon.started', epoch, pid, rung, version })
     return epoch
   })

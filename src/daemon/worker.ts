@@ -180,8 +180,16 @@ function workOf(
       }),
     anchor: () => database.anchor(),
     isOverBudget: () => daemon.gateway.report(carried.attempt).verdict === 'over-budget',
-    keep: (left: LeftWork) =>
-      sealArchive(daemon.paths.archives, { attempt: carried.attempt, family: attempt.family! }, left),
+    isDrained: () => daemon.parking.drained.has(carried.attempt),
+    hurry: daemon.parking.hurry.signal,
+    keep: async (left: LeftWork) => {
+      const sealed = await sealArchive(
+        daemon.paths.archives,
+        { attempt: carried.attempt, family: attempt.family! },
+        left,
+      )
+      return sealed && daemon.parking.drained.has(carried.attempt) ? { ...sealed, drained: true as const } : sealed
+    },
   }
 }
 

@@ -58,7 +58,8 @@ export async function askAgent(
     const outcome = work.signal.aborted ? stoppedAs(work.signal) : end.outcome
     if (outcome !== 'passed') {
       const isParked =
-        'edit' in question.tree && (outcome === 'over-budget' || (!work.signal.aborted && work.isOverBudget()))
+        'edit' in question.tree &&
+        (outcome === 'over-budget' || (work.signal.aborted ? work.isDrained() : work.isOverBudget()))
       const asked = { end, facts, area, mounts: tree.mounts }
       const archive = isParked ? await keepWork(ports, work, asked, (question.tree as { base: Sha }).base) : null
       return without(outcome, end.reason, { ...facts, ...(archive ? { archive } : {}) })

@@ -64,6 +64,8 @@ async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
       started: async () => {},
       ended: async () => {},
       isOverBudget: () => false,
+      isDrained: () => false,
+      hurry: new AbortController().signal,
       keep: async () => null,
       kept: null,
       anchor: async () => null,

@@ -41,7 +41,9 @@ export const implement: Stage = async (ports, work) => {
           ? []
           : ['none: this is the first']),
       ...(kept
-        ? ['You were stopped at a budget limit. What you had changed by then is in the folder: go on from there.']
+        ? [
+            `You were stopped ${work.kept?.drained ? 'before you were done' : 'at a budget limit'}. What you had changed by then is in the folder: go on from there.`,
+          ]
         : []),
     ].join('\n\n'),
   })

@@ -1,5 +1,5 @@
 /**
- * Parking: what an implementer that reached a limit had done by then is kept, and the next attempt of its family goes on with it, in the same place.
+ * Parking: what an implementer had done that reached a limit, or whose daemon ends, is kept, and the next attempt of its family goes on with it, in the same place.
  *
  *     stopped ─▶ committed and bundled inside the sandbox ─▶ sealed with the client's session ···▶ taken in, checked ─▶ tree and HOME as they were
  *
@@ -15,9 +15,9 @@ import type { Asked } from './ask.ts'
 import { handOff, isMissing } from './hand-off.ts'
 import type { StagePorts, Work } from './stage.ts'
 
-/** Keeps the work of an agent that was stopped at a limit; null, with a note in the transcript, where that did not work. */
+/** Keeps the work of an agent that was stopped; null, with a note in the transcript, where that did not work. */
 export async function keepWork(ports: StagePorts, work: Work, asked: Asked, base: Sha): Promise<Archive | null> {
-  const calm = { ...work, signal: new AbortController().signal } // the attempt's own has fired
+  const calm = { ...work, signal: work.hurry } // the attempt's own has fired
   const failed = await handOff(ports, calm, asked, base)
   if (failed !== null) {
     work.onOutput('note', `what was done could not be kept: ${failed}`)

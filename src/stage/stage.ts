@@ -73,6 +73,7 @@ export type KeptWork = {
   session: string | null
   /** The attempt it was. */
   attempt: string
+  drained: boolean
 }
 
 export type Work = {
@@ -102,7 +103,10 @@ export type Work = {
   onOutput(stream: 'stdout' | 'stderr' | 'note', line: string): void
   /** Has the gateway denied it for want of money? */
   isOverBudget(): boolean
-  /** Seals what is left of an attempt that reached a limit; null where it could not be kept. */
+  /** Was it ended because its daemon ends? And until when may its work be kept. */
+  isDrained(): boolean
+  hurry: AbortSignal
+  /** Seals what is left of an attempt that is parked; null where it could not be kept. */
   keep(left: LeftWork): Promise<Archive | null>
   /** What an earlier attempt of this family left when it was parked, sealed and whole, or null. */
   kept: KeptWork | null
@@ -121,7 +125,7 @@ export type Work = {
 /** What gates and set-up need of it: no task, no agent, no model. */
 export type GateWork = Omit<
   Work,
-  'task' | 'attempt' | 'gateway' | 'onAgentEvent' | 'anchor' | 'isOverBudget' | 'keep' | 'kept'
+  'task' | 'attempt' | 'gateway' | 'onAgentEvent' | 'anchor' | 'isOverBudget' | 'isDrained' | 'hurry' | 'keep' | 'kept'
 >
 
 export type StageResult = {
@@ -138,7 +142,7 @@ export type StageResult = {
   reports: GateReport[]
   /** What the client itself counted; absent where it said nothing, or went on with a session whose earlier turns it counts again. */
   said?: TokenCount
-  /** What was kept of an attempt that reached a limit. */
+  /** What was kept of an attempt that is parked. */
   archive?: Archive
   /** Land: the commit made of the tested tree, for the lander. */
   landing?: { commit: Sha; tree: Sha; parent: Sha | null }

@@ -1,5 +1,7 @@
 /** Ends that a person asks for: kill of a task, a family or everything, and the clean stop of the daemon. What is left, and what goes on afterwards. */
 import assert from 'node:assert/strict'
+import { existsSync, readFileSync, watch } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { isAlive } from '../../src/host/proc.ts'
 import { recordedProcesses } from '../../src/store/lease.ts'
@@ -94,6 +96,49 @@ test('kill of a family and of everything ends gates too, reports how, and what i
   assert.deepEqual([(await shop.task(id)).running, survivorsIn(shop)], [[], []])
   assert.equal((await shop.type('resume')).code, 0)
   await process(shop, 'verify')
+  await endsWell(shop)
+})
+
+/** Has it looked again after each line of a transcript, too. */
+function watching(shop: Rig): Disposable {
+  const watcher = watch(shop.paths.transcripts, () => shop.look())
+  return { [Symbol.dispose]: () => watcher.close() }
+}
+
+test('what has not ended within its grace is parked with its work, and the next daemon goes on with it; told twice, nobody waits for that', async () => {
+  const stopped = 'You were stopped before you were done'
+  const begun = implementing(
+    'Sell coffee',
+    { write: { path: 'coffee.txt', content: 'coffee\n' } },
+    { misbehave: 'hang' },
+  )
+  const goingOn = { when: ['# Implement', stopped], steps: [{ say: 'It was all there.' }] }
+  await using shop = await rig({
+    config: { drain: { normal: '0s' } },
+    rules: [{ ...begun, not: [stopped] }, goingOn, approving],
+  })
+  using _watcher = watching(shop)
+  const id = await shop.add('Sell coffee')
+  for (const n of [0, 1]) {
+    const running = await shop.up()
+    const { attempt } = await process(shop, 'implement')
+    const file = join(shop.paths.transcripts, `${attempt}.jsonl`)
+    const hangs = () => existsSync(file) && /tool_start.*misbehave/.test(readFileSync(file, 'utf8'))
+    await shop.until('the agent to hang, having written', () => Promise.resolve(hangs()))
+    const hurry = new AbortController()
+    if (n === 0) hurry.abort()
+    await running.drain(hurry.signal)
+    await shop.down()
+    const { phase, archive, running: left } = await shop.task(id)
+    assert.deepEqual([phase, archive?.files, left], n === 0 ? ['open', undefined, []] : ['parked', 1, []])
+  }
+  const { scope, why, until } = await shop.happened(id, 'task.parked')
+  assert.deepEqual([scope, why, until], ['daemon', 'the daemon was told to end', null])
+  assert.match(await shop.show(id), /parked[^]*the next daemon goes on with it[^]*tri-agent up/)
+  await shop.up()
+  const done = await shop.state(id, 'done', 'escalated')
+  assert.equal(done.phase, 'done', done.why ?? '')
+  assert.equal(await shop.git('show', 'tri-agent/landing:coffee.txt'), 'coffee')
   await endsWell(shop)
 })
 
