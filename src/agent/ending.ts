@@ -32,7 +32,7 @@ export function endOf(exit: Exit, { said, final, understood, complaint }: Heard)
   const left = exit.signal === null ? `exit ${exit.code}` : `ended by ${exit.signal}`
   if (exit.stopped) return end(exit.stopped, `ended by us: ${exit.stopped}`)
   if (final && !final.ok) {
-    const message = plainMessage(final.message)
+    const message = named(plainMessage(final.message))
     const status = final.status ?? statusIn(final.message)
     return end(
       final.outcome ?? blame(status, final.message, final.otherwise ?? 'failed'),
@@ -42,7 +42,7 @@ export function endOf(exit: Exit, { said, final, understood, complaint }: Heard)
   if (final && exit.code === 0) return end('passed', 'said it is done')
   if (final) return end('crashed', `said it is done, then: ${left}`)
   if (complaint !== '' && exit.code !== 0) {
-    return end(blame(statusIn(complaint), complaint, 'crashed'), `${left}: ${plainMessage(complaint)}`)
+    return end(blame(statusIn(complaint), complaint, 'crashed'), `${left}: ${named(plainMessage(complaint))}`)
   }
   if (!understood && exit.code === 0) return end('unreadable', 'printed nothing that could be read')
   return end('crashed', `ended without a last word: ${left}`)
@@ -58,6 +58,13 @@ function blame(status: number | null, message: string, otherwise: Outcome): Outc
   if (status !== null && status >= 400) return 'refused'
   return words.find(([pattern]) => pattern.test(message))?.[1] ?? otherwise
 }
+
+/** A conversation that has outgrown the model's context, in the words of providers and clients. */
+const fullContext =
+  /prompt is too long|context_length_exceeded|maximum context length|context window|input token count.{0,40}exceeds|ran out of room/i
+
+/** Says first what a person must know, where the words of others only tell it to who knows them. */
+const named = (message: string): string => (fullContext.test(message) ? `its context is full: ${message}` : message)
 
 /** Written by our gateway at the start of its messages; clients keep them. */
 const markers: readonly (readonly [RegExp, Outcome])[] = [

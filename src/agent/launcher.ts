@@ -11,6 +11,7 @@ import type { Exit } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import type { AgentEnd, AgentEvent, AgentParser, LaunchPlan } from './agent.ts'
 import { readLines } from './lines.ts'
+import { watchPlight } from './plight.ts'
 
 /** What `start` gives: a contained process, as sandbox/sandbox.ts describes it. Its streams end soon after it does. */
 export type StartedProcess = {
@@ -59,12 +60,19 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
     signal.addEventListener('abort', leave, { once: true })
     forget = () => signal.removeEventListener('abort', leave)
     if (signal.aborted) leave() // while it was being started
-    const heard = listen(options, started)
+    const plight = watchPlight()
+    const onEvent = (event: AgentEvent) => {
+      plight.onEvent(event)
+      options.onEvent(event)
+    }
+    const heard = listen({ ...options, onEvent }, started)
     const end = started.exit.then(async (exit) => ({ exit, killed: await started.kill() }))
     const [{ exit, killed }] = await Promise.all([end, heard.done])
     const said = parser.end(signal.aborted ? { ...exit, stopped: stopWord(signal) } : exit)
     const flood = { outcome: 'failed' as const, reason: `a flood: it printed more than ${limits.totalBytes} bytes` }
-    return { ...said, ...(heard.flooded() && !signal.aborted ? flood : {}), exit, killed, ...heard.counted }
+    const stuck = signal.aborted ? plight.say(stopWord(signal)) : null
+    const reason = stuck === null ? said.reason : `${said.reason}: ${stuck}`
+    return { ...said, reason, ...(heard.flooded() && !signal.aborted ? flood : {}), exit, killed, ...heard.counted }
   } finally {
     forget()
     await started.kill() // also when a listener threw: nothing survives

@@ -59,8 +59,8 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
   const { gateway, keys, paths } = daemon
   const folder = join(paths.areas, carried.attempt)
   const transcript = await openOrNone(daemon, carried.attempt)
-  const vigil = keepVigil(daemon, carried, task, running.role)
   const trees: Contained[] = []
+  const vigil = keepVigil(daemon, carried, task, running.role, () => cpuOf(trees))
   // The first to hear that it must end, before the stage: no request leaves while the program is still being told.
   carried.signal.addEventListener(
     'abort',
@@ -122,6 +122,9 @@ const closeTranscript = async (daemon: Daemon, transcript: Transcript | null): P
         await daemon.failed('transcript', error)
         return null
       })
+
+/** Of the tree that is under way. */
+const cpuOf = (trees: readonly Contained[]): number | null => trees.at(-1)?.cpuMs() ?? null
 
 /** How the last process tree of an attempt ended; of those before only survivors count. Asked of all, because a kill asked twice answers the same. */
 async function lastReport(trees: readonly Contained[]): Promise<KillReport | null> {

@@ -111,7 +111,7 @@ async function askOnce(state: Flight, request: IncomingMessage, waiter: Waiter):
   } finally {
     stop()
     leave?.over(state.meter?.reported.final ? tokensOf(state.meter.reported) : undefined)
-    wiring.moved(live.grant.attempt, 'bytes')
+    if (state.meter) wiring.moved(live.grant.attempt, 'bytes')
   }
 }
 
@@ -263,8 +263,7 @@ async function collect(state: Flight, response: IncomingMessage): Promise<Buffer
   let bytes = 0
   try {
     for await (const chunk of response as AsyncIterable<Buffer>) {
-      move(state)
-      bytes += chunk.length
+      bytes += chunk.length // a refusal is no activity: whoever does nothing but try again is found silent
       if (bytes <= longestRefusal) parts.push(chunk)
     }
     return Buffer.concat(parts)

@@ -68,6 +68,7 @@ export function watch(state: Flight): () => void {
   const tick = (): void => {
     cancel = world.timer.after(timeouts.tickMs, tick)
     if (world.clock.mono() - state.movedAt > timeouts.idleMs) return abort(state, 'idle')
+    state.wiring.moved(state.live.grant.attempt, 'waiting') // a model that thinks says nothing
     if (state.meter) void keepCovered(state).catch(() => abort(state, 'ledger-failed'))
   }
   cancel = world.timer.after(timeouts.tickMs, tick)

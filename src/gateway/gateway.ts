@@ -90,7 +90,10 @@ export type Gateway = {
   closed(): Closed[]
   /** How long requests have been waiting for the pacer without a break, in milliseconds; 0: none waits. */
   pacerEmptyMs(): number
-  /** Called on every byte that moves for an attempt: the wire's part of its activity. `waiting` while a request is held back. */
+  /**
+   * Called on every byte of an answer to an attempt: the wire's part of its activity. `waiting`, every second at least, while a request is held back or
+   * the model has not answered yet. A refusal is neither.
+   */
   onActivity(listener: (attempt: string, kind: 'bytes' | 'waiting') => void): () => void
   [Symbol.asyncDispose](): Promise<void>
 }

@@ -198,7 +198,8 @@ test('a revoked key ends its requests in flight at once, and every later one', a
   assert.equal((await tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })).status, 403)
   await assert.rejects(tell({ socket }, { path, headers: { 'x-api-key': key }, body }))
   assert.equal((await tell({ socket: bystander.socket }, { method: 'HEAD', path: '/api/hello' })).status, 200)
-  assert.deepEqual(new Set(moved), new Set([`${attempt} bytes`]))
+  assert.ok(moved.includes(`${attempt} bytes`))
+  assert.deepEqual(new Set(moved.map((each) => each.split(' ')[0])), new Set([attempt]))
 })
 
 const upstreamSays: [number, Record<string, string>, 'rate-limited' | 'unreachable' | 'refused'][] = [

@@ -127,3 +127,17 @@ test('background work stops at 80 % of a day, and critical work may use the rest
   assert.deepEqual(await ask('normal'), [200, null])
   assert.equal(stage.provider.arrived.length, 1)
 })
+
+test('while a model thinks its attempt waits; a refusal moves nothing', async () => {
+  await using stage = await setStage((_, response) => {
+    void world.timer.sleep(500).then(() => {
+      response.writeHead(400, { 'content-type': 'application/json' })
+      response.end('{"error":{"message":"no"}}')
+    })
+  })
+  const { key } = await stage.enter(dialect)
+  const moved = new Set<string>()
+  stage.gateway.onActivity((_, kind) => void moved.add(kind))
+  assert.equal((await tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })).status, 400)
+  assert.deepEqual([...moved], ['waiting'])
+})

@@ -26,14 +26,31 @@ export function startTimeOf(pid: number): number | null {
 /** The same for a process of ours just started: also when it has ended already and waits to be reaped. */
 export const bornAt = (pid: number): number | null => statOf(pid)?.startTime ?? null
 
-function statOf(pid: number): { state: string; parent: number; group: number; startTime: number } | null {
+type Stat = { state: string; parent: number; group: number; cpuTicks: number; startTime: number }
+
+function statOf(pid: number): Stat | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
     const fields = text.slice(text.lastIndexOf(')') + 2).split(' ') // the name may hold spaces and brackets
-    return { state: fields[0]!, parent: Number(fields[1]), group: Number(fields[2]), startTime: Number(fields[19]) }
+    return {
+      state: fields[0]!,
+      parent: Number(fields[1]),
+      group: Number(fields[2]),
+      cpuTicks: fields.slice(11, 15).reduce((sum, each) => sum + Number(each), 0), // with that of children that were waited for
+      startTime: Number(fields[19]),
+    }
   } catch {
     return null
   }
+}
+
+/** Hundredths of a second are what Linux counts in, on every architecture (USER_HZ). */
+const msPerTick = 10
+
+/** Milliseconds of CPU that these have used until now, and those of their children that are gone; null where none is there. */
+export function cpuMsOf(pids: readonly number[]): number | null {
+  const found = pids.flatMap((pid) => statOf(pid) ?? [])
+  return found.length === 0 ? null : found.reduce((sum, { cpuTicks }) => sum + cpuTicks, 0) * msPerTick
 }
 
 /** Is this very process alive? */

@@ -35,6 +35,8 @@ export type Cgroup = {
   kill(): void
   /** How many live in it. */
   count(): number
+  /** Milliseconds of CPU used until now; null once it is removed. */
+  cpuMs(): number | null
   remove(): void
 }
 
@@ -141,6 +143,10 @@ function cgroupAt(folder: string): Cgroup {
       /^populated 1$/m.test(read('cgroup.events'))
         ? Math.max(1, read('cgroup.procs').split('\n').filter(Boolean).length) // the last thread of one may still be on its way out
         : 0,
+    cpuMs() {
+      const used = /^usage_usec (\d+)$/m.exec(read('cpu.stat'))?.[1]
+      return used === undefined ? null : Number(used) / 1000
+    },
     remove: () => {
       try {
         rmdirSync(folder)

@@ -25,7 +25,11 @@ export async function tellOrEnd(child: Child, outermost: Outermost, born: Born |
 }
 
 /** Completes a Contained: bounded drain after the exit, nothing lost that was printed before it. */
-export function finish(world: World, child: Child, rung: Pick<Contained, 'startTime' | 'stop' | 'kill'>): Contained {
+export function finish(
+  world: World,
+  child: Child,
+  rung: Pick<Contained, 'startTime' | 'cpuMs' | 'stop' | 'kill'>,
+): Contained {
   const stdout = ending(world, child.stdout, child.exit)
   const stderr = ending(world, child.stderr, child.exit)
   return { pid: child.pid, stdout, stderr, exit: child.exit, ...rung }

@@ -10,6 +10,7 @@ import type { Duplex } from 'node:stream'
 import {
   bootId,
   bornAt,
+  cpuMsOf,
   descendantsOf,
   hasProc,
   inGroup,
@@ -84,6 +85,7 @@ async function start(
   let killing: Promise<KillReport> | null = null
   return finish(world, child, {
     startTime,
+    cpuMs: () => cpuMsOf([child.pid, ...descendantsOf(child.pid)]),
     stop: (signal) => void (orders ? orders.write(`${signal}\n`) : child.signal(signal)),
     kill: () => (killing ??= orders && said ? killWatched(world, child, orders, said, rest) : rest()),
   })

@@ -10,6 +10,8 @@
 import { join } from 'node:path'
 import {
   bornAt,
+  cpuMsOf,
+  descendantsOf,
   type HeldNamespace,
   holdPidNamespace,
   inPidNamespace,
@@ -111,6 +113,7 @@ async function start(
   child.pipes[optionsAt]!.end(options.map((each) => `${each}\0`).join(''))
   return finish(world, child, {
     startTime,
+    cpuMs: () => cgroup?.cpuMs() ?? cpuMsOf([child.pid, ...descendantsOf(child.pid)]),
     stop: (signal) => {
       if (box.gateway === null) void tree.signalProgram(signal)
       else child.pipes[controlAt]!.write(`${signal}\n`)

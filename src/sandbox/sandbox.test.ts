@@ -217,6 +217,26 @@ law('that is seen wherever the folder lies, also where a file system begins righ
   assert.deepEqual(seen, [true, true])
 })
 
+law(
+  'how much CPU a tree has used is known: also of what left the group, and of one that only sleeps',
+  async (sandbox) => {
+    const start = async (script: string) => {
+      const contained = await sandbox.start(shell(await freshArea(folder), script))
+      await hear(contained, 'ready')
+      return contained
+    }
+    const [busy, idle] = await Promise.all([
+      start("setsid sh -c 'echo ready; while :; do :; done' & wait"),
+      start('echo ready; sleep 300; :'),
+    ])
+    const before = idle.cpuMs()!
+    while (busy.cpuMs()! < 1000) await world.timer.sleep(20)
+    assert.ok(idle.cpuMs()! - before < 100, `${idle.cpuMs()} ms`)
+    await Promise.all([busy.kill(), idle.kill()])
+    assert.deepEqual([busy.cpuMs(), idle.cpuMs()], [null, null])
+  },
+)
+
 law('killing an ended box does not touch one that was started since', async (sandbox) => {
   const area = await freshArea(folder)
   const ended = await sandbox.start(shell(area, ':'))

@@ -61,6 +61,8 @@ export type Contained = {
   stderr: Readable
   /** On the namespace rung a program that died of signal N is code 128 + N, as in a shell; a signal here means that the container was killed. */
   exit: Promise<Exit>
+  /** Milliseconds of CPU that the tree has used until now; null where that is not known, or it has ended. */
+  cpuMs(): number | null
   /** Asks politely: the signal reaches the contained program, not the container. */
   stop(signal: 'SIGTERM' | 'SIGINT'): void
   /**

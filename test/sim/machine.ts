@@ -232,6 +232,7 @@ function contained(machine: Machine, life: Life, process: Process, streams: Stre
   return {
     pid: process.pid,
     startTime: process.startTime,
+    cpuMs: () => null,
     ...streams,
     exit: streams.exit.then(async (exit) => {
       await thawed(machine, life, process.attempt)
