@@ -20,6 +20,8 @@ const word = 'x'.repeat(40) // ten tokens
 
 let billed = 0
 let streams = 0
+/** When something was last written to a client that had not hung up, as far as could be seen: milliseconds of the machine's own clock. */
+let lastWordMs = 0
 
 const event = (value: { type: string; [field: string]: unknown }): string =>
   `event: ${value.type}\ndata: ${JSON.stringify(value)}\n\n`
@@ -40,8 +42,9 @@ async function speak(response: ServerResponse, tokens: number): Promise<void> {
     const due = Math.min(tokens, Math.floor(((world.clock.mono() - began) * tokensPerSecond) / 1000))
     for (; made + 10 <= due; made += 10) {
       billed += 10 * outputRate
-      if (!response.destroyed)
-        response.write(event({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: word } }))
+      if (response.destroyed) continue
+      response.write(event({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: word } }))
+      lastWordMs = Number(process.hrtime.bigint()) / 1e6
     }
     if (due === tokens) break
   }
@@ -52,7 +55,7 @@ async function speak(response: ServerResponse, tokens: number): Promise<void> {
 }
 
 const server = createServer((request: IncomingMessage, response: ServerResponse) => {
-  if (request.method === 'GET') return void response.end(JSON.stringify({ billed, streams }))
+  if (request.method === 'GET') return void response.end(JSON.stringify({ billed, streams, lastWordMs }))
   let body = ''
   request.setEncoding('utf8').on('data', (text: string) => (body += text))
   request.on('end', () => void speak(response, body.includes('short') ? firstTurn : tokensPerStream))

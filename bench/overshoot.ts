@@ -40,7 +40,8 @@ export type Outcome = {
   atFirstRefusal: number | null
 }
 
-type Provider = AsyncDisposable & { url: string; bill(): Promise<{ billed: number; streams: number }> }
+type Bill = { billed: number; streams: number; lastWordMs: number }
+type Provider = AsyncDisposable & { url: string; bill(): Promise<Bill> }
 
 export async function startProvider({ lagMs, tokensPerStream }: Asked): Promise<Provider> {
   const args = [join(import.meta.dirname, 'overshoot-provider.ts'), String(lagMs), String(tokensPerStream)]
@@ -53,7 +54,7 @@ export async function startProvider({ lagMs, tokensPerStream }: Asked): Promise<
   const url = `http://127.0.0.1:${port}`
   return {
     url,
-    bill: async () => (await (await fetch(`${url}/bill`)).json()) as { billed: number; streams: number },
+    bill: async () => (await (await fetch(`${url}/bill`)).json()) as Bill,
     async [Symbol.asyncDispose]() {
       child.signal('SIGKILL')
       await child.exit
@@ -238,6 +239,18 @@ export const benchOvershoot: Bench = async (note) => {
       row('answers that did not end as whole ones', 'streams', ours.broken, { target: 0 }),
       row('  check before, record after: bill', '$', dollars(after.bill)),
       row('  worst case reserved: requests begun', 'streams', worst.admitted),
+    )
+  }
+  const { killAll } = await import('./overshoot-kill.ts')
+  for (const streams of [10, 30]) {
+    note(`${streams} streams, the breaker trips`)
+    const { clientMs, providerMs, letIn } = await killAll(streams)
+    const of = `${streams} streams, the breaker trips`
+    const row = { baseline: null, target: null }
+    rows.push(
+      { what: `${of}: crossing to the last byte a client got`, unit: 'ms', measured: clientMs, ...row },
+      { what: `${of}: crossing to the last the provider wrote`, unit: 'ms', measured: providerMs, ...row },
+      { what: `${of}: requests let in after it`, unit: 'requests', measured: letIn, baseline: null, target: 0 },
     )
   }
   return rows

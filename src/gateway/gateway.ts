@@ -154,7 +154,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
   const revoke = async (attempt: string): Promise<void> => {
     const live = lives.get(attempt)
-    if (live) live.revoked = true // before anything is awaited: from here on nothing new is let in
+    if (live) live.revoked = true // before anything is awaited: from here on nothing new is let in, and nobody hears another byte
+    for (const exchange of live?.exchanges ?? []) exchange.abort('revoked')
     await database.write((tx) => revokeKeys(tx, attempt, world.clock.now()))
     if (!live) return
     byKey.delete(live.keyHash)
@@ -232,9 +233,8 @@ function wire(
   }
 }
 
-/** Ends what is in flight, waits until it is settled, closes the socket. */
+/** Waits until what was in flight is settled, and closes the socket. */
 async function leave(live: Live): Promise<void> {
-  for (const exchange of live.exchanges) exchange.abort('revoked')
   await Promise.all([...live.exchanges].map(({ done }) => done))
   live.anchors = []
   const { server } = live

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { measureGateway } from '../../bench/gateway.ts'
+import { killAll } from '../../bench/overshoot-kill.ts'
 import { throughGateway, throughPlainProxy } from '../../bench/overshoot.ts'
 import { measureQueue } from '../../bench/queue.ts'
 import { measureRatelimit } from '../../bench/ratelimit.ts'
@@ -79,6 +80,12 @@ test('the bench of overshoot: streams before a billing provider stay within thei
   assert.ok(ours.atFirstRefusal! > asked.limitNanoUsd / 2)
   assert.ok(postHoc.bill > asked.limitNanoUsd, String(postHoc.bill))
   assert.deepEqual([worst.admitted, worst.bill], [0, 0])
+})
+
+test('the bench of a kill: when the breaker trips, the last byte of every stream comes soon, and nothing is let in', async () => {
+  const { clientMs, providerMs, letIn } = await killAll(3)
+  assert.equal(letIn, 0)
+  assert.ok(clientMs < 2000 && providerMs < 2000, `${clientMs} ms, ${providerMs} ms`)
 })
 
 test('the bench of the sandbox measures a start, cold and warm, and a kill that leaves nothing, of few files as of many', async () => {
