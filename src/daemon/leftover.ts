@@ -8,6 +8,7 @@ import { basename, dirname, join } from 'node:path'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Git, RepoStores } from '../git/git.ts'
 import { bytesOf } from '../host/file-system.ts'
+import { turnedLogs } from '../host/log-file.ts'
 import { socketParents, temporaryFolder, type Env, type Paths } from '../host/path.ts'
 import { isAbandoned } from '../host/temporary.ts'
 import { isListening } from '../host/unix-socket.ts'
@@ -15,7 +16,18 @@ import { usedMark } from '../stage/setup.ts'
 import type { ProcessRow } from '../store/lease.ts'
 
 export type Leftover = {
-  kind: 'process' | 'cgroup' | 'area' | 'clone' | 'socket' | 'folder' | 'layer' | 'store' | 'transcript' | 'candidate'
+  kind:
+    | 'process'
+    | 'cgroup'
+    | 'area'
+    | 'clone'
+    | 'socket'
+    | 'folder'
+    | 'layer'
+    | 'store'
+    | 'transcript'
+    | 'log'
+    | 'candidate'
   name: string
   why: string
   /** What is removed; null where it is no file. */
@@ -32,7 +44,7 @@ export type Lookout = {
   at: number
   env: Env
   paths: Paths
-  retention: Pick<OperatorSettings['retention'], 'transcriptsMs' | 'layersMs' | 'layerCount'>
+  retention: Pick<OperatorSettings['retention'], 'logsMs' | 'transcriptsMs' | 'layersMs' | 'layerCount'>
   /** Is this attempt somebody's? */
   isOwned(attempt: string): boolean
   /** Is a folder of the warm pool one of a daemon that lives? */
@@ -66,9 +78,9 @@ export async function findUnaccounted(look: Lookout): Promise<Leftover[]> {
   return found.flat()
 }
 
-/** What was kept for a time that is over: transcripts, and set-up layers by when they were last given to anybody. */
+/** What was kept for a time that is over: transcripts, logs that were turned over, and set-up layers by when they were last given to anybody. */
 export async function findAged(look: Lookout): Promise<Leftover[]> {
-  const found = await Promise.all([agedTranscripts(look), agedLayers(look), agedCandidates(look)])
+  const found = await Promise.all([agedTranscripts(look), agedLogs(look), agedLayers(look), agedCandidates(look)])
   return found.flat()
 }
 
@@ -174,6 +186,16 @@ async function agedTranscripts({ at, paths, retention, isOwned }: Lookout): Prom
     const path = join(paths.transcripts, name)
     if (isOwned(name.replace(/\.jsonl$/, '')) || (await ageOf(path, at)) <= retention.transcriptsMs) continue
     found.push(await aged('transcript', path, name, 'older than retention.transcripts'))
+  }
+  return found
+}
+
+async function agedLogs({ at, paths, retention }: Lookout): Promise<Leftover[]> {
+  const found: Leftover[] = []
+  for (const name of turnedLogs(paths.log)) {
+    const path = join(dirname(paths.log), name)
+    if ((await ageOf(path, at)) > retention.logsMs)
+      found.push(await aged('log', path, name, 'older than retention.logs'))
   }
   return found
 }

@@ -272,15 +272,21 @@ test('transcripts, layers and candidates go when their time is over, layers give
   await layer('broken', 2 * hour, null, false)
   await layer('in-the-making', 1000, null, false)
   await makeFile(join(paths.areas, 'warm'))
+  await makeFile(`${paths.log}.2026-11-01T00-00-00-000Z`, 8 * day)
+  await makeFile(`${paths.log}.2026-11-08T00-00-00-000Z`, day)
+  await makeFile(`${paths.log}.mine`, 9 * day)
+  await makeFile(paths.log, 9 * day)
   await pass() // the first looks at owners alone: a start has better things to do
   assert.deepEqual(await reaped(), [])
   await pass()
   assert.deepEqual((await readdir(paths.transcripts)).toSorted(), ['att_leased.jsonl', 'att_new.jsonl'])
+  const logs = (await readdir(paths.stateFolder)).filter((name) => name.startsWith('daemon.log'))
+  assert.deepEqual(logs.toSorted(), ['daemon.log', 'daemon.log.2026-11-08T00-00-00-000Z', 'daemon.log.mine'])
   assert.deepEqual((await readdir(paths.layers)).toSorted(), ['in-the-making', 'in-use', 'lately'])
   assert.deepEqual(await listCandidates(scratch.stores), ['task_given-up/1', 'task_open/1'])
   assert.ok(daemon.measured.areaBytes! > 0, 'what is under way is measured too')
   const [event] = await reaped()
-  assert.deepEqual([event?.count, event?.unaccounted], [7, 1], 'only the broken layer was nobody’s')
+  assert.deepEqual([event?.count, event?.unaccounted], [8, 1], 'only the broken layer was nobody’s')
 })
 
 test('an attempt whose own vigil failed is ended at the wall cap, by the clock that nobody sets', async (context) => {

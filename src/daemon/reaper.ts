@@ -8,6 +8,7 @@ import { rm } from 'node:fs/promises'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Git } from '../git/git.ts'
 import { bytesOf } from '../host/file-system.ts'
+import { turnLog } from '../host/log-file.ts'
 import type { Env, Paths } from '../host/path.ts'
 import type { World } from '../host/world.ts'
 import { removeTree } from '../sandbox/area.ts'
@@ -26,6 +27,8 @@ import { storesOf } from './repository.ts'
 export const reapEveryMs = 30_000
 /** Looking at the age of everything that is kept is not worth doing every time: once an hour. */
 const passesPerAging = 120
+/** A log is turned over once a day, or sooner where it is kept for less. */
+const dayMs = 24 * 3_600_000
 /** Nor is every file of every area worth counting: every 5 minutes. */
 const passesPerMeasuring = 10
 
@@ -48,7 +51,10 @@ export function reaper(daemon: Daemon, env: Env) {
       isClone: (name) => pool.has(name),
     }
     const found = await findUnaccounted(look)
-    if (passes % passesPerAging === 1) found.push(...(await findAged(look)))
+    if (passes % passesPerAging === 1) {
+      turnLog(paths.log, at, Math.min(dayMs, settings.retention.logsMs))
+      found.push(...(await findAged(look)))
+    }
     if (passes % passesPerMeasuring === 1) daemon.measured.areaBytes = await bytesOf(paths.areas)
     daemon.measured.archives = await sweepArchives(
       paths.archives,
@@ -133,7 +139,7 @@ async function end(
   if (kind === 'cgroup') return endCgroup(world, path!)
   const removed = stores
     ? git.dropCandidates(stores, [name])
-    : kind === 'socket' || kind === 'transcript'
+    : kind === 'socket' || kind === 'transcript' || kind === 'log'
       ? rm(path!, { force: true })
       : removeTree(path!)
   return removed.then(
