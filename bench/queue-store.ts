@@ -46,9 +46,10 @@ const ended: Omit<AttemptEnded, 'attempt'> = {
 
 export type Made = { folder: string; database: Database; nextId: () => string; epoch: number }
 
-export async function withStore<T>(body: (made: Made) => Promise<T>): Promise<T> {
+/** `on`: without a disk nothing is durable, and what is left is what our code and SQLite take. */
+export async function withStore<T>(body: (made: Made) => Promise<T>, on: 'disk' | 'memory' = 'disk'): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), 'tri-agent-queue-'))
-  const database = openDatabase(join(folder, 'tasks.db'), { mono: world.clock.mono })
+  const database = openDatabase(on === 'disk' ? join(folder, 'tasks.db') : ':memory:', { mono: world.clock.mono })
   let n = 0
   try {
     const epoch = await database.write((tx) => takeEpoch(tx, { pid: 1, boot_id: 'b', start_time: 1, started_at: 1 }))
