@@ -1,13 +1,15 @@
 /** Cgroups of boxes: made, named, limited, ended and removed by the real kernel; and what a machine without its own part of the tree is told. */
 import assert from 'node:assert/strict'
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import test, { after } from 'node:test'
 import { makerMark } from '../host/maker.ts'
 import { isAlive, bootId, bornAt, cgroupFolder, treeMark } from '../host/proc.ts'
 import { removeTree } from './area.ts'
 import { abandonedCgroups, endCgroup, findCgroupPlace, makeCgroup, sweepEmptyCgroups } from './cgroup.ts'
-import { asNobody, freshArea, hear, makeFolder, shell, standOn, world } from './fixture.ts'
+import { capture } from '../host/process.ts'
+import { find } from './create.ts'
+import { asNobody, freshArea, hear, makeFolder, path, shell, standOn, world } from './fixture.ts'
 
 const folder = await makeFolder()
 after(() => removeTree(folder))
@@ -133,3 +135,50 @@ test('who may not divide the cgroup he is in is told how he could', { skip: skip
     return Promise.resolve()
   })
 })
+
+const setpriv = find('setpriv', path)
+const noDelegate = skip || noNobody || (setpriv === null && 'no setpriv')
+for (const part of ['', 'daemon'])
+  test(
+    `who was given a part of the tree${part && ', and is in a part of that,'} stands on the rung, and leaves nothing there`,
+    { skip: noDelegate },
+    async () => {
+      if ('missing' in place) throw new Error(place.missing)
+      const nobody = 65_534
+      const given = join(place.above, world.id('tri-agent-given'))
+      const own = join(given, part)
+      mkdirSync(own, { recursive: true })
+      const state = join(folder, world.id('state'))
+      mkdirSync(state)
+      for (const at of new Set([given, own]))
+        for (const file of ['', 'cgroup.procs', 'cgroup.subtree_control', 'cgroup.threads'])
+          chownSync(join(at, file), nobody, nobody)
+      chownSync(state, nobody, nobody)
+      chmodSync(folder, 0o755)
+      const program = `
+      const { createSandbox } = await import(${JSON.stringify(join(import.meta.dirname, 'create.ts'))})
+      const { makeArea } = await import(${JSON.stringify(join(import.meta.dirname, 'area.ts'))})
+      const { realWorld } = await import(${JSON.stringify(join(import.meta.dirname, '../host/world.ts'))})
+      const { mkdir } = await import('node:fs/promises')
+      const sandbox = await createSandbox(realWorld(), ${JSON.stringify({ path, folder: state, lowest: 'cgroup' })})
+      if (sandbox.why) throw new Error(sandbox.why)
+      const area = await makeArea(${JSON.stringify(join(state, 'area'))})
+      await mkdir(area.work)
+      const contained = await sandbox.start({ area, argv: ['/bin/sh', '-c', '(setsid sleep 300 &); sleep 300'], env: {}, stdin: null, mounts: [], gateway: null })
+      const { method, survivors } = await contained.kill()
+      console.log(method, survivors)`
+      const enter = `echo $$ > '${join(own, 'cgroup.procs')}' && exec "$@"`
+      const args = ['-c', enter, 'sh', setpriv!, '--reuid', `${nobody}`, '--regid', `${nobody}`, '--clear-groups']
+      const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin`, TMPDIR: state }
+      const node = [process.execPath, '--input-type=module', '-e', program]
+      const { stdout, stderr } = await capture(world.spawn, {
+        file: '/bin/sh',
+        args: [...args, ...node],
+        cwd: '/',
+        env,
+      })
+      assert.equal(stdout, 'cgroup 0\n', stderr)
+      if (part !== '') rmdirSync(own)
+      rmdirSync(given) // which only an empty one lets happen
+    },
+  )
