@@ -45,7 +45,7 @@ test(
     await mkdir(dirname(ada.paths.configFile), { recursive: true })
     await writeFile(
       ada.paths.configFile,
-      `rung: group\nhttp: { port: 0 }\nfamilies:\n  openai: ${family('gpt-6-sol')}\n  google: ${family('gemini-3.8-flash')}\n`,
+      `rung: group\nhttp: { port: 0 }\nmoney: { priceAge: 30000d }\nfamilies:\n  openai: ${family('gpt-6-sol')}\n  google: ${family('gemini-3.8-flash')}\n`,
       { mode: 0o600 },
     )
     await ada.type(['keys', 'set', 'google', '--from-file', '-', '--force'], { stdin: kept })

