@@ -121,6 +121,23 @@ for (const { rung, skip } of cases) {
   )
 }
 
+const watched = cases.find(({ rung }) => rung === 'subreaper')!
+test(
+  'subreaper: a program that ends its watcher is held no better than on the rung group, as the rung says',
+  { skip: watched.skip },
+  async () => {
+    const sandbox = await standOn('subreaper', folder)
+    if (typeof sandbox === 'string') throw new Error(sandbox)
+    const tag = world.id('evil')
+    const script = `kill -9 $PPID; ${scripts['evil.sh']}`
+    const contained = await sandbox.start(boxOf(await freshArea(folder), ['/bin/bash', '-c', script, 'evil.sh', tag]))
+    assert.deepEqual(await contained.exit, { code: null, signal: 'SIGKILL' })
+    assert.ok(await within(() => alive(tag).size === all.length, bornMs), names(alive(tag)).join())
+    await contained.kill()
+    assert.deepEqual(await leftOf(tag, survivors.program('group')), survivors.program('group'))
+  },
+)
+
 /** How an attempt of a daemon comes to its end. */
 const ways = ['kill', 'time-out', 'breaker', 'SIGTERM of the daemon', 'kill -9 of the daemon'] as const
 type Way = (typeof ways)[number]
