@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { seededRandom } from '../../sim/world.ts'
-import { admit, type Snapshot } from './admission.ts'
+import { admit, type FamilyState, type Snapshot } from './admission.ts'
 import { whyWaiting } from './waiting.ts'
 import { dayStepOf } from './day.ts'
 import type { TaskAdded, TaskEvent } from './event.ts'
@@ -228,6 +228,24 @@ test('a family that is closed is not used before its time; the route takes the n
   assert.equal(who(closed('google', 10)).length, 3)
   const none = { ...snapshot([]), families: [] }
   assert.deepEqual(names({ ...none, tasks: [task('task_1')] }), [])
+})
+
+test('of a family that could not be reached one attempt at a time finds out whether it can be again', () => {
+  const only = (unreachable: boolean): FamilyState => ({
+    ...snapshot([]).families[0]!,
+    closedUntil: 5,
+    ...(unreachable ? { unreachable: true } : {}),
+  })
+  const tasks = ['task_1', 'task_2'].map((id) => task(id))
+  const at = (ms: number, unreachable = true) =>
+    snapshot(tasks, { at: ms, families: [only(unreachable)], slots: { ...snapshot([]).slots, implementer: 2 } })
+  assert.deepEqual(names(at(4)), [], 'not before its time')
+  assert.deepEqual(names(at(5)), ['task_1'])
+  assert.deepEqual(names(at(5, false)), ['task_1', 'task_2'], 'one that was closed for another reason')
+  const [probe] = admit(at(5))
+  const { task: _, ...admission } = probe!
+  const probing = evolve(tasks[0]!, { type: 'attempt.admitted', attempt: 'att_1', ...admission }, 5)
+  assert.deepEqual(names({ ...at(5), tasks: [probing, tasks[1]!] }), [], 'nor while another one does')
 })
 
 test('a review round holds one slot however many reviewers it starts, and each has a token of its own', () => {

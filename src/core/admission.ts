@@ -20,6 +20,8 @@ export type FamilyState = {
   /** Since when that is so, and why; null where it is open. */
   closedSince: number | null
   closedWhy: string | null
+  /** It could not be reached when it was asked last. */
+  unreachable?: true
 }
 
 export type Snapshot = {
@@ -55,7 +57,7 @@ export function admit(snapshot: Snapshot): Admission[] {
   if (snapshot.closed !== null) return []
   const free = freeSlots(snapshot)
   const count = countAgainst(
-    snapshot.caps,
+    capsOf(snapshot),
     snapshot.tasks.flatMap(({ running, repo }) => running.map((each) => ({ ...each, repo }))),
   )
   let asking = leftOnNarrowDay(snapshot)
@@ -80,6 +82,12 @@ export function admit(snapshot: Snapshot): Admission[] {
     admitted.push(...own)
   }
   return admitted
+}
+
+/** Of a family that could not be reached one attempt finds out whether it can be again: more of them would cost their starts for nothing. */
+function capsOf({ caps, families }: Snapshot): Snapshot['caps'] {
+  const lost = families.filter(({ unreachable }) => unreachable).map(({ family }) => [family, 1])
+  return lost.length === 0 ? caps : { ...caps, families: { ...caps.families, ...Object.fromEntries(lost) } }
 }
 
 /** A task that is open, not held or paused, whose time has come and whose needs are done. */

@@ -133,7 +133,26 @@ test('an overloaded provider is left alone for a minute after three answers in a
     chance: 0,
   })
   assert.equal(may(again, start + 2 * minute - 1), false)
+  assert.deepEqual(
+    closedUntil(again, start + 3 * minute)?.since,
+    start,
+    'closed since the first time, and until it answers',
+  )
   assert.ok(may(ask(again, fine, start + 2 * minute), start + 2 * minute))
+})
+
+test('a provider that stays away is asked less and less often, at least every ten minutes', () => {
+  let state = [1, 2, 3].reduce((now) => ask(now, overloaded, start), newCoolDown(start))
+  const gaps = Array.from({ length: 60 }, () => {
+    const at = state.broken!.until
+    state = ask(state, overloaded, at)
+    return (state.broken!.until - at) / minute
+  })
+  assert.deepEqual([gaps[0], gaps[9], gaps.at(-1)], [1, 1, 10])
+  assert.deepEqual(
+    gaps,
+    gaps.toSorted((a, b) => a - b),
+  )
 })
 
 test('a refused key closes for good, until it is another', () => {

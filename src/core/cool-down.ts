@@ -4,7 +4,7 @@
  *     levels (a mirror of what the headers say is left) ─ enough for this request? ─no─▶ wait until it has filled up
  *     open ──429, short──▶ gated until its delay; the window narrows ──time──▶ open
  *       ├───429, long───▶ exhausted: one probe at the named reset, or after 5, 10, 20, 30, 30 … min ──answered──▶ open
- *       ├───3 × overloaded──▶ broken for 60 s ──one probe──▶ open, or broken again
+ *       ├───3 × overloaded──▶ broken for 60 s ──one probe──▶ open, or broken again, for longer the longer it has been
  *       └───key refused──▶ closed until the key is another
  *
  * Pure: moments are epoch milliseconds that never run backwards, chance is handed in. The rules and figures are those of facts/budget.md §4 and
@@ -69,6 +69,9 @@ const probeAfterMs = [5, 10, 20, 30].map((minutes) => minutes * 60_000)
 const believedMs = 30 * 60_000
 const breakerFailures = 3
 const breakerMs = 60_000
+/** A provider that stays away is asked again after this share of the time it has been, and at least so often: each asking costs a start. */
+const breakerShare = 0.1
+const longestBreakerMs = 10 * 60_000
 const narrowing = 0.7
 const narrowEveryMs = 5000
 /** Of a provider nobody has heard of yet, one request says what its limits are. */
@@ -224,7 +227,9 @@ function usedUp(state: CoolDown, delayMs: number | null, at: number, wasProbe: b
 function failed(state: CoolDown, at: number, leftAt: number, wasProbe: boolean): CoolDown {
   if (state.broken) {
     if (!wasProbe && leftAt <= state.broken.since) return state
-    return { ...state, broken: { since: at, until: at + breakerMs } }
+    const { since } = state.broken
+    const awayMs = Math.min(Math.max(breakerMs, (at - since) * breakerShare), longestBreakerMs)
+    return { ...state, broken: { since, until: at + Math.ceil(awayMs) } }
   }
   const failures = state.failures + 1
   if (failures < breakerFailures) return { ...state, failures }
@@ -263,11 +268,15 @@ function filledAt(level: Level, since: number, owed: number, cost: number, at: n
 /** A family is closed to new work for this long: less is waited out inside a request. */
 const worthClosingMs = 45_000
 
-/** Why no work may start on this, since when, and until when (Infinity: until a person has set another key); null: it may. */
+/**
+ * Why no work may start on this, since when, and until when (Infinity: until a person has set another key); null: it may. Of a provider that could not
+ * be reached it is still told when its time is over: the next one finds out.
+ */
 export function closedUntil(state: CoolDown, at: number): { until: number; since: number; why: Closing } | null {
   if (state.keyRefused !== null) return { until: Infinity, since: state.keyRefused, why: 'key' }
   const barred = barredBy(state)
-  if (barred && barred.opens > at) return { until: barred.opens, since: barred.since, why: barred.why }
+  if (barred && (barred.opens > at || barred.why === 'overloaded'))
+    return { until: barred.opens, since: barred.since, why: barred.why }
   if (state.gatedUntil !== null && state.gatedUntil - at > worthClosingMs)
     return { until: state.gatedUntil, since: state.refusedAt ?? at, why: 'limit' }
   return null

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Snapshot } from './admission.ts'
+import type { FamilyState, Snapshot } from './admission.ts'
 import type { TaskAdded } from './event.ts'
 import { added, foldTask, snapshot } from './fixture.ts'
 import { missedFamily } from './missed-family.ts'
@@ -38,6 +38,11 @@ test('a family that is needed is missed after its time, and not before, nor wher
   const all = snapshot([]).families.map(({ family }) => family)
   const work = task('task_1', { readyAt: 0 })
   assert.equal(missed(work, 6 * hours, away(all)), 'any family')
+  const unreached = away(all).map((state): FamilyState => ({ ...state, unreachable: true }))
+  assert.equal(missed(work, 9 * hours, unreached), null, 'the network is gone: nobody is asked')
+  assert.equal(missed(work, 9 * hours, unreached.slice(1).concat(away(all)[0]!)), 'any family', 'one says why')
+  const only = unreached.slice(0, 1)
+  assert.equal(missed(work, 9 * hours, only), 'any family', 'of one alone nobody knows whether it is the network')
   assert.equal(missed(work, 6 * hours - 1, away(all)), null)
   assert.equal(missed(work, 6 * hours, away(all.slice(1))), null, 'one is open')
   assert.equal(missed(work, 6 * hours, away(all, 1)), null, 'closed only since then')

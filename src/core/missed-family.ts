@@ -14,13 +14,17 @@ export function missedFamily(
   snapshot: Snapshot,
   { mostMs, since }: { mostMs: number; since: number },
 ): string | null {
-  if (!mayStart(task, snapshot) || task.running.length > 0) return null
+  if (!mayStart(task, snapshot) || task.running.length > 0 || isCutOff(snapshot)) return null
   const wanted = wantedSteps(task)
   const names = wanted.map(({ role, family }) => (role === 'gate' ? null : (family ?? forcedFamily(task) ?? 'any')))
   if (names.length === 0 || names.some((name) => name === null || !isMissed(name, task, snapshot, { mostMs, since })))
     return null
   return names[0] === 'any' ? 'any family' : names[0]!
 }
+
+/** None of several families can be reached: it is the network that is gone, and comes back without anybody's decision. */
+const isCutOff = ({ families }: Snapshot): boolean =>
+  families.length > 1 && families.every(({ unreachable }) => unreachable === true)
 
 function isMissed(
   name: string,

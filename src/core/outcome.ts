@@ -10,7 +10,7 @@ export const outcomes = [
   'lost', // the daemon or worker died; nobody knows how it ended
   'crashed', // the agent's process died by itself
   'over-budget', // a limit was reached on the wire
-  'rate-limited', // the provider said later
+  'rate-limited', // the provider said later, or its family is closed because nobody reaches it
   'unreachable', // the provider could not be reached
   'refused', // the provider or the gateway said no for good: credential, model, request
 ] as const

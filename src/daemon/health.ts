@@ -44,7 +44,7 @@ export async function takeSnapshot(
   ]
   const families = agents.usable.map((family): FamilyState => {
     const { agent, models } = settings.families[family]!
-    return { family, agent, models, ...closureOf(family, Object.values(models), closures) }
+    return { family, agent, models, ...closureOf(family, Object.values(models), closures, at) }
   })
   const day = await accountOf(reader, `day/${dayOf(at)}`)
   const { breaker } = await readPacing(reader)
@@ -92,13 +92,15 @@ function closureOf(
   family: string,
   models: readonly string[],
   closures: readonly Closed[],
-): Pick<FamilyState, 'closedUntil' | 'closedSince' | 'closedWhy'> {
+  at: number,
+): Pick<FamilyState, 'closedUntil' | 'closedSince' | 'closedWhy' | 'unreachable'> {
   const own = closures.filter((each) => each.family === family && models.includes(each.model))
-  const last = own.toSorted((a, b) => b.until - a.until)[0]
+  const last = own.filter(({ until }) => until > at).toSorted((a, b) => b.until - a.until)[0]
   return {
     closedUntil: last?.until ?? null,
     closedSince: last?.since ?? null,
     closedWhy: last ? tellClosing(last.why, last.model) : null,
+    ...(own.some(({ why }) => why === 'overloaded') ? { unreachable: true as const } : {}),
   }
 }
 

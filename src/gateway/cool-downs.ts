@@ -46,8 +46,8 @@ export type Departing = {
 export type Leave = {
   /** The beginning of the answer: its head, and for a refusal its body. */
   heard(status: number, headers: Readonly<Record<string, string | string[] | undefined>>, body: string): Signal
-  /** There was no answer. */
-  unheard(): void
+  /** There was no answer. True where that is so often by now that the family is closed for it. */
+  unheard(): boolean
   /** It is over; what it took, where that is known. May be called twice. */
   over(tokens?: Tokens): void
 }
@@ -170,6 +170,7 @@ export async function createCoolDowns(
       unheard() {
         const signal = { kind: 'overloaded', delayMs: null } as const
         change(entry, heard(entry.state, { id, leftAt, at: now(), signal, levels: {}, chance: world.random() }))
+        return entry.state.broken !== null
       },
       over(tokens) {
         change(entry, finished(entry.state, id))

@@ -186,8 +186,8 @@ async function forward(
   const outgoing: Outgoing = { method: asked.method, url: asked.url, headers, body: asked.body }
   const reply = await ask(wiring, outgoing, (request) => (state.request = request))
   if ('error' in reply) {
-    if (!state.ended) state.admission?.leave?.unheard()
-    await unanswered(state, reply.error, reply.sent)
+    const isClosed = !state.ended && state.admission?.leave?.unheard() === true
+    await unanswered(state, reply.error, reply.sent, isClosed)
     return false
   }
   const { response } = reply
@@ -203,13 +203,14 @@ async function forward(
   return false
 }
 
-async function unanswered(state: Flight, error: Error, sent: boolean): Promise<void> {
+/** Once the whole family is closed because nobody reaches it (`isClosed`), it is no failure of whoever asked: it waits as for a limit. */
+async function unanswered(state: Flight, error: Error, sent: boolean, isClosed = false): Promise<void> {
   const { live, route, client } = state
   await settle(state, sent ? 'known' : 'free')
   if (state.ended) return void client.destroy()
   const { code: named, statusCode } = error as NodeJS.ErrnoException & { statusCode?: number } // the status: of a proxy that opened no tunnel
   const code = [named ?? error.message, statusCode].filter((each) => each !== undefined).join(' ')
-  judge(live, 'unreachable', `the provider could not be reached: ${code}`)
+  judge(live, isClosed ? 'rate-limited' : 'unreachable', `the provider could not be reached: ${code}`)
   send(client, answerOf(route.dialect, 'unreachable', `the provider could not be reached: ${code}`))
 }
 

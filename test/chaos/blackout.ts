@@ -30,15 +30,8 @@ function storyOf(seed: number, ms: number): Story {
     through: 'file',
     budgetNanoUsd: null,
   })
-  const gone = families.map((family, n): Step => ({
-    n: tasks + n,
-    at: beginsAt,
-    what: 'provider',
-    family,
-    kind: 'hang',
-    ms,
-  }))
-  const steps = [...Array.from({ length: tasks }, (_, n) => add(n)), ...gone].toSorted((a, b) => a.at - b.at)
+  const gone: Step = { n: tasks, at: beginsAt, what: 'blackout', ms }
+  const steps = [...Array.from({ length: tasks }, (_, n) => add(n)), gone].toSorted((a, b) => a.at - b.at)
   const often = minute / 2
   return {
     seed,

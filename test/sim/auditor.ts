@@ -300,6 +300,7 @@ function followEnd(task: Seen, event: TaskEvent, actor: string, machine: Machine
       if (event.type !== 'task.retried') task.approved = null
       return
     case 'task.escalated':
+      judgeEscalation(task, event.why, machine)
       task.phase = 'escalated'
       return
     case 'task.parked':
@@ -332,6 +333,16 @@ function followEnd(task: Seen, event: TaskEvent, actor: string, machine: Machine
       return landed(task, event, machine, rules)
     default:
   }
+}
+
+/** So long into a blackout may it take until families are known to be out of reach. */
+const noticeMs = 10 * 60_000
+
+/** Whoever could not reach a provider because there was no network waits for it: that is no failure, and nobody's decision. */
+function judgeEscalation({ id }: Seen, why: string, { dark, world }: Machine): void {
+  const now = world.clock.mono()
+  if (now > dark.since + noticeMs && now < dark.until && /unreachable|rate-limited/.test(why))
+    broken(`${id} was escalated while there was no network: ${why}`)
 }
 
 function landed(task: Seen, event: TaskEvent & { type: 'task.landed' }, machine: Machine, rules: Rules): void {

@@ -220,8 +220,8 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
   }
 
   const unanswered = async (flight: Flight, how: 'free' | 'estimated', why: string): Promise<Answered> => {
-    flight.leave.unheard()
-    judge(flight.live, 'unreachable', `the provider could not be reached: ${why}`)
+    const isClosed = flight.leave.unheard()
+    judge(flight.live, isClosed ? 'rate-limited' : 'unreachable', `the provider could not be reached: ${why}`)
     await settle(flight, how, flight.asked.output)
     return { status: null, ...nothing }
   }

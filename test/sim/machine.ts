@@ -45,8 +45,8 @@ export type Process = {
 
 /** What a provider does instead of answering; `quota` is a 429 for hours, `no-network` no connection at all. */
 export type TroubleKind = '429' | 'quota' | '500' | '529' | 'hang' | 'no-network'
-/** What of a family's provider is wrong (null: of every one), and until when (monotonic ms). */
-export type Trouble = { family: string | null; kind: TroubleKind; until: number }
+/** What of a family's provider is wrong, and until when (monotonic ms). */
+export type Trouble = { family: string; kind: TroubleKind; until: number }
 
 export type Machine = {
   world: VirtualWorld
@@ -62,6 +62,8 @@ export type Machine = {
   diskFullUntil: number
   memoryShortUntil: number
   troubles: Trouble[]
+  /** When there began to be no network, and until when there is none (monotonic ms). */
+  dark: { since: number; until: number }
   /** Workers that do not get to run, by attempt, and until when (monotonic ms): nothing reaches them, and what they started goes on. */
   frozen: Map<string, number>
   /** Monotonic ms until which no beat arrives. */
@@ -103,6 +105,7 @@ export const newMachine = (world: VirtualWorld, seed: number, git: GitModel): Ma
   diskFullUntil: 0,
   memoryShortUntil: 0,
   troubles: [],
+  dark: { since: 0, until: 0 },
   frozen: new Map(),
   beatsLostUntil: 0,
   sleeps: [],
@@ -275,9 +278,15 @@ export async function thawed(machine: Machine, life: Life, attempt: string): Pro
   }
 }
 
+/** Is there no network? */
+export const isDark = ({ dark, world }: Machine): boolean => dark.until > world.clock.mono()
+
 /** What is wrong with a family's provider now. */
-export const troubleOf = ({ troubles, world }: Machine, family: string): TroubleKind | null =>
-  troubles.find((each) => (each.family ?? family) === family && each.until > world.clock.mono())?.kind ?? null
+export const troubleOf = (machine: Machine, family: string): TroubleKind | null =>
+  isDark(machine) ? 'no-network' : troubleAt(machine, family)
+
+const troubleAt = ({ troubles, world }: Machine, family: string): TroubleKind | null =>
+  troubles.find((each) => each.family === family && each.until > world.clock.mono())?.kind ?? null
 
 export const bootName = (boot: number): string => `boot-${boot}`
 

@@ -177,6 +177,12 @@ export function lookInto(path: string) {
   const db = new DatabaseSync(path, { readOnly: true })
   const count = (table: string) => (db.prepare(`select count(*) as n from ${table}`).get() as { n: number }).n
   return {
+    spent: () =>
+      (
+        db.prepare("select coalesce(sum(spent_nano_usd), 0) as n from account where scope like 'day/%'").get() as {
+          n: number
+        }
+      ).n,
     leftovers: () => ({ leases: count('lease'), holds: count('hold'), processes: count('process') }),
     log: () => db.prepare('select seq, at, stream, type, actor, body from event order by seq').all(),
     close: () => db.close(),

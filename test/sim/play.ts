@@ -53,9 +53,10 @@ export async function play(
   process.chdir(root) // paths are told in errors and transcripts: they must be the same wherever the story is told
   using _databases = ownDatabases()
   const scene = await setScene(story, bug)
+  const { machine } = scene
   using _disk = layDisk({
     pass: (what) => (scene.life ? scene.life.pass(what) : never()),
-    isFull: () => scene.machine.world.clock.mono() < scene.machine.diskFullUntil,
+    isFull: () => machine.world.clock.mono() < machine.diskFullUntil,
   })
   using _guard = guard((error) => void (scene.fault ??= error))
   using _unheard = hearUnheard(scene)
@@ -66,13 +67,14 @@ export async function play(
       await goOn(scene, step.at)
       await take(scene, step)
     }
+    if (machine.dark.until <= untilMs) await goOn(scene, machine.dark.until)
     if (await calm(scene, untilMs)) await close(scene)
   } catch (error) {
     broken = error instanceof Broken ? error.message : sayError(error)
   }
   const ending = tell(scene, broken)
   scene.life?.die('the story is over')
-  await scene.machine.world.settle()
+  await machine.world.settle()
   for (const shut of scene.closers) shut()
   scene.person.database.close()
   scene.outside.close()
@@ -140,6 +142,10 @@ async function take(scene: Scene, step: Step): Promise<void> {
       machine.troubles = machine.troubles.filter(({ until }) => until > now(scene))
       machine.troubles.push({ family: step.family, kind: step.kind, until: now(scene) + step.ms })
       break
+    case 'blackout':
+      machine.dark = { since: now(scene), until: now(scene) + step.ms }
+      expectNoCharge(scene)
+      break
     case 'beats-lost':
       machine.beatsLostUntil = now(scene) + step.ms
       break
@@ -167,6 +173,22 @@ function expectNotice(scene: Scene): void {
     const isThere = scene.life === life && scene.running === running && !life.isDead()
     if (isThere && machine.diskFullUntil < now(scene) - minute && audit.resumed() === before)
       scene.fault ??= new Broken('the machine slept, and its daemon did not notice')
+  })
+}
+
+/** So long may what had left before the network went be settled. */
+const settlingMs = 30 * minute
+
+/** While there is no network nothing is charged, unless a daemon died with requests of which it did not know whether they had left. */
+function expectNoCharge(scene: Scene): void {
+  const { machine, outside } = scene
+  const { since, until } = machine.dark
+  machine.world.timer.after(settlingMs, () => {
+    const before = { spent: outside.spent(), lives: scene.lives }
+    machine.world.timer.after(until - since - settlingMs, () => {
+      if (scene.lives === before.lives && outside.spent() !== before.spent)
+        scene.fault ??= new Broken('something was charged while there was no network')
+    })
   })
 }
 

@@ -6,7 +6,7 @@ import fs from 'node:fs'
 import { join } from 'node:path'
 import type { Box } from '../../src/sandbox/sandbox.ts'
 import type { Dice } from './chance.ts'
-import { nextTime, type Machine, type Program, type Self } from './machine.ts'
+import { isDark, nextTime, type Machine, type Program, type Self } from './machine.ts'
 
 /** Files of every simulated repository that agents change. */
 export const files = ['f0', 'f1', 'f2', 'f3', 'f4', 'f5', 'f6', 'f7'].map((name) => `src/${name}.txt`)
@@ -102,7 +102,7 @@ export async function agent(machine: Machine, self: Self, named?: Temper): Promi
   if (prompt.role === 'review')
     machine.reviewed.add(`${flag('--family')} ${machine.git.treeOfFolder(self.box.area.work)}`)
   const dice = nextTime(machine, `${prompt.role} ${prompt.title} ${model}`)
-  const temper = named ?? (machine.isCalm ? 'honest' : temperOf(dice))
+  const temper = named ?? (machine.isCalm || isDark(machine) ? 'honest' : temperOf(dice)) // without a network none gets so far as to be anything else
   const print = (event: object) => self.say(JSON.stringify(event))
   print({ type: 'started', session: flag('--session'), model })
   if (temper === 'stubborn') self.ignoreTerm()

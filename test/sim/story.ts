@@ -39,8 +39,9 @@ export type Step = {
   | { what: 'clock'; ms: number }
   | { what: 'disk-full'; ms: number }
   | { what: 'memory-short'; ms: number }
-  /** Of every family where none is named. */
-  | { what: 'provider'; family: string | null; kind: TroubleKind; ms: number }
+  | { what: 'provider'; family: string; kind: TroubleKind; ms: number }
+  /** There is no network at all; the first act is not over before there is one again. */
+  | { what: 'blackout'; ms: number }
   | { what: 'beats-lost'; ms: number }
   | { what: 'delivered-twice'; ms: number }
   /** A worker freezes (null: all that are at work): nothing reaches it, no beat of it arrives; where it is stuck, nothing kills what it started. */
@@ -93,6 +94,9 @@ export function drawStory(seed: number, days: number): Story {
   drawPerson(draw, story)
   drawFaults(draw, families)
   drawAmbushes(story)
+  const dark = diceFor(seed, 'dark')
+  if (dark.hits(0.1))
+    story.steps.push({ n: 0, at: dark.between(0, days * day), what: 'blackout', ms: dark.pick([5 * minute, day]) })
   story.steps.sort((a, b) => a.at - b.at)
   for (const [n, step] of story.steps.entries()) step.n = n
   return story
