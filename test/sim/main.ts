@@ -15,9 +15,9 @@ import { serveTeller, startTeller, storyFolder } from './teller.ts'
 
 const help = `torture: whole daemons on a virtual clock, with everything going wrong that can
 
-  npm run torture                       nearly 3 minutes of stories, at least 30 simulated days
+  npm run torture                       nearly 3 minutes of stories, at least 60 simulated days
   npm run torture -- --minutes 10       longer
-  npm run torture -- --full             10,000 simulated days
+  npm run torture -- --full             10,000 simulated days; ended by ctrl-c it counts what it has told
   npm run torture -- --stories 5        so many stories, whatever the time
   npm run torture -- --bugs             each hand-made bug must be found
   npm run torture -- --seed 7           one story; a failure is made short and printed
@@ -31,8 +31,8 @@ const help = `torture: whole daemons on a virtual clock, with everything going w
       --help
 `
 
-/** numbers.md: a whole allotment that managed fewer simulated days has failed. */
-const floorDays = 30
+/** A whole allotment that managed fewer simulated days has failed. */
+const floorDays = 60
 const fullDays = 10_000
 /** Every so-manieth story is told twice. */
 const twiceEvery = 10
@@ -45,12 +45,16 @@ type Told = { endings: Map<number, Ending>; twice: number; failures: Failure[]; 
 const daysOf = (endings: ReadonlyMap<number, Ending>): number => sum([...endings.values()].map(({ days }) => days))
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, each) => all + each, 0)
 
-/** Tells stories until something is used up or breaks. */
+/** Tells stories until something is used up or breaks, or somebody asks for the end: what was told until then counts. */
 async function tellMany(options: Options): Promise<Told> {
   const told: Told = { endings: new Map(), twice: 0, failures: [], entered: [] }
   const endsAt = performance.now() + options.minutes * 60_000
   let next = options.from
+  let isAskedToEnd = false
+  const end = () => void (isAskedToEnd = true)
+  process.once('SIGINT', end).once('SIGTERM', end)
   const goesOn = () =>
+    !isAskedToEnd &&
     told.failures.length === 0 &&
     next < options.from + options.stories &&
     performance.now() < endsAt &&
@@ -73,6 +77,7 @@ async function tellMany(options: Options): Promise<Told> {
     return teller.end()
   }
   const entered = await Promise.all(Array.from({ length: options.jobs }, tellSome))
+  process.off('SIGINT', end).off('SIGTERM', end)
   return { ...told, entered: merge(entered) }
 }
 

@@ -51,6 +51,7 @@ export function startTeller(main: string): Teller {
 
 /** The other side: tells what it is asked for until nobody asks any more. */
 export async function serveTeller(): Promise<void> {
+  process.on('SIGINT', () => {}) // a ctrl-c is for whoever asks; this one ends with it
   const entered = await countEntered()
   const { play } = await import('./play.ts')
   const answer = async (asked: Asked): Promise<Answer> =>
