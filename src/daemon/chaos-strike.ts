@@ -4,7 +4,8 @@
  */
 import { statfsSync } from 'node:fs'
 import { describeProcess, takeCensus } from '../host/census.ts'
-import { descendantsOf, isAlive, killProcess, signalProcess, type ProcessIdentity } from '../host/proc.ts'
+import { isAlive, killProcess, signalProcess, type ProcessIdentity } from '../host/proc.ts'
+import { descendantsOf } from '../host/process-tree.ts'
 import { capture } from '../host/process.ts'
 import { allLeases, recordedProcesses } from '../store/lease.ts'
 import { readLastLog } from '../store/log.ts'

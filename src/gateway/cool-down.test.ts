@@ -64,22 +64,22 @@ test('into a wall of 15 minutes no request is sent, whoever asks how often; afte
   const { script, closed } = wall(429, { 'retry-after': String(15 * 60) })
   const { world, over } = haste(300)
   await using stage = await setStage(script, { over })
+  const end = world.clock.mono() + 15 * minuteMs // the provider begins to count a little later
+  const opens = world.timer.sleep(15 * minuteMs).then(() => (closed.is = false))
   const first = await ask(stage)
   assert.deepEqual([first.heard.status, first.report.verdict], [402, 'rate-limited'])
   assert.match(first.report.reason!, /limit is reached/)
-  const arrived = stage.provider.arrived.length
-  const until = world.clock.mono() + 14 * minuteMs
   let asked = 0
-  while (world.clock.mono() < until) {
+  for (;;) {
     const { heard } = await ask(stage)
-    assert.equal(heard.status, 402)
+    if (world.clock.mono() >= end) break // however slow the machine is: what it was told after the wall says nothing
+    assert.deepEqual([heard.status, stage.provider.arrived.length], [402, 1])
+    assert.equal(stage.gateway.closed()[0]?.why, 'exhausted')
     asked += 1
     await world.timer.sleep(minuteMs)
   }
-  assert.ok(asked >= 5)
-  assert.deepEqual([arrived, stage.provider.arrived.length], [1, 1])
-  assert.equal(stage.gateway.closed()[0]?.why, 'exhausted')
-  closed.is = false
+  assert.ok(asked >= 3)
+  await opens
   await world.timer.sleep(2 * minuteMs)
   assert.deepEqual([(await ask(stage)).heard.status, stage.gateway.closed()], [200, []])
   const log = await stage.database.read((reader) => readLog(reader, { limit: 100 }))

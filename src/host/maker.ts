@@ -2,7 +2,8 @@
  * Who made something, as a part of its name (pid namespace, pid, start time): what a crash left is told from what is in use, and nothing is removed
  * because of its age or its prefix alone.
  */
-import { bootId, isAlive, pidNamespaceOf, startTimeOf } from './proc.ts'
+import { bootId, isAlive, startTimeOf } from './proc.ts'
+import { pidNamespaceOf } from './process-tree.ts'
 
 const inShort = (number: number): string => number.toString(36)
 const namespaceNumber = (): number => Number(/\d+/.exec(pidNamespaceOf(process.pid) ?? '')?.[0] ?? 0)

@@ -2,18 +2,11 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import test from 'node:test'
-import {
-  bornAt,
-  descendantsOf,
-  hardLimit,
-  holdPidNamespace,
-  inGroup,
-  innerPid,
-  isAlive,
-  aliveOf,
-  pidNamespaceOf,
-} from './proc.ts'
-import { bootId, startTimeOf, withEnvironment } from './proc.ts'
+import { hardLimit } from './limit.ts'
+import { bornAt, isAlive } from './proc.ts'
+import { descendantsOf, holdPidNamespace, inGroup, innerPid, aliveOf, pidNamespaceOf } from './process-tree.ts'
+import { bootId, startTimeOf } from './proc.ts'
+import { withEnvironment } from './process-tree.ts'
 import { realWorld } from './world.ts'
 
 const skip = !existsSync('/proc/self/stat') && 'there is no /proc'

@@ -21,7 +21,7 @@ import { writeFile } from 'node:fs/promises'
 import { totalmem } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { isMakerGone, makerMark, makerShape } from '../host/maker.ts'
-import { cgroupFolder, treeMark } from '../host/proc.ts'
+import { cgroupFolder, treeMark } from '../host/process-tree.ts'
 import type { World } from '../host/world.ts'
 
 /** Where ours are made, a word for all that one state folder makes, and what keeps them from having limits. */

@@ -7,24 +7,18 @@
 import { closeSync, constants, openSync, rmSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { Duplex } from 'node:stream'
+import { bootId, bornAt, hasProc, isAlive, killProcess, type ProcessIdentity, startTimeOf } from '../host/proc.ts'
 import {
-  bootId,
-  bornAt,
   cpuMsOf,
   descendantsOf,
-  hasProc,
   inGroup,
-  isAlive,
-  killProcess,
   killWithEnvironment,
   lifelineIn,
   markVariable,
-  type ProcessIdentity,
-  startTimeOf,
   treeMark,
   withEnvironment,
   withOpen,
-} from '../host/proc.ts'
+} from '../host/process-tree.ts'
 import { type Child, signalGroup } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import { type Born, finish, tellOrEnd, textOf } from './finish.ts'

@@ -2,7 +2,7 @@
  * What stands in front of a contained program on every rung: it closes inherited descriptors, because Node lets some through, and lowers limits.
  * Each step becomes the next one (exec), so the pid stays. It never reads a start-up file of anybody's shell.
  */
-import { hardLimit } from '../host/proc.ts'
+import { hardLimit } from '../host/limit.ts'
 
 export type LauncherTools = { bash: string | null; prlimit: string | null }
 

@@ -8,17 +8,15 @@
  * that it is there comes first, and its cgroup, where there is one (cgroup.ts). Without a gateway there is no forwarder and no network.
  */
 import { join } from 'node:path'
+import { bornAt, killProcess, signalProcess } from '../host/proc.ts'
 import {
-  bornAt,
   cpuMsOf,
   descendantsOf,
   type HeldNamespace,
   holdPidNamespace,
   inPidNamespace,
   innerPid,
-  killProcess,
-  signalProcess,
-} from '../host/proc.ts'
+} from '../host/process-tree.ts'
 import type { Child } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import {

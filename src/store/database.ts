@@ -99,7 +99,7 @@ const busyLookMs = 2
 export function openDatabase(path: string, options: OpenOptions = {}): Database {
   const writer = connect(path, options)
   const sealKey = keyOf(path, options)
-  const sealing = sealKey && sealKeyOf(sealKey)
+  let sealing: SealKey | null = null // made at the first commit: whoever only reads loads no cryptography
   const schema = options.readOnly ? null : migrated(writer, path, sealKey!, options.copyBefore ?? path !== memory)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
   const free = beginning(writer, options)
@@ -118,7 +118,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   const drain = async () => {
     let turnedAt = mono()
     while (queue.length > 0) {
-      await commitBatch(writer, queue, begin, mono, sealing!, sealed)
+      await commitBatch(writer, queue, begin, mono, (sealing ??= sealKeyOf(sealKey!)), sealed)
       await everybody() // whom this commit answered writes again by then, and shares the next one
       if (mono() - turnedAt < batchMs) continue
       await turn()

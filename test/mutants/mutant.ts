@@ -98,7 +98,7 @@ export const mutants: readonly Mutant[] = [
   ...of('src/daemon/absence.ts', 'src/daemon/absence.test.ts', {
     'after a suspend the fleet is reaped': ['await extendLeases(tx, epoch, clock.mono() + leaseMs)', ''],
   }),
-  ...of('src/host/proc.ts', 'src/host/proc.test.ts', {
+  ...of('src/host/process-tree.ts', 'src/host/proc.test.ts', {
     'a tree is dead when its leader is': [
       '(!isStranger && isInGroup(each, pid, startTime))',
       '(isLeader && each === pid)',
