@@ -119,9 +119,9 @@ async function killWatched(
 /** How long we sweep before we report survivors. */
 const sweepMs = 2000
 /** Between two looks, so that one that respawns is met again. */
-const lookMs = 5
+const lookMs = 3
 /** A list of processes misses who is born while it is read: so often nobody may be there before nobody is. */
-const quietLooks = 3
+const quietLooks = 2
 
 async function kill(
   world: World,
@@ -151,12 +151,21 @@ async function kill(
     }
     return [...seen.values()].filter(isAlive).map(({ pid }) => pid)
   }
+  const isLate = () => world.clock.mono() - began >= sweepMs
+  /** Ends who bears the mark as he is met; false once nobody was for several times. */
+  const chase = async (): Promise<boolean> => {
+    let met = false
+    for (let quiet = 0; quiet < quietLooks && !isLate(); await world.timer.sleep(lookMs)) {
+      const isQuiet = killWithEnvironment(entry) === 0
+      quiet = isQuiet ? quiet + 1 : 0
+      met ||= !isQuiet
+    }
+    return met
+  }
   let left = look()
-  for (let quiet = 0; quiet < quietLooks && world.clock.mono() - began < sweepMs; left = look()) {
-    quiet = left.length === 0 ? quiet + 1 : 0
+  for (let hunting = true; hunting && !isLate(); left = look()) {
     for (const pid of left) killProcess(pid)
-    while (killWithEnvironment(entry) > 0 && world.clock.mono() - began < sweepMs) await world.timer.sleep(0)
-    await world.timer.sleep(lookMs)
+    hunting = (await chase()) || left.length > 0
   }
   return { method: 'group', survivors: left.length, ms: Math.round(world.clock.mono() - began) }
 }
