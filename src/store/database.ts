@@ -276,7 +276,7 @@ async function makePart(
       appended: (row: LogRow) => void mine.push(row),
       afterCommit: (listener: () => void) => void heard.push(listener),
     }
-    const value = await watch.over(body(tx))
+    const value = await watch.over(() => body(tx))
     if (lost !== null) throw lost
     if (isGuarded) control(db, 'release caller')
     else redo.written.push(...written)

@@ -38,7 +38,7 @@ export const mutants: readonly Mutant[] = [
       "    for (const answer of answers) answer()\n    control(db, 'commit')\n  } catch",
     ],
     'a refusal in a batch is committed': ["db.exec('rollback to caller; release caller')", "db.exec('release caller')"],
-    'a foreign await in a transaction goes unseen': ['await watch.over(body(tx))', 'await body(tx)'],
+    'a foreign await in a transaction goes unseen': ['await watch.over(() => body(tx))', 'await body(tx)'],
     'a statement after the end of its transaction is executed': ['if (over) throw', 'if (over && lost !== null) throw'],
     'nobody hears of a commit': ['    made.listeners.push(...heard)\n', ''],
     'a listener hears of what was undone': ['void heard.push(listener)', 'void made.listeners.push(listener)'],
