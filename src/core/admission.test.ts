@@ -40,20 +40,6 @@ const somePauses = [
 ]
 const names = (world: Snapshot): string[] => admit(world).map(({ task: id }) => id)
 
-/** A task under review by the two other families. */
-const underReview = (id: string): Task =>
-  foldTask([
-    added(id),
-    {
-      type: 'round.opened',
-      round: 1,
-      commit: 'c',
-      base: 'b',
-      author: 'openai',
-      policy: { families: ['anthropic', 'google'], person: false, advisory: null, checkers: [], why: '' },
-    },
-  ])
-
 let given = 0
 /** Lets in what may start, again and again, with everything under way staying so. */
 function fill(world: Snapshot, passes = 5): Task[] {

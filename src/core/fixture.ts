@@ -333,3 +333,17 @@ export function liveOn(life: Life, days: number): boolean {
   }
   return false
 }
+
+/** A task of OpenAI's making, under review by the two other families. */
+export const underReview = (id: string): Task =>
+  foldTask([
+    added(id),
+    {
+      type: 'round.opened',
+      round: 1,
+      commit: 'c',
+      base: 'b',
+      author: 'openai',
+      policy: { families: ['anthropic', 'google'], person: false, advisory: null, checkers: [], why: '' },
+    },
+  ])

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { FamilyState, Snapshot } from './admission.ts'
 import type { TaskAdded } from './event.ts'
-import { added, foldTask, snapshot } from './fixture.ts'
+import { added, foldTask, snapshot, underReview } from './fixture.ts'
 import { missedFamily } from './missed-family.ts'
 import type { Task } from './task.ts'
 
@@ -12,19 +12,6 @@ const task = (id: string, more: Partial<Task> & Partial<TaskAdded> = {}): Task =
   ...foldTask([added(id)]),
   ...more,
 })
-
-const underReview = (id: string): Task =>
-  foldTask([
-    added(id),
-    {
-      type: 'round.opened',
-      round: 1,
-      commit: 'c',
-      base: 'b',
-      author: 'openai',
-      policy: { families: ['anthropic', 'google'], person: false, advisory: null, checkers: [], why: '' },
-    },
-  ])
 
 test('a family that is needed is missed after its time, and not before, nor where another can do the work', () => {
   const hours = 60 * minute

@@ -2,13 +2,21 @@
 import type { AttemptEnded, Event, EventType, LoggedEvent } from '../core/event.ts'
 import type { Reader } from './database.ts'
 
-type Row = { seq: number; at: number; stream: string; version: number; type: string; actor: string; body: string }
+export type EventRow = {
+  seq: number
+  at: number
+  stream: string
+  version: number
+  type: string
+  actor: string
+  body: string
+}
 
 export type LogFilter = { after?: number; stream?: string; since?: number; types?: readonly string[]; limit: number }
 
 /** Events in order, at most `limit`, after a sequence number. */
 export async function readLog(reader: Reader, filter: LogFilter): Promise<LoggedEvent[]> {
-  const rows = await reader.all<Row>(
+  const rows = await reader.all<EventRow>(
     `select seq, at, stream, version, type, actor, body from event
      where seq > :after
        and (:stream is null or stream = :stream)
@@ -28,7 +36,7 @@ export async function readLog(reader: Reader, filter: LogFilter): Promise<Logged
 
 /** The last events that fit, oldest of them first. */
 export async function readLastLog(reader: Reader, filter: Omit<LogFilter, 'after'>): Promise<LoggedEvent[]> {
-  const rows = await reader.all<Row>(
+  const rows = await reader.all<EventRow>(
     `select seq, at, stream, version, type, actor, body from event
      where (:stream is null or stream = :stream)
        and at >= :since
@@ -44,53 +52,6 @@ export async function readLastLog(reader: Reader, filter: Omit<LogFilter, 'after
   return rows.map(decode).reverse()
 }
 
-export type TaskStory = { task: string; events: Told[] }
-/** An event, and when it was. */
-export type Told = Pick<LoggedEvent, 'at' | 'event'>
-
-/**
- * What happened to tasks, task by task: whole stories of those that come after one, about `most` events of them. `last`: the task that the page ends
- * with, null for the last page. Each story comes as one text, which takes a third of the time as many rows do.
- */
-export async function pageOfTasks(
-  reader: Reader,
-  after: string,
-  most: number,
-): Promise<{ stories: TaskStory[]; last: string | null }> {
-  const next = await reader.get<{ stream: string }>(
-    `select stream from event where stream > :after and stream < 'task0' order by stream, version limit 1 offset :most`,
-    { after: `task/${after}`, most },
-  )
-  const rows = await reader.all<{ stream: string; told: string }>(
-    `select stream,
-       '[' || group_concat('[' || version || ',' || at || ',' || json_quote(type) || ',' || body || ']') || ']' as told
-     from event where stream > :after and stream < 'task0' and stream <= :last group by stream order by stream`,
-    { after: `task/${after}`, last: next?.stream ?? 'task0' },
-  )
-  const stories = rows.map(({ stream, told }) => ({ task: stream.slice('task/'.length), events: storyFrom(told) }))
-  return { stories, last: next ? stories.at(-1)!.task : null }
-}
-
-function storyFrom(told: string): Told[] {
-  const all = JSON.parse(told) as [version: number, at: number, type: string, body: Record<string, unknown>][]
-  // they come in order, but nothing says that SQLite must hand them on so
-  if (all.some(([version], n) => n > 0 && version < all[n - 1]![0])) all.sort(([a], [b]) => a - b)
-  return all.map(([, at, type, body]) => {
-    body['type'] = type
-    return { at, event: body as Event }
-  })
-}
-
-/** Events that are of no task, in order. */
-export async function pageOfOthers(reader: Reader, after: number, limit: number): Promise<LoggedEvent[]> {
-  const rows = await reader.all<Row>(
-    `select seq, at, stream, version, type, actor, body from event
-     where seq > :after and not (stream > 'task/' and stream < 'task0') order by seq limit :limit`,
-    { after, limit },
-  )
-  return rows.map(decode)
-}
-
 /** Everything in one stream, in order. */
 export const streamOf = (reader: Reader, stream: string): Promise<LoggedEvent[]> =>
   readLog(reader, { stream, limit: Number.MAX_SAFE_INTEGER })
@@ -101,7 +62,7 @@ export const storyOf = (reader: Reader, task: string): Promise<LoggedEvent[]> =>
 
 /** The last event of one type in one stream, or null. */
 export async function lastEvent(reader: Reader, stream: string, type: EventType): Promise<LoggedEvent | null> {
-  const row = await reader.get<Row>(
+  const row = await reader.get<EventRow>(
     `select seq, at, stream, version, type, actor, body from event
      where stream = :stream and type = :type order by version desc limit 1`,
     { stream, type },
@@ -143,6 +104,6 @@ export async function lastAt(reader: Reader): Promise<number> {
   return (await reader.get<{ at: number }>('select at from event order by seq desc limit 1'))?.at ?? 0
 }
 
-function decode({ type, body, ...row }: Row): LoggedEvent {
+export function decode({ type, body, ...row }: EventRow): LoggedEvent {
   return { ...row, event: { type, ...JSON.parse(body) } as Event }
 }

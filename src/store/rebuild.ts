@@ -4,7 +4,7 @@
  */
 import type { Database, Reader, Tx } from './database.ts'
 import { openDatabase } from './database.ts'
-import { pageOfOthers, pageOfTasks } from './log.ts'
+import { pageOfOthers, pageOfTasks } from './log-page.ts'
 import { project, projections, type Row } from './projection.ts'
 import { foldTask, insertTasks, rowsOfTasks, type Folded } from './story.ts'
 

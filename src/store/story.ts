@@ -2,7 +2,8 @@
 import type { TaskEvent } from '../core/event.ts'
 import { evolve, stateOf, type Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
-import { storyOf, type Told } from './log.ts'
+import { storyOf } from './log.ts'
+import type { Told } from './log-page.ts'
 import { insertLanding, insertTask, insertVote, partOf, taskRow, type Part, type Row } from './projection.ts'
 import { insertDependency, insertPlace, queueRow } from './queue.ts'
 
