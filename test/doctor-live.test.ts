@@ -186,7 +186,7 @@ test('a provider that is not there, one behind a proxy that refuses, and a model
   assert.equal(text, '')
   await writeFile(
     ada.paths.configFile,
-    `families:\n  anthropic: { agent: scripted, program: ${scripted}, baseUrl: "https://api.example.com", keyFrom: { env: K }, models: ${models.anthropic} }\n`,
+    `money: { priceAge: 30000d }\nfamilies:\n  anthropic: { agent: scripted, program: ${scripted}, baseUrl: "https://api.example.com", keyFrom: { env: K }, models: ${models.anthropic} }\n`,
     { mode: 0o600 },
   )
   const [behind] = (await live(ada, { K: realKey, HTTPS_PROXY: proxyUrl })).checks // …so it comes by a variable

@@ -1,7 +1,7 @@
 /** An estimate of a task's cost on this machine: done tasks of its size in its repository, else the prices of the models that would take part. */
 import { dayOf } from '../core/day.ts'
 import { estimate, type Estimate, usualTokens } from '../core/estimate.ts'
-import { costOf, noTokens, ratesFor, trustPrice } from '../core/price.ts'
+import { costOf, findPrice, noTokens, ratesFor } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { reviewPolicy } from '../core/review.ts'
 import { route, type RoutedTask } from '../core/routing.ts'
@@ -11,7 +11,7 @@ import { pricesFor } from './prices.ts'
 /** A reviewer reads the change and its surroundings once; about a third of what was read to make it. */
 const reviewerShare = 1 / 3
 
-/** The range for a task; `history` are the costs of done tasks of its size. Refuses `no-family`, and what `trustPrice` does for a model without a price. */
+/** The range for a task; `history` are the costs of done tasks of its size. Refuses `no-family`, and what `findPrice` does for a model without a price. */
 export function estimateTask(
   settings: OperatorSettings,
   task: RoutedTask,
@@ -30,7 +30,7 @@ export function estimateTask(
     [families[author]!.models.implementer, 1],
     ...reviewers.map((family) => [families[family]!.models.reviewer, reviewerShare] as const),
   ] as const) {
-    const price = trustPrice(prices, model, dayOf(now))
+    const price = findPrice(prices, model) // an old one tells enough: nothing is spent by it
     if (isRefusal(price)) return price
     const rates = ratesFor(price, dayOf(now), tokens.input)
     usual += costOf(rates, { ...noTokens, ...tokens }) * share

@@ -105,6 +105,8 @@ function endingOf(
 /** Corrects a result by what the gateway saw: no model seen means nothing was judged or written by one. */
 function seenOnTheWire(running: Running, result: StageResult, wire: WireReport): StageResult {
   if (running.family === null) return result
+  if (wire.voided !== null)
+    return without('refused', wire.voided, { killed: result.killed, promptSha256: result.promptSha256 })
   if (
     result.outcome !== 'passed' &&
     wire.verdict !== null &&

@@ -109,12 +109,14 @@ export function waiterOf(
 }
 
 function checkModel(wiring: Wiring, live: Live, model: string): Refusal | null {
+  const { report, grant } = live
   const family = familyOf(model, wiring.families)
-  if (family !== live.grant.family)
-    return refuse(
-      'other-family',
-      `this key is for models of ${live.grant.family}, and ${model} is ${family === null ? 'of no known family' : `of ${family}`}`,
-    )
+  if (family !== grant.family) {
+    const why = `this key is for models of ${grant.family}, and ${model} is ${family === null ? 'of no known family' : `of ${family}`}`
+    if (family !== null) report.voided ??= why
+    return refuse('other-family', why)
+  }
+  if (report.voided !== null) return refuse('attempt-void', `nothing of this attempt counts any more: ${report.voided}`)
   if (!live.grant.models.includes(model))
     return refuse('model-denied', `this key is for ${live.grant.models.join(', ')}, not for ${model}`)
   return null

@@ -62,6 +62,7 @@ for (const dialect of dialects)
         reason: null,
         scope: null,
         waitedMs: 0,
+        voided: null,
       })
     })
 
@@ -124,6 +125,7 @@ test('a key that is wrong, stale, another attempt’s or for another family or m
   const two = await stage.enter('anthropic-messages')
   const gpt = await stage.enter('openai-chat')
   const gone = await stage.enter('anthropic-messages')
+  const stray = await stage.enter('anthropic-messages')
   await stage.gateway.revoke(gone.attempt)
   const owner = await stage.database.read((reader) => keyOwner(reader, hashKey(gone.key)))
   assert.equal(owner, undefined, 'and the next daemon knows it too')
@@ -136,7 +138,7 @@ test('a key that is wrong, stale, another attempt’s or for another family or m
     ['a wrong key', { url }, 'vk-wrong', path, body],
     ['a revoked key', { url }, gone.key, path, body],
     ['another attempt’s socket', { socket: one.socket }, two.key, path, body],
-    ['another family’s model', { url }, one.key, path, other('gpt-6-sol')],
+    ['another family’s model', { url }, stray.key, path, other('gpt-6-sol')],
     ['a model that is not granted', { url }, one.key, path, other('claude-haiku-4-5')],
     ['a model of no known family', { url }, one.key, path, other('mystery-1')],
     ['two models', { url }, one.key, path, twice],
@@ -172,6 +174,21 @@ test('a key that is wrong, stale, another attempt’s or for another family or m
     'path-denied',
   ])
   assert.equal(stage.gateway.report(one.attempt).verdict, 'refused')
+})
+
+test('an attempt that asks for a model of a second family is void: nothing more of it is let in, and its report says why', async () => {
+  await using stage = await setStage(answering('anthropic-messages', used))
+  const { key, attempt } = await stage.enter('anthropic-messages')
+  const { path, body } = askIn('anthropic-messages', true)
+  const ask = (sent: string) => tell(stage.gateway, { path, headers: { 'x-api-key': key }, body: sent })
+  assert.equal((await ask(body.replace('claude-opus-5-5', 'mystery-1'))).status, 403)
+  assert.equal((await ask(body)).status, 200, 'a model that nobody knows is no second family')
+  assert.equal((await ask(body.replace('claude-opus-5-5', 'gpt-6-sol'))).status, 403)
+  const last = await ask(body)
+  assert.equal(last.status, 403)
+  assert.match(last.body.toString(), /nothing of this attempt counts any more: .* gpt-6-sol is of openai/)
+  assert.equal(stage.provider.arrived.length, 1)
+  assert.equal(stage.gateway.report(attempt).voided, 'this key is for models of anthropic, and gpt-6-sol is of openai')
 })
 
 test('keys of an earlier daemon are dead at start and what it held is charged in full', async () => {

@@ -62,6 +62,8 @@ export type WireReport = Usage & {
   scope: string | null
   /** How long its requests were held back. */
   waitedMs: number
+  /** It asked for a model of a second family, whose reviews could no longer be another's: nothing of it counts, and nothing more is let in. Null: it did not. */
+  voided: string | null
 }
 
 /** What the daemon may want to hear of. Never holds anything from a body. */

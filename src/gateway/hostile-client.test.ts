@@ -280,7 +280,6 @@ test('what is no request for a model of ours is refused in the client’s own to
     ['a model that is a list', JSON.stringify({ ...good, model: ['claude-opus-5-5'] })],
     ['an unknown model', JSON.stringify({ ...good, model: 'claude-unheard-of' })],
     ['a model of everybody’s', JSON.stringify({ ...good, model: '__proto__' })],
-    ['another family’s model', JSON.stringify({ ...good, model: 'gpt-6-sol' })],
     ['a model with a path in it', JSON.stringify({ ...good, model: '../../v1/files' })],
     ['a cap below zero', JSON.stringify({ ...good, max_tokens: -1 })],
     ['a cap of half a token', JSON.stringify({ ...good, max_tokens: 1.5 })],
@@ -295,6 +294,9 @@ test('what is no request for a model of ours is refused in the client’s own to
     const { type, error } = JSON.parse(heard.body.toString()) as { type: string; error: { message: string } }
     assert.deepEqual([type, typeof error.message], ['error', 'string'], what)
   }
+  const stray = await stage.enter(dialect)
+  const second = JSON.stringify({ ...good, model: 'gpt-6-sol' })
+  assert.equal((await tell(stage.gateway, { path, headers: { 'x-api-key': stray.key }, body: second })).status, 403)
   assert.deepEqual(stage.provider.arrived, [])
   await goesOn(stage, key, 'after all of them')
   const nested = await tell(stage.gateway, { path, headers: { 'x-api-key': key }, body: deep })

@@ -38,6 +38,7 @@ const fresh = (): WireReport => ({
   reason: null,
   scope: null,
   waitedMs: 0,
+  voided: null,
 })
 
 export const enter = (grant: Grant, keyHash: string): Live => ({
