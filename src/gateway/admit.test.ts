@@ -1,0 +1,44 @@
+/** What is refused before it is held for: a second family, a price that nobody can trust any more. */
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { realWorld } from '../host/world.ts'
+import { askIn } from './canned.ts'
+import { loadPrices } from './prices.ts'
+import { answering, setStage, tell, used } from './rehearsal.ts'
+
+test('an attempt that asks for a model of a second family is void: nothing more of it is let in, and its report says why', async () => {
+  await using stage = await setStage(answering('anthropic-messages', used))
+  const { key, attempt } = await stage.enter('anthropic-messages')
+  const { path, body } = askIn('anthropic-messages', true)
+  const ask = (sent: string) => tell(stage.gateway, { path, headers: { 'x-api-key': key }, body: sent })
+  assert.equal((await ask(body.replace('claude-opus-5-5', 'mystery-1'))).status, 403)
+  assert.equal((await ask(body)).status, 200, 'a model that nobody knows is no second family')
+  assert.equal((await ask(body.replace('claude-opus-5-5', 'gpt-6-sol'))).status, 403)
+  const last = await ask(body)
+  assert.equal(last.status, 403)
+  assert.match(last.body.toString(), /nothing of this attempt counts any more: .* gpt-6-sol is of openai/)
+  assert.equal(stage.provider.arrived.length, 1)
+  assert.equal(stage.gateway.report(attempt).voided, 'this key is for models of anthropic, and gpt-6-sol is of openai')
+})
+
+test('a price that was looked up too long ago is refused with the command that confirms it, and one of today is not', async () => {
+  const at = { ms: 1_799_755_200_000 } // noon of 12 January 2027
+  const real = realWorld()
+  const world = { ...real, clock: { ...real.clock, now: () => at.ms } }
+  const prices = loadPrices({}, { confirmed: new Map(), mostDays: 45 })
+  await using stage = await setStage(answering('anthropic-messages', used), { over: () => ({ world, prices }) })
+  const { key, attempt } = await stage.enter('anthropic-messages')
+  const { path, body } = askIn('anthropic-messages', true)
+  const ask = () => tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })
+  assert.equal((await ask()).status, 200, 'after 45 days')
+  at.ms += 86_400_000
+  const heard = await ask()
+  assert.equal(heard.status, 403)
+  const { error } = JSON.parse(heard.body.toString()) as { error: { message: string } }
+  assert.equal(
+    error.message,
+    'REFUSED: the price of claude-opus-5-5 was looked up 46 days ago (2026-11-28), and prices change; tri-agent prices explain claude-opus-5-5; where the vendor says the same: tri-agent prices confirm claude-opus-5-5',
+  )
+  assert.equal(stage.provider.arrived.length, 1)
+  assert.equal(stage.gateway.report(attempt).verdict, 'refused')
+})
