@@ -71,6 +71,7 @@ async function measureStarts(place: Place, files: number, { rounds, layerFiles }
     world: eager,
     git: scratch.git,
     folder: scratch.place('warm'),
+    slots: 1,
     objectsInside: objects,
     failed: (error) => {
       throw error

@@ -46,7 +46,7 @@ export async function examineGates({ world, env, paths, settings, row, note }: G
     settings,
     agent: () => null,
     layers: layersIn(paths.layers),
-    pool: { take: () => Promise.resolve(false) },
+    pool: { take: () => Promise.resolve(null) },
     registries: registriesFor({ world, folder: paths.sockets, env, settings, credentials }),
   }
   const folder = await makeTemporary('tri-doctor', paths.stateFolder)

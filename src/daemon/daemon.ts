@@ -26,7 +26,7 @@ import type { World } from '../host/world.ts'
 import type { Climbed } from '../sandbox/create.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { objectsInside } from '../stage/ask.ts'
-import { layersIn } from '../stage/setup.ts'
+import { layAhead, layersIn } from '../stage/setup.ts'
 import type { StagePorts } from '../stage/stage.ts'
 import type { Database, Reader, Tx } from '../store/database.ts'
 import type { ProcessRow } from '../store/lease.ts'
@@ -223,6 +223,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
       world,
       git,
       folder: join(paths.areas, 'warm'),
+      slots: Math.max(1, settings.slots.implementer),
       objectsInside: sandbox.contained ? objectsInside : null,
       failed: (error) => void failed('pool', error),
     }),
@@ -317,7 +318,11 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     bury: (row) => buryTree(world, ports.processes, row),
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
     secrets: () => [...agents.keys.secrets(), ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],
-    wantClone: (id, context) => pool.want(id, context.repo.stores, context.repo.tip),
+    wantClone: (id, context) => {
+      const { repo, settings: repository, toolchain } = context
+      const lay = (into: string) => layAhead(stagePorts, { repo, repository, toolchain }, repo.tip, into)
+      pool.want(id, repo.stores, repo.tip, lay)
+    },
     measured: { areaBytes: null, archives: 0 },
     failed,
     trouble,

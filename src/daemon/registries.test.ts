@@ -100,7 +100,7 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
     settings,
     agent: () => null,
     layers: layersIn(layers),
-    pool: { take: async () => false },
+    pool: { take: async () => null },
     registries: registriesFor({ world, folder, env, settings, credentials, resolve: here }),
   }
   const file = scratch.place('transcript')

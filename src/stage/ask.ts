@@ -8,7 +8,7 @@ import type { AgentEnd, AgentSpec, Role } from '../agent/agent.ts'
 import { launch } from '../agent/launcher.ts'
 import { insideArgv } from '../agent/locate.ts'
 import type { Sha } from '../git/git.ts'
-import { makeArea, removeArea } from '../sandbox/area.ts'
+import { makeArea, removeArea, removeTree } from '../sandbox/area.ts'
 import type { Area, Box, Mount } from '../sandbox/sandbox.ts'
 import { startWritten } from './contain.ts'
 import { keepWork, layHome } from './park.ts'
@@ -80,11 +80,12 @@ async function layTree(
   const { stores } = work.repo
   const contained = sandbox.contained
   const commit = 'edit' in tree ? tree.edit : tree.read
-  if ('edit' in tree) {
-    if (!(await pool.take(stores, commit, area.work)))
-      await git.clone(stores, commit, area.work, contained ? objectsInside : null)
-  } else await git.checkout(stores, commit, area.work)
-  const dependencies = await setUp(ports, work, commit, area.work)
+  const clone = () => git.clone(stores, commit, area.work, contained ? objectsInside : null)
+  const again = () => removeTree(area.work).then(clone)
+  const taken = 'edit' in tree ? await pool.take(stores, commit, area.work) : null
+  if (taken === null) await ('edit' in tree ? clone() : git.checkout(stores, commit, area.work))
+  const laid = taken?.laid ? { ...taken.laid, again } : null
+  const dependencies = await setUp(ports, work, commit, area.work, laid)
   if ('failed' in dependencies) return dependencies
   if ('edit' in tree) {
     // What set-up made is not the agent's work, also where the repository forgot to ignore it.

@@ -33,7 +33,7 @@ async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
     settings: defaultSettings(2),
     agent: () => null,
     layers: layersIn(scratch.place('layers')),
-    pool: { take: async () => false },
+    pool: { take: async () => null },
     registries: { open: () => Promise.reject(new Error('gates reach no registry')) },
   }
   return async (treeish: string, base: string) => {

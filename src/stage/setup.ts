@@ -18,13 +18,17 @@ import { applyLayer, sealLayer } from '../sandbox/layer.ts'
 import { findText } from '../sandbox/leak.ts'
 import type { Area } from '../sandbox/sandbox.ts'
 import { contain } from './contain.ts'
-import type { GateWork, Layers, OpenRegistries, StagePorts } from './stage.ts'
+import type { GateWork, Laid, Layers, OpenRegistries, StagePorts } from './stage.ts'
 
 /** How long all set-up commands of a layer may take together. */
 const setupMs = 15 * 60_000
 
+/** What it takes to know which layer a tree has. */
+type Ports = Pick<StagePorts, 'git' | 'layers'> & { sandbox: Pick<StagePorts['sandbox'], 'rung'> }
+type Tree = Pick<GateWork, 'repo' | 'repository' | 'toolchain'>
+
 /** The files that say what a tree's set-up makes, as they stand in it. */
-async function keyFiles({ git }: StagePorts, { repo, repository }: GateWork, treeish: Sha): Promise<(string | null)[]> {
+async function keyFiles({ git }: Ports, { repo, repository }: Tree, treeish: Sha): Promise<(string | null)[]> {
   const files = await git.readFiles(repo.stores, treeish, repository.setupKey)
   return repository.setupKey.map((path) => files.get(path) ?? null)
 }
@@ -36,7 +40,7 @@ type Origin = { from: Sha; isReviewed: boolean; name: string }
  * The commit a layer is made of: one that was reviewed where it has the same key files, else the tree itself. Only the first kind is shared by all
  * trees with these files: scripts of what a task wrote may put anything into a layer, so that one serves the very same tree alone.
  */
-export async function originOf(ports: StagePorts, work: GateWork, treeish: Sha): Promise<Origin> {
+export async function originOf(ports: Ports, work: Tree, treeish: Sha): Promise<Origin> {
   const { repo, repository, toolchain } = work
   const files = await keyFiles(ports, work, treeish)
   const lacking = lackingIn(await ports.git.outside(repo.stores, treeish))
@@ -56,18 +60,31 @@ export async function originOf(ports: StagePorts, work: GateWork, treeish: Sha):
   return { from: treeish, isReviewed: false, name: nameOf(await ports.git.treeOf(repo.stores, treeish)) }
 }
 
-/** Puts a tree's dependencies into `into`; answers null, or why they could not be set up. Top-level paths it added are in `added`. */
+/** Lays what is sealed already over a tree that is made ahead; null where nothing is, or nothing is wanted. It never makes a layer. */
+export async function layAhead(ports: Ports, work: Tree, treeish: Sha, into: string): Promise<Laid | null> {
+  if (work.repository.setup.length === 0) return null
+  const { name } = await originOf(ports, work, treeish)
+  const folder = ports.layers.find(name)
+  return folder === null ? null : { layer: name, added: await applyLayer(folder, into) }
+}
+
+/**
+ * Puts a tree's dependencies into `into`, or answers why they could not be set up. Top-level paths it added are in `added`. `laid`: what is there already; where
+ * that is not this tree's own, the tree is made `again` first.
+ */
 export async function setUp(
   ports: StagePorts,
   work: GateWork,
   treeish: Sha,
   into: string,
+  laid: (Laid & { again(): Promise<void> }) | null = null,
 ): Promise<{ added: string[] } | { failed: string }> {
-  if (work.repository.setup.length === 0) return { added: [] }
-  const origin = await originOf(ports, work, treeish)
+  const origin = work.repository.setup.length === 0 ? null : await originOf(ports, work, treeish)
+  if (laid && laid.layer !== origin?.name) await laid.again()
+  if (origin === null) return { added: [] }
   const layer = await ports.layers.get(origin.name, (folder) => makeLayer(ports, work, origin, folder))
   if ('failed' in layer) return layer
-  return { added: await applyLayer(layer.folder, into) }
+  return { added: laid?.layer === origin.name ? laid.added : await applyLayer(layer.folder, into) }
 }
 
 async function makeLayer(
@@ -179,10 +196,12 @@ export const usedMark = 'used'
 /** Layers kept in a folder of the state. */
 export function layersIn(folder: string): Layers {
   const making = new Map<string, Promise<string | null>>()
+  const isWhole = (path: string) => existsSync(join(path, 'manifest.json'))
   return {
+    find: (key) => (isWhole(join(folder, key)) ? join(folder, key) : null),
     async get(key, make) {
       const path = join(folder, key)
-      if (existsSync(join(path, 'manifest.json'))) {
+      if (isWhole(path)) {
         writeFileSync(join(path, usedMark), '') // by its time the reaper sees when it was last given to anybody
         return { folder: path }
       }

@@ -44,16 +44,21 @@ export type OpenRegistries = AsyncDisposable & {
   reached(): readonly { host: string; connections: number; bytesIn: number; bytesOut: number; denied: string | null }[]
 }
 
+/** The set-up layer that a clone was given ahead, by its key, and the top-most paths it added. */
+export type Laid = { layer: string; added: string[] }
+
 /** Clean clones made ahead. */
 export type Pool = {
-  /** Moves a ready clone of this commit to `into`; false when there is none. */
-  take(stores: RepoStores, commit: Sha, into: string): Promise<boolean>
+  /** Moves a ready clone of this commit to `into`; null when there is none. */
+  take(stores: RepoStores, commit: Sha, into: string): Promise<{ laid: Laid | null } | null>
 }
 
 /** Sealed set-up layers by key. Asked twice at once for the same key, it makes the layer once. */
 export type Layers = {
   /** The folder of a sealed layer, made by `make` (which fills a folder and answers why it could not) when it is not there yet. */
   get(key: string, make: (into: string) => Promise<string | null>): Promise<{ folder: string } | { failed: string }>
+  /** The folder of a sealed layer, or null where it is not made yet. */
+  find(key: string): string | null
 }
 
 export type LeftWork = {
