@@ -327,6 +327,8 @@ function followEnd(task: Seen, event: TaskEvent, actor: string, machine: Machine
       task.intent = event
       return
     case 'landing.refused':
+      if (machine.landings.some(({ commit }) => commit === task.intent?.commit))
+        broken(`${task.id} has landed, and the log says that it has not`)
       task.intent = null
       return
     case 'task.landed':
