@@ -97,7 +97,7 @@ test('a model whose price is too old is not asked for, and the command that ever
   const key = join(folder, 'key')
   await writeFile(key, 'sk-nobodys-0123456789abcdef', { mode: 0o600 })
   try {
-    await using shop = await open('', 'gpt-5.5', `{ file: ${key} }`)
+    await using shop = await open('money: { priceAge: 45d }', 'gpt-5.5', `{ file: ${key} }`)
     const { ada, provider } = shop
     const id = await shop.add('Sell tea')
     const tooOld = /the price of gpt-5\.5 is unknown or too old \(tri-agent prices check\)/

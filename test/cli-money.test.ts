@@ -172,11 +172,11 @@ test('prices tell where each is from; a model without one is refused with the co
   await using ada = await shop()
   assert.match(
     (await ada.type(['prices', '--all'])).stdout,
-    /^claude-opus-5-5 +4 +0\.2 +5 +20 +our corrections, 2026-11-28/m,
+    /^claude-opus-5-5 +4 +0\.2 +5 +20 +our corrections, 2026-11-23/m,
   )
   assert.match(
     (await ada.type(['prices', 'explain', 'gpt-6-sol'])).stdout,
-    /from the bundled table, 2026-11-28[\s\S]*above 272000 input tokens/,
+    /from the bundled table, 2026-09-23[\s\S]*above 272000 input tokens/,
   )
   const unknown = await ada.type(['prices', 'explain', 'my-model'])
   assert.equal(unknown.code, 1)

@@ -169,7 +169,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
     minuteNanoUsd: usd,
     burstNanoUsd: 3 * usd,
     warnNanoUsd: usd / 2,
-    priceAgeMs: 45 * day,
+    priceAgeMs: 180 * day, // what vendors' prices do in so long: mostly they fall
   },
   slots: { implementer: 1, reviewer: 1, architect: 1, gate: Math.max(1, Math.floor(cores / 2) - 1) },
   caps: { families: {}, roles: {}, repositories: {} },

@@ -22,7 +22,7 @@ test('an attempt that asks for a model of a second family is void: nothing more 
 })
 
 test('a price that was looked up too long ago is refused with the command that confirms it, and one of today is not', async () => {
-  const at = { ms: 1_799_755_200_000 } // noon of 12 January 2027
+  const at = { ms: 1_799_323_200_000 } // noon of 7 January 2027
   const real = realWorld()
   const world = { ...real, clock: { ...real.clock, now: () => at.ms } }
   const prices = loadPrices({}, { confirmed: new Map(), mostDays: 45 })
@@ -37,7 +37,7 @@ test('a price that was looked up too long ago is refused with the command that c
   const { error } = JSON.parse(heard.body.toString()) as { error: { message: string } }
   assert.equal(
     error.message,
-    'REFUSED: the price of claude-opus-5-5 was looked up 46 days ago (2026-11-28), and prices change; tri-agent prices explain claude-opus-5-5; where the vendor says the same: tri-agent prices confirm claude-opus-5-5',
+    'REFUSED: the price of claude-opus-5-5 was looked up 46 days ago (2026-11-23), and prices change; tri-agent prices explain claude-opus-5-5; where the vendor says the same: tri-agent prices confirm claude-opus-5-5',
   )
   assert.equal(stage.provider.arrived.length, 1)
   assert.equal(stage.gateway.report(attempt).verdict, 'refused')

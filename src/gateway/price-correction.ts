@@ -1,16 +1,11 @@
 /**
- * Our own corrections of the bundled price table, with the day on which they were looked up: models it lacks or has wrongly, and (`confirmed`) models whose
- * price was looked at again since its release and found to be as it says. They win over the table; the operator's file wins over them.
+ * Our own corrections of the bundled price table, with the day on which they were looked up: models it lacks or has wrongly. They win over the table; the
+ * operator's file wins over them.
  */
 import type { PriceEntry } from './prices.ts'
 
-export const corrections: {
-  asOf: string
-  models: Readonly<Record<string, PriceEntry>>
-  confirmed: readonly string[]
-} = {
-  asOf: '2026-11-28',
-  confirmed: ['gpt-6-sol', 'gemini-3.8-flash'],
+export const corrections: { asOf: string; models: Readonly<Record<string, PriceEntry>> } = {
+  asOf: '2026-11-23',
   models: {
     // several public tables agree
     'claude-opus-5-5': {

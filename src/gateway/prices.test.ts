@@ -78,7 +78,7 @@ test('a price is trusted for as long as one says, from the day on which it was l
       ['mine', '2030-01-01'],
       ['nobody-knows', '2026-12-24'],
     ].map(([model, at]) => on(model!, at!)),
-    [45, 'price-old', 2, 'price-old', 'price-old', null, null, 'price-unknown'],
+    [45, 'price-old', 7, 'price-old', 'price-old', null, null, 'price-unknown'],
   )
   const whole = findPrice(table, 'gpt-5.5')
   assert.ok(!('refused' in whole))

@@ -63,7 +63,6 @@ export function loadPrices(
       asOf: corrections.asOf,
       dated: models.get(name)?.dated ?? false,
     })
-  for (const name of corrections.confirmed) confirm(models, name, corrections.asOf)
   for (const [name, day] of confirmed) confirm(models, name, day)
   for (const [name, entry] of Object.entries(overlay)) models.set(name, written(name, entry))
   return { models, asOf: bundledAsOf, mostDays }
