@@ -18,17 +18,6 @@ export const bugs: Readonly<Record<string, Bug>> = {
       },
     ],
   },
-  'nobody-buried': {
-    about: 'a tree does not end with its daemon, and the next one believes that it did',
-    edits: [
-      { file: 'src/sandbox/bubblewrap.ts', find: '--die-with-parent --new-session', put: '--new-session' },
-      {
-        file: 'src/daemon/bury.ts',
-        find: '  while (isTreeAlive(identity, row.area)) {',
-        put: '  while (false as boolean) {',
-      },
-    ],
-  },
   'holds-forgotten': {
     about: 'what a dead daemon held is never charged or given back',
     edits: [
