@@ -168,7 +168,7 @@ test('the pages praise nothing', () => {
   )
 })
 
-/** These need a daemon at work or go on until they are stopped; test/cli-daemon.test.ts, test/newcomer and the demo carry them out. */
+/** These need a daemon at work or go on until they are stopped; test/cli/daemon.test.ts, test/newcomer and the demo carry them out. */
 const needsDaemon = ['up', 'watch', 'output', 'demo']
 /** Asks the vendors themselves, which no test does: test/newcomer types it where a loopback provider stands in their place. */
 const asksVendors = '--live'

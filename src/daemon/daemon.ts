@@ -382,16 +382,15 @@ async function openTheGateway(
   failed: (loop: string, error: unknown) => Promise<void>,
   hear: (event: GatewayEvent) => void,
 ): Promise<Gateway> {
-  const onEvent = (event: GatewayEvent) => {
-    if (event.type === 'gateway.failed') void failed('gateway', event.error)
-    hear(event)
-  }
+  const onEvent = (event: GatewayEvent) =>
+    event.type === 'gateway.failed' ? void failed('gateway', event.error) : hear(event)
   return ports.createGateway({
     world,
     database,
     upstreams: agents.upstreams,
     prices,
     limits: { ...defaultLimits, ...gatewayLimits(settings.money) },
+    timeouts: { idleMs: settings.patience.providerMs },
     folder: paths.sockets,
     families: otherFamilies(settings),
     proxy: proxyEnvOf(env),

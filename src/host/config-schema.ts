@@ -171,6 +171,7 @@ export const operatorSchema = z.strictObject({
     large: duration,
     grace: z.number().min(1).max(10),
     wall: duration,
+    provider: duration,
   }),
   lease: section({ beat: duration, lease: duration }),
   drain: section({ critical: anyDuration, normal: anyDuration, background: anyDuration }),

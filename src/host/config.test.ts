@@ -66,7 +66,7 @@ money: { day: $20, task: 1.50, minute: $2, burst: $4, warn: $1, priceAge: 30d }
 slots: { implementer: 2, reviewer: 2, architect: 2, gate: 2 }
 caps: { families: { zai: 1 }, roles: { reviewer: 3 }, repositories: { shop: 2 } }
 lending: { idle: 30s }
-patience: { small: 1m, medium: 2m, large: 3m, grace: 2, wall: 1h }
+patience: { small: 1m, medium: 2m, large: 3m, grace: 2, wall: 1h, provider: 10m }
 lease: { beat: 10s, lease: 40s }
 drain: { critical: 3m, normal: 2m, background: 1m }
 retry: { attempts: 2, first: 1s, factor: 3, cap: 10s, jitter: 0, sameSignature: 2 }
@@ -120,7 +120,14 @@ test('every setting can be said in the file, in human units', async (context) =>
     slots: { implementer: 2, reviewer: 2, architect: 2, gate: 2 },
     caps: { families: { zai: 1 }, roles: { reviewer: 3 }, repositories: { shop: 2 } },
     lending: { idleMs: 30_000 },
-    patience: { smallMs: 60_000, mediumMs: 120_000, largeMs: 180_000, grace: 2, wallMs: 3_600_000 },
+    patience: {
+      smallMs: 60_000,
+      mediumMs: 120_000,
+      largeMs: 180_000,
+      grace: 2,
+      wallMs: 3_600_000,
+      providerMs: 600_000,
+    },
     lease: { beatMs: 10_000, leaseMs: 40_000 },
     drain: { criticalMs: 180_000, normalMs: 120_000, backgroundMs: 60_000 },
     retry: { attempts: 2, firstMs: 1000, factor: 3, capMs: 10_000, jitter: 0, sameSignature: 2 },

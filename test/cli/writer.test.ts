@@ -4,9 +4,9 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { answerRequest } from '../src/command/request.ts'
-import { bootId, isAlive, startTimeOf } from '../src/host/proc.ts'
-import { bundle, person, world, type Person } from './cli-rig.ts'
+import { answerRequest } from '../../src/command/request.ts'
+import { bootId, isAlive, startTimeOf } from '../../src/host/proc.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

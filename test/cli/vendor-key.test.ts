@@ -4,11 +4,11 @@ import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { findKeyring } from '../src/host/keyring.ts'
-import { readStored } from '../src/host/key-store.ts'
-import { isRefusal } from '../src/core/refusal.ts'
-import { searchPath } from '../src/git/fixture.ts'
-import { bundle, person, world, type Person } from './cli-rig.ts'
+import { findKeyring } from '../../src/host/keyring.ts'
+import { readStored } from '../../src/host/key-store.ts'
+import { isRefusal } from '../../src/core/refusal.ts'
+import { searchPath } from '../../src/git/fixture.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

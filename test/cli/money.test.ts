@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
-import { scopePath, defaultLimits } from '../src/core/budget.ts'
-import { dayOf } from '../src/core/day.ts'
-import { noTokens } from '../src/core/price.ts'
-import { grantKey, hashKey, placeHold, settleHold } from '../src/store/ledger.ts'
-import { append } from '../src/store/append.ts'
-import { setPace, watchSpending } from '../src/store/pace.ts'
-import { bundle, person, world, type Person } from './cli-rig.ts'
+import { scopePath, defaultLimits } from '../../src/core/budget.ts'
+import { dayOf } from '../../src/core/day.ts'
+import { noTokens } from '../../src/core/price.ts'
+import { grantKey, hashKey, placeHold, settleHold } from '../../src/store/ledger.ts'
+import { append } from '../../src/store/append.ts'
+import { setPace, watchSpending } from '../../src/store/pace.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -1,8 +1,8 @@
 /** What failed for good lies there until a person decides: listed, tried again or given up, one by one or all of it. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { bundle, person, type Person } from './cli-rig.ts'
-import { escalation, tell } from './cli-story.ts'
+import { bundle, person, type Person } from '../cli-rig.ts'
+import { escalation, tell } from '../cli-story.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -4,12 +4,12 @@ import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { bootId, isAlive, startTimeOf } from '../src/host/proc.ts'
-import type { Child } from '../src/host/process.ts'
-import { verbs } from '../src/cli/verb.ts'
-import { takeEpoch } from '../src/store/lease.ts'
-import { bundle, person, world, type Person } from './cli-rig.ts'
-import { capture } from '../src/host/process.ts'
+import { bootId, isAlive, startTimeOf } from '../../src/host/proc.ts'
+import type { Child } from '../../src/host/process.ts'
+import { verbs } from '../../src/cli/verb.ts'
+import { takeEpoch } from '../../src/store/lease.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
+import { capture } from '../../src/host/process.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -4,10 +4,10 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { createGit } from '../src/git/subprocess.ts'
-import { storesOf } from '../src/daemon/repository.ts'
-import { isRefusal } from '../src/core/refusal.ts'
-import { bundle, person, world, type Person } from './cli-rig.ts'
+import { createGit } from '../../src/git/subprocess.ts'
+import { storesOf } from '../../src/daemon/repository.ts'
+import { isRefusal } from '../../src/core/refusal.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { installInto, packInto, typeIn } from './package-rig.ts'
+import { installInto, packInto, typeIn } from '../package-rig.ts'
 
-const root = join(import.meta.dirname, '..')
+const root = join(import.meta.dirname, '../..')
 /** numbers.md: what an install may weigh. */
 const mostBytes = 20 * 1024 * 1024
 

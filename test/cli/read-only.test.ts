@@ -4,9 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test, type TestContext } from 'node:test'
-import { environment } from '../src/host/environment.ts'
-import { capture } from '../src/host/process.ts'
-import { bundle, world } from './cli-rig.ts'
+import { environment } from '../../src/host/environment.ts'
+import { capture } from '../../src/host/process.ts'
+import { bundle, world } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -4,8 +4,8 @@ import { readdirSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { after, test } from 'node:test'
-import type { Check } from '../src/core/check.ts'
-import { bundle, person } from './cli-rig.ts'
+import type { Check } from '../../src/core/check.ts'
+import { bundle, person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

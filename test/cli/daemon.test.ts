@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { isAlive, bootId, startTimeOf } from '../src/host/proc.ts'
-import { bundle, person, type Person } from './cli-rig.ts'
+import { isAlive, bootId, startTimeOf } from '../../src/host/proc.ts'
+import { bundle, person, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { bundle, person, world, type Person } from './cli-rig.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const { program, ...built } = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { untrusted } from '../src/core/trust.ts'
-import { bundle, person, type Person } from './cli-rig.ts'
+import { untrusted } from '../../src/core/trust.ts'
+import { bundle, person, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

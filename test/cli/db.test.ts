@@ -4,11 +4,11 @@ import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, renameSyn
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test, type TestContext } from 'node:test'
-import { capture } from '../src/host/process.ts'
-import { openDatabase } from '../src/store/database.ts'
-import { migrations } from '../src/store/migrate.ts'
-import { bundle, person, world, type Person } from './cli-rig.ts'
-import { root } from './harvest.ts'
+import { capture } from '../../src/host/process.ts'
+import { openDatabase } from '../../src/store/database.ts'
+import { migrations } from '../../src/store/migrate.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
+import { root } from '../harvest.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { startProvider, type Provider } from '../sim/provider.ts'
-import { bundle, person, world, type Person } from './cli-rig.ts'
+import { startProvider, type Provider } from '../../sim/provider.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -1,8 +1,8 @@
 /** pause and resume as a person types them: what is said, what every screen shows, and what is refused. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { bundle, person, type Person } from './cli-rig.ts'
-import { tell } from './cli-story.ts'
+import { bundle, person, type Person } from '../cli-rig.ts'
+import { tell } from '../cli-story.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

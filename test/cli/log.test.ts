@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { added } from '../src/core/fixture.ts'
-import type { Event } from '../src/core/event.ts'
-import { openTranscript } from '../src/host/transcript.ts'
-import { append } from '../src/store/append.ts'
-import { bundle, person, world, type Person } from './cli-rig.ts'
+import { added } from '../../src/core/fixture.ts'
+import type { Event } from '../../src/core/event.ts'
+import { openTranscript } from '../../src/host/transcript.ts'
+import { append } from '../../src/store/append.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { bundle, person, type Person } from './cli-rig.ts'
-import { commit, escalation, tell, untilApproval } from './cli-story.ts'
+import { bundle, person, type Person } from '../cli-rig.ts'
+import { commit, escalation, tell, untilApproval } from '../cli-story.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { after, test } from 'node:test'
-import { bundle, person } from './cli-rig.ts'
+import { bundle, person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())
