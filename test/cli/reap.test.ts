@@ -32,7 +32,10 @@ async function littered(): Promise<Person & { at: Record<'area' | 'layer' | 'sto
   await old(at.aged, 8)
   await old(join(at.layer, 'manifest.json'), 1)
   await old(at.layer, 1)
-  return { ...ada, at }
+  // what others have left in the machine's temporary folder is not this test's
+  const type: Person['type'] = (args, how = {}) => ada.type(args, { ...how, env: { TMPDIR: ada.home } })
+  const json: Person['json'] = async (args) => JSON.parse((await type([...args, '--json'])).stdout) as never
+  return { ...ada, type, json, at }
 }
 
 type Found = { found: { kind: string; name: string; bytes: number }[]; removed: { name: string }[]; bytes: number }

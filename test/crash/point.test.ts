@@ -42,7 +42,7 @@ test('kill -9 of add: before its commit there is no task, after it there is one,
 })
 
 test("kill -9 in the middle of a backup: nothing of it has a backup's name, and the next daemon clears it away and takes one that is whole", async () => {
-  await using ours = await storm(1, { backup: { every: '1s' } })
+  await using ours = await storm(1, { backup: { every: '1ms' } })
   const { shop } = ours
   const folder = backupFolder(shop.paths.database)
   await ours.keepBusy(1)
