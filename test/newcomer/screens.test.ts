@@ -71,7 +71,7 @@ const still = (my: Machine, shown: string): string =>
     .replaceAll(/\b\d+(?= at once)/g, '7')
     .replaceAll(/\b\d+(?=s ago)/g, '3')
     .replaceAll(/^(ok +(?:node|sqlite|git) +)[\d.]+/gm, '$1N.N.N')
-    .replaceAll(/^(?:ok|warning) +(sandbox +).*$/gm, 'ok       $1rung namespace')
+    .replaceAll(/^(?:ok|warning) +(sandbox +).*(?:\n(?!(?:ok|warning|missing) ).*)*/gm, 'ok       $1rung namespace')
     .replaceAll(/(repository durations registered: ).*/g, '$1~/durations, from main')
     .replaceAll(/^# *$/gm, '$')
     .replaceAll(/ +$/gm, '')
