@@ -124,7 +124,18 @@ test('whatever a task id looks like, it is text: each verb says that there is no
   await ada.type(['add', 'Sell tea'])
   const before = await ada.json(['list'])
   // none is the beginning of an id, which would be one
-  const ids = ['1 or 1=1; drop table task; --', '0', '--json', '%', 'task_%', '-1', '$(touch x)', '../..', 'NULL', '']
+  const ids = [
+    '1 or 1=1; drop table task; --',
+    '000000000',
+    '--json',
+    '%',
+    'task_%',
+    '-1',
+    '$(touch x)',
+    '../..',
+    'NULL',
+    '',
+  ]
   const asked = verbs.filter(({ args }) => args.some(({ name }) => /^[<[]task/.test(name)))
   assert.ok(asked.length >= 13)
   for (const [n, { name }] of asked.entries()) {
