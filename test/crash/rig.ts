@@ -41,7 +41,10 @@ export type Storm = AsyncDisposable & {
   start(stop?: Stop): Promise<Kept>
   /** Starts a daemon that is to die at `stop`; waits until it has; then holds what it left to the promises. */
   killAt(name: string, stop: Stop): Promise<void>
-  /** Starts one and, once an attempt has a process, does this to it; then kills the daemon too. Answers the attempt. */
+  /**
+   * Starts one and, once an attempt of an agent has a process, does this to it; then kills the daemon too. Not a gate: one that is killed is red, its work
+   * goes back, and a scripted agent has nothing to add to it.
+   */
   withWorker(name: string, act: (pid: number, attempt: string) => Promise<void>): Promise<void>
   /** Starts one that is to live, and looks whether anything of the dead ones is left once it serves. */
   serve(): Promise<Kept>
@@ -132,7 +135,7 @@ export async function storm(tasks: number, config: Made['config'] = {}, rules: r
       await check(started, false)
       const { pid, attempt } = await shop.until('a process', (reader) =>
         reader.get<{ pid: number; attempt: string }>(
-          'select pid, attempt from process where attempt in (select id from attempt) limit 1',
+          "select pid, attempt from process where attempt in (select id from attempt where role <> 'gate') limit 1",
         ),
       )
       await act(pid, attempt)
@@ -334,9 +337,10 @@ async function within<T>(what: Promise<T>, shop: Rig, name: string | (() => stri
 /** Every task is done, and is on the landing branch exactly once; whatever was given up after too many losses, a person has tried again. */
 export async function landsAll({ shop, acknowledged }: Storm): Promise<void> {
   for (const id of acknowledged) {
-    for (;;) {
+    for (let tries = 0; ; tries++) {
       const task = await shop.state(id, 'done', 'escalated')
       if (task.phase === 'done') break
+      assert.ok(tries < 5, `${id} is given up again and again: ${task.why}`)
       const typed = await shop.type('retry', id)
       assert.equal(typed.code, 0, typed.stderr)
     }
