@@ -1,5 +1,6 @@
 /** Starting something contained and seeing it through: output, deadline, signal, kill to empty. For everything a stage starts that is not an agent. */
 import { StringDecoder } from 'node:string_decoder'
+import { Fault } from '../host/fault.ts'
 import type { Exit } from '../host/process.ts'
 import type { Box, Contained, KillReport, Sandbox } from '../sandbox/sandbox.ts'
 import type { GateWork, StagePorts } from './stage.ts'
@@ -25,7 +26,10 @@ export async function startWritten(
   return contained
 }
 
-/** Starts `box`, waits for its end, at most `timeoutMs`, and leaves nothing of it. */
+/**
+ * Starts `box`, waits for its end, at most `timeoutMs`, and leaves nothing of it. Faults: `killed` where somebody else ended it, the kernel for want of
+ * memory say: that tells nothing about the work.
+ */
 export async function contain(ports: StagePorts, work: GateWork, box: Box, timeoutMs: number): Promise<Ran> {
   const { world, sandbox } = ports
   const began = world.clock.mono()
@@ -50,6 +54,8 @@ export async function contain(ports: StagePorts, work: GateWork, box: Box, timeo
   try {
     const exit = await contained.exit
     await reading.catch(() => {}) // a stream destroyed by the kill ends the reading, nothing more
+    if (exit.signal === 'SIGKILL' && !timedOut && !work.signal.aborted)
+      throw new Fault('killed', `somebody else killed it while it was at work: ${box.argv.at(-1)!.slice(0, 200)}`)
     return {
       ...exit,
       tail: tail.text(),

@@ -110,6 +110,16 @@ test('a gate that may not be red on the base blocks, and the base is not asked',
   assert.deepEqual(await judge(red, red), { blocking: ['old'], baseline: [], executed: 2 })
 })
 
+test('a gate that somebody kills says nothing about the work: it is no red one', async () => {
+  await using scratch = await makeScratch()
+  const ask = await gatekeeper(scratch, [{ name: 'test', command: 'kill -9 $$', timeoutMs: 60_000, baseline: 'block' }])
+  const commit = await scratch.commit(scratch.stores.source, { kept: '' })
+  await assert.rejects(ask(commit, commit), {
+    code: 'killed',
+    message: /somebody else killed it while it was at work: kill -9/,
+  })
+})
+
 test('gates see the tree alone: tracked files, no .git, no variable of ours', async () => {
   await using scratch = await makeScratch()
   assert.ok(environment()['NODE_TEST_CONTEXT'], 'what must not be seen is there')

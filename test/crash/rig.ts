@@ -41,10 +41,7 @@ export type Storm = AsyncDisposable & {
   start(stop?: Stop): Promise<Kept>
   /** Starts a daemon that is to die at `stop`; waits until it has; then holds what it left to the promises. */
   killAt(name: string, stop: Stop): Promise<void>
-  /**
-   * Starts one and, once an attempt of an agent has a process, does this to it; then kills the daemon too. Not a gate: one that is killed is red, its work
-   * goes back, and a scripted agent has nothing to add to it.
-   */
+  /** Starts one and, once an attempt has a process, does this to it; then kills the daemon too. */
   withWorker(name: string, act: (pid: number, attempt: string) => Promise<void>): Promise<void>
   /** Starts one that is to live, and looks whether anything of the dead ones is left once it serves. */
   serve(): Promise<Kept>
@@ -135,7 +132,7 @@ export async function storm(tasks: number, config: Made['config'] = {}, rules: r
       await check(started, false)
       const { pid, attempt } = await shop.until('a process', (reader) =>
         reader.get<{ pid: number; attempt: string }>(
-          "select pid, attempt from process where attempt in (select id from attempt where role <> 'gate') limit 1",
+          'select pid, attempt from process where attempt in (select id from attempt) limit 1',
         ),
       )
       await act(pid, attempt)
