@@ -68,10 +68,14 @@ export function counterFor(state: Flight, asked: Asked, upstream: Upstream, head
     isUnderWay(told) {
       if (!begun) {
         ;[begun, open] = [true, true]
-        void begin().finally(() => {
-          open = false
-          told()
-        })
+        void begin()
+          .catch((error: unknown) =>
+            state.wiring.emit({ type: 'gateway.failed', attempt: live.grant.attempt, error: String(error) }),
+          )
+          .finally(() => {
+            open = false
+            told()
+          })
       }
       return open
     },

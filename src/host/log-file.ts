@@ -6,6 +6,7 @@
  */
 import { copyFileSync, lstatSync, readdirSync, truncateSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { stampOf } from './moment.ts'
 
 /** What a turned one ends with. */
 const stamp = /\.\d{4}-\d\d-\d\dT[\d-]+Z$/
@@ -19,7 +20,7 @@ export function turnLog(log: string, at: number, everyMs: number): string | null
     ...turnedLogs(log).map((name) => lstatSync(join(dirname(log), name)).mtimeMs),
   )
   if (at - turned < everyMs) return null
-  const into = `${log}.${new Date(at).toISOString().replaceAll(/[:.]/g, '-')}`
+  const into = `${log}.${stampOf(at).replaceAll(/[:.]/g, '-')}`
   copyFileSync(log, into)
   truncateSync(log)
   return into

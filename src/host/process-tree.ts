@@ -102,7 +102,7 @@ function realPath(path: string): string {
 }
 
 /** A file of /proc/PID; nothing where the process is gone or not ours to look at. */
-function textOf(pid: number | 'self', name: string, encoding: 'utf8' | 'latin1' = 'latin1'): string {
+export function textOf(pid: number | 'self', name: string, encoding: 'utf8' | 'latin1' = 'latin1'): string {
   try {
     return readFileSync(`/proc/${pid}/${name}`, encoding)
   } catch {
@@ -122,7 +122,8 @@ function holdsOpen(pid: number, beginning: string): boolean {
 /** Processes that have such a file open. */
 export const withOpen = (beginning: string): number[] => living((pid) => holdsOpen(pid, beginning))
 
-function linkOf(path: string): string | null {
+/** Where a link of /proc leads; null where it is gone or not ours to look at. */
+export function linkOf(path: string): string | null {
   try {
     return readlinkSync(path)
   } catch {
@@ -153,7 +154,7 @@ const pids = (): number[] => {
 }
 
 /** Every living process for which `test` holds. Zombies do not count: they hold nothing. */
-const living = (test: (pid: number) => boolean): number[] =>
+export const living = (test: (pid: number) => boolean): number[] =>
   pids().filter((pid) => startTimeOf(pid) !== null && test(pid))
 
 export const inPidNamespace = (namespace: string): number[] => living((pid) => pidNamespaceOf(pid) === namespace)
