@@ -7,13 +7,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { request as requestHttp } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { defaultLimits, type Grant } from '../src/core/budget.ts'
+import { defaultLimits } from '../src/core/budget.ts'
 import { createGateway } from '../src/gateway/gateway.ts'
 import { loadPrices } from '../src/gateway/prices.ts'
 import { openDatabase } from '../src/store/database.ts'
-import { grantKey } from '../src/store/ledger.ts'
 import { world } from '../test/cli-rig.ts'
-import { startProvider, tell, turns } from './overshoot.ts'
+import { openAttempts, startProvider, tell, turns } from './overshoot.ts'
 
 export type Killed = {
   /** Milliseconds from the crossing, of the slowest stream. */
@@ -57,26 +56,7 @@ export async function killAll(streams: number): Promise<Killed> {
     onEvent: (event) => void (event.type === 'breaker.tripped' && crossed.resolve(now())),
   })
   try {
-    const keys = await Promise.all(
-      Array.from({ length: streams }, async (_, n) => {
-        const key = `vk-${n}-${world.secret(8)}`
-        const grant: Grant = {
-          attempt: `att_${n}`,
-          task: 'task_1',
-          repo: 'repo_1',
-          stage: 'implement',
-          lane: 'critical',
-          family: 'anthropic',
-          models: ['claude-opus-5-5'],
-          grantedAt: world.clock.now(),
-          scope: 'task/task_1',
-          limitNanoUsd: 1e12,
-        }
-        await database.write((tx) => grantKey(tx, key, grant))
-        await gateway.open(key, grant)
-        return key
-      }),
-    )
+    const keys = await openAttempts({ database, gateway }, streams, { lane: 'critical', limitNanoUsd: 1e12 })
     const question = turns[1] ?? ''
     const heard = keys.map((key) => hear(gateway.url, key, question))
     const at = await crossed.promise

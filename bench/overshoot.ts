@@ -8,10 +8,10 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defaultLimits, type Grant } from '../src/core/budget.ts'
-import { createGateway } from '../src/gateway/gateway.ts'
+import { createGateway, type Gateway } from '../src/gateway/gateway.ts'
 import { loadPrices } from '../src/gateway/prices.ts'
 import { environment } from '../src/host/environment.ts'
-import { openDatabase } from '../src/store/database.ts'
+import { openDatabase, type Database } from '../src/store/database.ts'
 import { grantKey } from '../src/store/ledger.ts'
 import { accountOf } from '../src/store/account.ts'
 import { world } from '../test/cli-rig.ts'
@@ -95,6 +95,34 @@ async function session(url: string, key: string): Promise<{ status: number; whol
   return heard.status === 200 && heard.whole ? tell(url, key, second) : heard
 }
 
+/** So many attempts of one task, each with a key of its own; answers these. */
+export function openAttempts(
+  { database, gateway }: { database: Database; gateway: Gateway },
+  attempts: number,
+  more: Pick<Grant, 'limitNanoUsd'> & Partial<Grant>,
+): Promise<string[]> {
+  return Promise.all(
+    Array.from({ length: attempts }, async (_, n) => {
+      const key = `vk-${n}-${world.secret(8)}`
+      const grant: Grant = {
+        attempt: `att_${n}`,
+        task: 'task_1',
+        repo: 'repo_1',
+        stage: 'implement',
+        lane: 'normal',
+        family: 'anthropic',
+        models: [model],
+        grantedAt: world.clock.now(),
+        scope: 'task/task_1',
+        ...more,
+      }
+      await database.write((tx) => grantKey(tx, key, grant))
+      await gateway.open(key, grant)
+      return key
+    }),
+  )
+}
+
 /** All streams through our gateway, with the limits it is shipped with. */
 export async function throughGateway(asked: Asked): Promise<Outcome> {
   await using provider = await startProvider(asked)
@@ -112,26 +140,7 @@ export async function throughGateway(asked: Asked): Promise<Outcome> {
     onEvent: (event) => void (event.type === 'budget.reached' && refused()),
   })
   try {
-    const keys = await Promise.all(
-      Array.from({ length: asked.streams }, async (_, n) => {
-        const key = `vk-${n}-${world.secret(8)}`
-        const grant: Grant = {
-          attempt: `att_${n}`,
-          task: 'task_1',
-          repo: 'repo_1',
-          stage: 'implement',
-          lane: 'normal',
-          family: 'anthropic',
-          models: [model],
-          grantedAt: world.clock.now(),
-          scope: 'task/task_1',
-          limitNanoUsd: asked.limitNanoUsd,
-        }
-        await database.write((tx) => grantKey(tx, key, grant))
-        await gateway.open(key, grant)
-        return key
-      }),
-    )
+    const keys = await openAttempts({ database, gateway }, asked.streams, { limitNanoUsd: asked.limitNanoUsd })
     const heard = await Promise.all(keys.map((key) => session(gateway.url, key)))
     const { billed, streams } = await finalBill(provider)
     const account = await database.read((reader) => accountOf(reader, 'task/task_1'))
