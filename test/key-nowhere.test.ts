@@ -73,7 +73,7 @@ test(
       await ada.type(['down'])
     }
     assert.ok(
-      seen.flat().some((text) => text.includes(`${up['pid'] as number}`) || text.includes('scripted-agent.js')),
+      seen.flat().some((text) => text.includes('main.js\0up\0')),
       'processes were looked at',
     )
     assert.deepEqual(

@@ -38,9 +38,9 @@ const root = await mkdtemp(join(tmpdir(), 'tri-agent-models-'))
 after(() => rm(root, { recursive: true, force: true }))
 
 const laws =
-  (name: string): Law =>
+  (name: string, skip: string | false = false): Law =>
   (says, hold) =>
-    test(`${name}: ${says}`, { timeout: 60_000 }, hold)
+    test(`${name}: ${says}`, { timeout: 60_000, skip }, hold)
 
 let places = 0
 const place = (name: string): string => join(root, `${name}-${(places += 1)}`)
@@ -148,8 +148,8 @@ const scripts: Record<Deed, string> = {
   'leaves a mark': 'touch mark',
 }
 
-const rungs = { namespace: await standOn('namespace', root), group: await standOn('group', root) }
-const rung = typeof rungs.namespace === 'string' ? rungs.group : rungs.namespace
+/** The one the model stands for: the lower rungs tell the end of a program in other words, and hold no program back until it is written down. */
+const rung = await standOn('namespace', root)
 
 async function realSandbox(): Promise<SandboxRig> {
   if (typeof rung === 'string') throw new Error(rung)
@@ -165,7 +165,7 @@ async function realSandbox(): Promise<SandboxRig> {
 }
 
 sandboxConforms(laws('sandbox, modelled'), modelledSandbox)
-sandboxConforms(laws('sandbox'), realSandbox)
+sandboxConforms(laws('sandbox', typeof rung === 'string' && rung), realSandbox)
 
 const spec: AgentSpec = {
   attempt: 'att_1',
