@@ -336,6 +336,29 @@ test('a line of a gigabyte passes through and is kept nowhere', async () => {
   await goesOn(stage, key)
 })
 
+test('a provider that has given up every connection kept alive is asked on a new one', async () => {
+  const kept = new Set<unknown>()
+  const held: (() => void)[] = []
+  let atOnce = 1
+  await using stage = await setStage((request, response, body) => {
+    kept.add(request.socket)
+    held.push(() => void answering('anthropic-messages', used)(request, response, body))
+    if (held.length === atOnce) for (const answer of held.splice(0)) answer()
+  })
+  const { key } = await stage.enter('anthropic-messages')
+  const { path, body } = askIn('anthropic-messages', true)
+  const ask = () => tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })
+  await ask() // of a provider nobody has heard of, one at a time is asked
+  atOnce = 2
+  await Promise.all([ask(), ask()])
+  assert.equal(kept.size, 2)
+  stage.provider.script = (request, response, text) => {
+    if (kept.has(request.socket)) return void (request.socket as Socket).resetAndDestroy()
+    return answering('anthropic-messages', used)(request, response, text)
+  }
+  assert.equal((await ask()).status, 200)
+})
+
 /** Hears an answer out and keeps none of it. */
 async function hearOut(
   stage: Stage,

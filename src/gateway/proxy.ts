@@ -44,9 +44,12 @@ export function proxyFor(
   return isExcepted ? null : new URL(proxy)
 }
 
+/** A connection that nobody uses is closed after this, or a second before the provider said it would: without the first, Node does not heed the second. */
+const longestKeptMs = 60_000
+
 /** Connections that are kept and go through the proxy where there is one. Faults: `proxy-unsupported` on a Node that would go past it in silence. */
 export function connectionsThrough(proxy: ProxyEnv | null): { http: HttpAgent; https: HttpsAgent } {
-  const options = { keepAlive: true, ...(proxy === null ? {} : { proxyEnv: proxy }) }
+  const options = { keepAlive: true, timeout: longestKeptMs, ...(proxy === null ? {} : { proxyEnv: proxy }) }
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
   if (proxy !== null && (major < 24 || (major === 24 && minor < 5)))
     throw new Fault('proxy-unsupported', `Node ${process.versions.node} cannot ask a proxy (HTTPS_PROXY)`, {

@@ -1,5 +1,11 @@
 /** One request to a provider: connects, sends, waits for the answer's head. Follows no redirect. */
-import { request as requestHttp, type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http'
+import {
+  request as requestHttp,
+  type Agent as HttpAgent,
+  type ClientRequest,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+} from 'node:http'
 import { request as requestHttps } from 'node:https'
 import type { Wiring } from './wiring.ts'
 
@@ -13,9 +19,15 @@ export type Reply =
 /** `begun` is called with each request made, so that it can be aborted. Never rejects. */
 export async function ask(wiring: Wiring, outgoing: Outgoing, begun: (request: ClientRequest) => void): Promise<Reply> {
   const first = await askOnce(wiring, outgoing, begun)
+  if (!('stale' in first && first.stale)) return first
   // A connection kept alive that the provider closed just as we used it: it has not read the request (Node: ClientRequest.reusedSocket).
-  if ('stale' in first && first.stale) return askOnce(wiring, outgoing, begun)
-  return first
+  closeKept(outgoing.url.protocol === 'https:' ? wiring.agents.https : wiring.agents.http)
+  return askOnce(wiring, outgoing, begun)
+}
+
+/** The one used last is taken first, so if that was stale, all others are. */
+function closeKept({ freeSockets }: HttpAgent): void {
+  for (const sockets of Object.values(freeSockets)) for (const socket of sockets ?? []) socket.destroy()
 }
 
 function askOnce(
