@@ -311,31 +311,44 @@ const verdictOf = (failure: string): 'rate-limited' | 'unreachable' | 'refused' 
       ? 'unreachable'
       : 'refused'
 
-/** Passes bytes on, waiting for a slow client and for money. False when the answer broke off; rejects when the ledger does. */
-async function pump(state: Flight, response: IncomingMessage, take: (chunk: Buffer) => Buffer): Promise<boolean> {
+/**
+ * Passes bytes on, waiting for a slow client and for money. False when the answer broke off; rejects when the ledger does. Called for each event of each
+ * stream, so it makes no promise while there is nothing to wait for.
+ */
+function pump(state: Flight, response: IncomingMessage, take: (chunk: Buffer) => Buffer): Promise<boolean> {
   const { client } = state
-  let fault: unknown = null
-  try {
-    for await (const chunk of response as AsyncIterable<Buffer>) {
+  return new Promise((resolve, reject) => {
+    const pass = (bytes: Buffer): Promise<void> | null =>
+      state.ended || bytes.length === 0 || client.write(bytes) ? null : drained(client)
+    const next = (chunk: Buffer): Promise<unknown> | null => {
       move(state)
       const bytes = take(chunk)
-      await keepBooks(state).catch((error: unknown) => {
-        fault = error
-        throw error
-      })
-      if (state.ended) return false
-      if (bytes.length > 0 && !client.write(bytes)) await drained(client)
+      const covered = keepBooks(state)
+      return covered === null ? pass(bytes) : covered.then(() => pass(bytes))
     }
-    return state.ended === null
-  } catch {
-    if (fault) throw fault
-    return false // the provider's reset, or our own abort
-  }
+    const broken = (): void => resolve(false)
+    const fail = (error: unknown): void => {
+      reject(error)
+      response.destroy()
+    }
+    response.on('data', (chunk: Buffer) => {
+      try {
+        const waits = next(chunk)
+        if (waits === null) return
+        response.pause()
+        waits.then(() => response.resume(), fail)
+      } catch {
+        response.destroy() // not to be metered: settled as if it had broken off
+      }
+    })
+    response.on('end', () => resolve(state.ended === null))
+    response.on('error', broken).on('close', broken) // the provider's reset, or our own abort
+  })
 }
 
 /** The input's charge is written while its bytes pass on: the hold covers it until then. Only money that is missing holds them up. */
-function keepBooks(state: Flight): Promise<void> {
-  state.lease?.heard().catch(() => abort(state, 'ledger-failed'))
+function keepBooks(state: Flight): Promise<void> | null {
+  state.lease?.heard()?.catch(() => abort(state, 'ledger-failed'))
   return keepCovered(state)
 }
 

@@ -69,7 +69,7 @@ export function watch(state: Flight): () => void {
     cancel = world.timer.after(timeouts.tickMs, tick)
     if (world.clock.mono() - state.movedAt > timeouts.idleMs) return abort(state, 'idle')
     state.wiring.moved(state.live.grant.attempt, 'waiting') // a model that thinks says nothing
-    if (state.meter) void keepCovered(state).catch(() => abort(state, 'ledger-failed'))
+    if (state.meter) keepCovered(state)?.catch(() => abort(state, 'ledger-failed'))
   }
   cancel = world.timer.after(timeouts.tickMs, tick)
   return () => cancel()
@@ -80,11 +80,15 @@ export function move(state: Flight): void {
   state.wiring.moved(state.live.grant.attempt, 'bytes')
 }
 
-/** Extends the lease in time; where no more can be had and it is used up, cuts. */
-export async function keepCovered(state: Flight): Promise<void> {
+/** Extends the lease in time; where no more can be had and it is used up, cuts. Null: covered. */
+export function keepCovered(state: Flight): Promise<void> | null {
   const { lease } = state
-  if (!lease || state.ended) return
-  const covered = await lease.cover()
+  if (!lease || state.ended) return null
+  const covered = lease.cover()
+  return covered === true ? null : covered.then((answer) => cutUnless(state, lease, answer))
+}
+
+async function cutUnless(state: Flight, lease: Lease, covered: true | Refusal): Promise<void> {
   if (!isRefusal(covered) || state.ended || state.lease !== lease) return
   state.ended = 'cut'
   state.cutting = cut(state, lease, covered)

@@ -15,16 +15,16 @@ import { chargeInput, extendHold, settleHold } from '../store/ledger.ts'
 import { watchSpending } from '../store/pace.ts'
 import type { HeldRequest } from './admit.ts'
 import type { Meter } from './meter.ts'
-import { tokensOf } from './usage.ts'
+import { outputOf, tokensOf } from './usage.ts'
 import type { Wiring } from './wiring.ts'
 
 export type Settled = { tokens: Tokens; nanoUsd: number; how: 'exact' | 'estimated' | 'free' }
 
 export type Lease = {
-  /** Tells that bytes came; charges the input once the provider has said what it was. */
-  heard(): Promise<void>
+  /** Tells that bytes came; charges the input once the provider has said what it was. Null: there is nothing to charge. */
+  heard(): Promise<void> | null
   /** True while what was used is covered; extends in time. A refusal when it is not and no more can be had. */
-  cover(): Promise<true | Refusal>
+  cover(): true | Promise<true | Refusal>
   /** Output tokens thought made by now. */
   used(): number
   /** Input tokens as reported, or their bound. */
@@ -84,31 +84,27 @@ export function openLease(
     wiring.turnstile.look()
   }
   const growOnce = (to: number): Promise<true | Refusal> => (growing ??= grow(to).finally(() => (growing = null)))
+  const cover = (): true | Promise<true | Refusal> => {
+    if (whole) return true
+    const now = used.look()
+    const wanted = nextLease(now, lease, limits)
+    if (wanted === lease) return true
+    if (now >= lease) return growOnce(wanted).then((answer) => (isRefusal(answer) ? answer : cover()))
+    if (!refused) growOnce(wanted).catch(() => {}) // ahead of need; a ledger that fails is heard of when it is needed
+    return true
+  }
 
   return {
-    async heard() {
+    heard() {
       used.look()
       const reported = meter()?.reported
-      if (inputNanoUsd === 0 || !reported?.input) return
+      if (inputNanoUsd === 0 || !reported?.input) return null
       const tokens = { ...tokensOf(reported), output: 0, webSearches: 0 }
       inputNanoUsd = 0
       const at = world.clock.now()
-      await move((tx) => chargeInput(tx, hold.id, costOf(ratesOf(hold, tokens), tokens), tokens, at))
+      return move((tx) => chargeInput(tx, hold.id, costOf(ratesOf(hold, tokens), tokens), tokens, at))
     },
-    async cover() {
-      while (!whole) {
-        const now = used.look()
-        const wanted = nextLease(now, lease, limits)
-        if (wanted === lease) return true
-        if (now < lease) {
-          if (!refused) growOnce(wanted).catch(() => {}) // ahead of need; a ledger that fails is heard of when it is needed
-          return true
-        }
-        const answer = await growOnce(wanted)
-        if (isRefusal(answer)) return answer
-      }
-      return true
-    },
+    cover,
     used: used.look,
     input: () => (inputNanoUsd === 0 ? totalInput(tokensOf(meter()!.reported)) : hold.inputTokens),
     heldNanoUsd: () => inputNanoUsd + outputCost(held),
@@ -171,7 +167,7 @@ function usedTokens(
         seenAt = now
       }
       const reported = meter()?.reported
-      const output = reported ? tokensOf(reported).output : 0
+      const output = reported ? outputOf(reported) : 0
       if (reported?.final) return output
       const estimate = Math.ceil(bytes / bytesPerToken + unseen + silence(now))
       return Math.min(Math.max(estimate, output), hold.cap ?? Infinity)

@@ -26,6 +26,7 @@ export type Meter = {
 const maxLineBytes = 8 * 1024 * 1024
 const maxBodyBytes = 32 * 1024 * 1024
 
+/** `line`: takes the line of a payload, and says whether its event is to be left out. */
 type EventMeter = Omit<Meter, 'push' | 'end'> & { line(line: Buffer): boolean }
 
 /** A meter for an event stream (`text/event-stream`). `hideUsage`: leave out the usage chunk that a chat client did not ask for. */
@@ -45,19 +46,25 @@ export function meterStream(dialect: Dialect, options: { hideUsage?: boolean; ma
     if (chunk.indexOf(10) < 0 && kept <= cap) return empty // no line ends here: do not join again and again
     const bytes = parts.length === 1 ? chunk : Buffer.concat(parts)
     const passed: Buffer[] = []
-    let from = 0
+    let from = 0 // of what passes
+    let eventAt = 0
     for (let end = bytes.indexOf(10, scanned); end >= 0; end = bytes.indexOf(10, scanned)) {
-      const line = bytes.subarray(scanned, bytes[end - 1] === 13 ? Math.max(scanned, end - 1) : end)
+      const lineAt = scanned
+      const lineEnd = bytes[end - 1] === 13 ? Math.max(lineAt, end - 1) : end
       scanned = end + 1
       if (skipping) skipping = false
-      else if (line.length > 0) hidden = readLine(line) || hidden
-      if (line.length > 0) continue
-      if (!hidden) passed.push(bytes.subarray(from, scanned))
+      else if (isPayload(bytes, lineAt, lineEnd)) hidden = readLine(bytes.subarray(lineAt, lineEnd)) || hidden
+      if (lineEnd > lineAt) continue
+      if (hidden) {
+        passed.push(bytes.subarray(from, eventAt))
+        from = scanned
+      }
       hidden = false
-      from = scanned
+      eventAt = scanned
     }
-    let rest = bytes.subarray(from)
-    scanned -= from
+    passed.push(bytes.subarray(from, eventAt))
+    let rest = bytes.subarray(eventAt)
+    scanned -= eventAt
     if (rest.length > cap) {
       passed.push(rest)
       skipping = skipping || scanned < rest.length
@@ -70,7 +77,7 @@ export function meterStream(dialect: Dialect, options: { hideUsage?: boolean; ma
   }
   const end = (): Buffer => {
     const rest = Buffer.concat(parts)
-    for (const line of rest.subarray(scanned).length > 0 && !skipping ? [rest.subarray(scanned)] : []) readLine(line)
+    if (!skipping && isPayload(rest, scanned, rest.length)) readLine(rest.subarray(scanned))
     parts = []
     return rest
   }
@@ -84,12 +91,12 @@ function eventMeter(dialect: Dialect, hideUsage: boolean): EventMeter {
   const sketch = newSketch()
   let visible = 0
   let failed: string | null = null
+  const visibleIn = visibleOf(dialect)
   const line = (bytes: Buffer): boolean => {
-    if (!bytes.subarray(0, 5).equals(payloadField)) return false
-    const text = bytes.subarray(5)
-    visible += visibleIn(dialect, text)
-    if (!worthParsing(dialect, text, sketch)) return false
-    const event = parseObject(text)
+    const text = bytes.toString('latin1') // one character a byte, so that offsets agree
+    visible += visibleIn(bytes, text)
+    if (!isWorthParsing(dialect, text, sketch)) return false
+    const event = parseObject(bytes.subarray(payloadField.length))
     if (!event) return false
     takeUsage(dialect, event, reported)
     takeShape(dialect, event, sketch)
@@ -102,7 +109,14 @@ function eventMeter(dialect: Dialect, hideUsage: boolean): EventMeter {
 const payloadField = Buffer.from('data:')
 const alwaysNeedles = ['"usage', '"error"', '"response.failed"']
 
-function worthParsing(dialect: Dialect, text: Buffer, sketch: Sketch): boolean {
+/** Whether the line at these bytes carries an event's payload. */
+function isPayload(bytes: Buffer, from: number, end: number): boolean {
+  if (end - from < payloadField.length) return false
+  for (let at = 0; at < payloadField.length; at++) if (bytes[from + at] !== payloadField[at]) return false
+  return true
+}
+
+function isWorthParsing(dialect: Dialect, text: string, sketch: Sketch): boolean {
   if (alwaysNeedles.some((needle) => text.includes(needle))) return true
   if (dialect === 'openai-chat' && sketch.started) return false
   return sketchNeedles[dialect].some((needle) => text.includes(needle))
@@ -135,18 +149,21 @@ const deltas: Readonly<Record<Dialect, { needle: string; field: string }>> = {
   gemini: { needle: '"parts"', field: '"(?:text|args)"\\s*:\\s*' },
 }
 
-function visibleIn(dialect: Dialect, text: Buffer): number {
+/** Counts what the model has said in one line: its bytes, and the same as text. */
+function visibleOf(dialect: Dialect): (line: Buffer, text: string) => number {
   const { needle, field } = deltas[dialect]
-  if (!text.includes(needle)) return 0
-  const latin = text.toString('latin1') // one character a byte, so that offsets agree
   const names = new RegExp(field, 'g')
-  let bytes = 0
-  while (names.test(latin)) {
-    const end = valueEnd(text, names.lastIndex)
-    bytes += Math.max(0, end - names.lastIndex - 2)
-    names.lastIndex = end
+  return (line, text) => {
+    if (!text.includes(needle)) return 0
+    let bytes = 0
+    names.lastIndex = 0
+    while (names.test(text)) {
+      const end = valueEnd(line, names.lastIndex)
+      bytes += Math.max(0, end - names.lastIndex - 2)
+      names.lastIndex = end
+    }
+    return bytes
   }
-  return bytes
 }
 
 /** A meter for an answer that is one JSON text: kept back whole, so that its charge is written before the client has it. */

@@ -132,6 +132,10 @@ function takeGemini(json: Json, reported: Reported): void {
     reported.final ||= blocked || list(json['candidates']).some((each) => object(each)?.['finishReason'] != null)
 }
 
+/** The output among `tokensOf`: looked at with each event. */
+export const outputOf = ({ counters }: Reported): number =>
+  (counters.get('output') ?? 0) + (counters.get('candidates') ?? 0) + (counters.get('thoughts') ?? 0)
+
 /** The tokens of the request itself, without its extras. */
 export function tokensOf(reported: Reported): Tokens {
   const at = (name: string): number => reported.counters.get(name) ?? 0
@@ -141,7 +145,7 @@ export function tokensOf(reported: Reported): Tokens {
     cachedInput: at('cachedInput'),
     cacheWrite: at('cacheWrite'),
     cacheWriteHour: at('cacheWriteHour'),
-    output: at('output') + at('candidates') + at('thoughts'),
+    output: outputOf(reported),
     webSearches: at('webSearches'),
   }
 }
