@@ -2,7 +2,7 @@
 import { tellStory, type Change } from '../core/history.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { stateOf } from '../core/task.ts'
-import { encodeTask } from '../store/document.ts'
+import { taskRow } from '../store/document.ts'
 import { storyOf } from '../store/log.ts'
 import { findTask, loadTask } from '../store/task.ts'
 import { answer, withDatabase, type Act } from './context.ts'
@@ -21,7 +21,7 @@ export const replay: Act = (context, said) =>
       const story = tellStory(await storyOf(reader, found.id))
       const end = story.at(-1)?.task ?? null
       const there = await loadTask(reader, found.id)
-      const same = end !== null && there !== null && encodeTask(end) === encodeTask(there)
+      const same = end !== null && there !== null && JSON.stringify(taskRow(end)) === JSON.stringify(taskRow(there))
       const events = story.map(({ logged, task, changes }) => ({ ...logged, state: stateOf(task), changes }))
       const width = Math.min(context.columns, longest)
       const lines = story.flatMap(({ logged, changes }) => [

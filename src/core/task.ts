@@ -124,8 +124,11 @@ const firstStep = (kind: Kind, size: Size): Step => {
 export function evolve(task: Task | null, event: TaskEvent, at: number): Task {
   if (event.type === 'task.added') return created(event, at)
   if (!task) throw new Error(`${event.type} before task.added: the log is damaged`)
-  const next = { ...task, ...change(task, event, at), version: task.version + 1 }
-  return next.phase === 'parked' ? next : { ...next, parked: null }
+  const next: Task = { ...task }
+  Object.assign(next, change(task, event, at))
+  next.version += 1
+  if (next.phase !== 'parked') next.parked = null
+  return next
 }
 
 /** What is the same of every task when it is added. Rows leave it out for as long as it stays so: to write less, at every event. */

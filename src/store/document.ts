@@ -1,40 +1,71 @@
 /**
- * A task as its row holds it: the whole of it, without what is as it is for every new task. That is most of it for most tasks, and the row is
- * written anew at every event.
+ * A task as its row holds it: what is looked for, and what seldom changes, in columns of its own; the rest in a document without what is as it is for
+ * every new task. The row is written anew at every event, so its text is not in it: that is in the task's first event, and nowhere else.
  */
-import { atFirst, type Task } from '../core/task.ts'
+import { atFirst, stateOf, type Task, type TaskState } from '../core/task.ts'
 
-/** In this order: the same task is always the same bytes. */
-const usual: Partial<Task> = {
-  tags: [],
-  after: [],
-  acceptance: [],
-  budgetNanoUsd: null,
-  parent: null,
-  ref: null,
-  ...atFirst,
+export type TaskRow = Pick<
+  Task,
+  'id' | 'repo' | 'title' | 'kind' | 'lane' | 'size' | 'step' | 'parent' | 'version' | 'held'
+> & {
+  state: TaskState
+  added_at: number
+  doc: string
 }
+
+/** What is selected from `task` for `decodeTask`, but for the text: for whoever only goes on from it. */
+export const columns = `task.id, task.repo, task.title, task.kind, task.lane, task.size, task.state, task.step, task.parent,
+  task.added_at, task.version, task.held, task.doc`
+/** A whole task. */
+export const whole = `${columns},
+  (select body ->> '$.text' from event where stream = 'task/' || task.id and version = 1) as text`
+
+const { held: _, ...others } = atFirst
+/** In this order: the same task is always the same bytes. */
+const usual = { tags: [], after: [], acceptance: [], budgetNanoUsd: null, ref: null, depth: 0, ...others }
 const inOrder = Object.entries(usual).map(([key, value]) => ({
-  key: key as keyof Task,
-  value,
+  key: key as keyof typeof usual,
+  value: value as unknown,
   json: JSON.stringify(value),
 }))
-const isUsual = new Set<string>(inOrder.map(({ key }) => key))
 
 /** Piece by piece: what is left out need not be looked through, and what differs is written once. */
 export function encodeTask(task: Task): string {
   let doc = ''
-  const keep = (key: keyof Task, json: string | undefined) => {
-    if (json !== undefined) doc += `${doc === '' ? '{' : ','}"${key}":${json}`
-  }
+  const keep = (key: keyof Task, json: string) => void (doc += `${doc === '' ? '{' : ','}"${key}":${json}`)
   for (const { key, value, json } of inOrder) {
     const is = task[key]
     if (is === value) continue
-    const text = JSON.stringify(is) as string | undefined
+    const text = JSON.stringify(is)
     if (text !== json) keep(key, text)
   }
-  for (const key in task) if (!isUsual.has(key)) keep(key as keyof Task, JSON.stringify(task[key as keyof Task]))
-  return `${doc}}`
+  const { root, readyAt, path, heldNow } = task
+  if (root !== task.id) keep('root', JSON.stringify(root))
+  if (readyAt !== task.addedAt) keep('readyAt', String(readyAt))
+  if (path !== undefined) keep('path', JSON.stringify(path))
+  if (heldNow !== undefined) keep('heldNow', String(heldNow))
+  return doc === '' ? '{}' : `${doc}}`
 }
 
-export const decodeTask = (doc: string): Task => ({ ...usual, ...(JSON.parse(doc) as Task) })
+/** Without the text where none was selected. */
+export function decodeTask({ state, added_at: addedAt, doc, ...row }: TaskRow & { text?: string }): Task {
+  const phase = state === 'ready' || state === 'delayed' || state === 'running' ? 'open' : state
+  const task = { ...usual, text: '', ...row, root: row.id, addedAt, readyAt: addedAt, phase } satisfies Task
+  return doc === '{}' ? task : Object.assign<Task, Partial<Task>>(task, JSON.parse(doc) as Partial<Task>)
+}
+
+export const taskRow = (task: Task): TaskRow => ({
+  id: task.id,
+  repo: task.repo,
+  title: task.title,
+  kind: task.kind,
+  lane: task.lane,
+  size: task.size,
+  state: stateOf(task),
+  step: task.step,
+  parent: task.parent,
+  added_at: task.addedAt,
+  version: task.version,
+  held: task.held,
+  doc: encodeTask(task),
+})

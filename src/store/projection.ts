@@ -5,7 +5,7 @@
 import type { DaemonEvent, LoggedEvent, RepoEvent, TaskEvent } from '../core/event.ts'
 import { evolve, stateOf, type Task } from '../core/task.ts'
 import type { Tx } from './database.ts'
-import { decodeTask, encodeTask } from './document.ts'
+import { columns, decodeTask, encodeTask, taskRow, type TaskRow } from './document.ts'
 import { endPause, keepPause } from './pause.ts'
 import { keepDependencies, placeInQueue, placeWaiting } from './queue.ts'
 
@@ -21,16 +21,14 @@ export const projections = [
   { table: 'pause', order: 'what, name' },
 ] as const
 
-/** How many events a stream has, and, of a task's, what they made of it. */
+/** How many events a stream has, and, of a task's, what they made of it (but for its text, which no event changes). */
 type Standing = { version: number; task: Task | null }
 
 /** What a stream's next events follow on. A task's row knows how many there were, so that the log need not be asked. */
 export async function standing(tx: Tx, stream: string): Promise<Standing> {
   if (stream.startsWith(ofTask)) {
-    const row = await tx.get<{ doc: string }>('select doc from task where id = :id', {
-      id: stream.slice(ofTask.length),
-    })
-    const task = row ? decodeTask(row.doc) : null
+    const row = await tx.get<TaskRow>(`select ${columns} from task where id = :id`, { id: stream.slice(ofTask.length) })
+    const task = row ? decodeTask(row) : null
     return { version: task?.version ?? 0, task }
   }
   const last = await tx.get<{ version: number }>(
@@ -82,38 +80,27 @@ async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[], b
     if (part) await tx.run(part.sql, part.values)
   }
   const task = now!
-  const { lane, state, step, version, held, doc, ...wish } = taskRow(task)
-  const changing = { id, lane, state, step, version, held, doc }
   // apart from the update: an upsert checks every constraint twice, and that is most of what writing a task costs
-  if (before === null) await tx.run(insertTask, { ...changing, ...wish })
-  else
-    await tx.run(
-      'update task set lane = :lane, state = :state, step = :step, version = :version, held = :held, doc = :doc where id = :id',
-      changing,
-    )
+  if (before === null) await tx.run(insertTask, taskRow(task))
+  else await tx.run(updateTask, changing(task))
   if (before === null) await keepDependencies(tx, task)
   await placeInQueue(tx, task, before)
   if (task.phase === 'done' && before?.phase !== 'done') await placeWaiting(tx, task)
 }
 
-export const insertTask = `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
-  values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :added_at, :version, :held, :doc)`
-
-export const taskRow = (task: Task) => ({
+const updateTask = `update task set lane = :lane, state = :state, step = :step, version = :version, held = :held, doc = :doc
+  where id = :id`
+const changing = (task: Task) => ({
   id: task.id,
-  repo: task.repo,
-  title: task.title,
-  kind: task.kind,
   lane: task.lane,
-  size: task.size,
   state: stateOf(task),
   step: task.step,
-  parent: task.parent,
-  added_at: task.addedAt,
   version: task.version,
-  doc: encodeTask(task),
   held: task.held,
+  doc: encodeTask(task),
 })
+export const insertTask = `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
+  values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :added_at, :version, :held, :doc)`
 
 export type Row = Record<string, string | number | null>
 /** A row beside the task's own that an event makes, or changes where it is there already: columns and their values. */

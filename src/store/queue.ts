@@ -10,7 +10,7 @@ import type { Lane } from '../core/lane.ts'
 import { waitsSince, type Pause } from '../core/pause.ts'
 import type { Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
-import { decodeTask } from './document.ts'
+import { decodeTask, whole, type TaskRow } from './document.ts'
 
 /** A task's place in the queue once all it needs is done; null where it has none. */
 export function queueRow(task: Task) {
@@ -59,13 +59,13 @@ async function hasAllItNeeds(tx: Tx, { after }: Task): Promise<boolean> {
 /** Tasks that are not over and start only after this one, oldest first. */
 export const waitingFor = async (reader: Reader, id: string): Promise<Task[]> =>
   (
-    await reader.all<{ doc: string }>(
-      `select doc from task
+    await reader.all<TaskRow & { text: string }>(
+      `select ${whole} from task
        where id in (select task from dependency where needs = :id) and state not in ('done', 'cancelled')
        order by added_at, id`,
       { id },
     )
-  ).map(({ doc }) => decodeTask(doc))
+  ).map(decodeTask)
 
 /** Whoever waited for a task that is done now may find its place. */
 export async function placeWaiting(tx: Tx, { id }: Task): Promise<void> {

@@ -4,15 +4,14 @@ import type { Place } from '../core/cap.ts'
 import type { Task } from '../core/task.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Reader } from './database.ts'
-import { decodeTask } from './document.ts'
+import { decodeTask, whole, type TaskRow } from './document.ts'
 
-type Doc = { doc: string }
-const decode = ({ doc }: Doc): Task => decodeTask(doc)
+type Whole = TaskRow & { text: string }
 
 /** A task by its whole id, or null. */
 export async function loadTask(reader: Reader, id: string): Promise<Task | null> {
-  const row = await reader.get<Doc>('select doc from task where id = :id', { id })
-  return row ? decode(row) : null
+  const row = await reader.get<Whole>(`select ${whole} from task where id = :id`, { id })
+  return row ? decodeTask(row) : null
 }
 
 /** The task a person means: a whole id or the beginning of one, with or without `task_`. Refuses `no-such-task`, `ambiguous`. */
@@ -21,45 +20,46 @@ export async function findTask(reader: Reader, said: string): Promise<Task | Ref
   const nothing = prefix === 'task_' // an empty variable in somebody's script must not mean the only task there is
   const rows = nothing
     ? []
-    : await reader.all<Doc>('select doc from task where substr(id, 1, length(:prefix)) = :prefix order by id limit 3', {
-        prefix,
-      })
+    : await reader.all<Whole>(
+        `select ${whole} from task where substr(id, 1, length(:prefix)) = :prefix order by id limit 3`,
+        { prefix },
+      )
   if (rows.length === 0)
     return refuse('no-such-task', nothing ? 'no task is named' : `there is no task ${said}`, 'tri-agent list')
-  if (rows.length > 1 && decode(rows[0]!).id !== prefix)
+  if (rows.length > 1 && rows[0]!.id !== prefix)
     return refuse(
       'ambiguous',
-      `${said} is the beginning of ${rows.map((row) => decode(row).id).join(', ')}${rows.length > 2 ? '…' : ''}`,
+      `${said} is the beginning of ${rows.map(({ id }) => id).join(', ')}${rows.length > 2 ? '…' : ''}`,
       'type more of the id',
     )
-  return decode(rows[0]!)
+  return decodeTask(rows[0]!)
 }
 
 /** Tasks of which something is under way, those named, and what all of these depend on: what admission looks at. */
 export async function tasksAround(reader: Reader, ids: readonly string[]): Promise<Task[]> {
-  const rows = await reader.all<Doc>(
+  const rows = await reader.all<Whole>(
     `with near as (
        select id, doc from task
        where id in (select value from json_each(:ids) union select task from attempt where state <> 'ended')
          and state not in ('done', 'cancelled'))
-     select doc from task
+     select ${whole} from task
      where id in (select id from near union select each.value from near, json_each(near.doc, '$.after') as each)
      order by added_at, id`,
     { ids: JSON.stringify(ids) },
   )
-  return rows.map(decode)
+  return rows.map(decodeTask)
 }
 
 /** Split tasks of whose parts none is left to do. */
 export const finishedSplits = async (reader: Reader): Promise<Task[]> =>
   (
-    await reader.all<Doc>(
-      `select doc from task as parent
+    await reader.all<Whole>(
+      `select ${whole} from task
        where state = 'split' and not exists (
-         select 1 from task where task.parent = parent.id and task.state not in ('done', 'cancelled'))
+         select 1 from task as part where part.parent = task.id and part.state not in ('done', 'cancelled'))
        order by added_at, id`,
     )
-  ).map(decode)
+  ).map(decodeTask)
 
 /** Is an attempt under way, or a split about to be joined? */
 export async function anythingUnderWay(reader: Reader): Promise<boolean> {
@@ -83,50 +83,50 @@ export type TaskFilter = { states?: readonly string[]; repo?: string; limit: num
 export async function listTasks(reader: Reader, filter: TaskFilter): Promise<Task[]> {
   const { states, repo = null, limit } = filter
   const rows = states
-    ? await reader.all<Doc>(
-        `select doc from task
+    ? await reader.all<Whole>(
+        `select ${whole} from task
          where state in (select value from json_each(:states)) and (:repo is null or repo = :repo)
          order by added_at desc, id desc limit :limit`,
         { states: JSON.stringify(states), repo, limit },
       )
-    : await reader.all<Doc>(
-        'select doc from task where :repo is null or repo = :repo order by added_at desc, id desc limit :limit',
+    : await reader.all<Whole>(
+        `select ${whole} from task where :repo is null or repo = :repo order by added_at desc, id desc limit :limit`,
         { repo, limit },
       )
-  return rows.map(decode)
+  return rows.map(decodeTask)
 }
 
 /** Tasks a person holds back, oldest first. */
 export const heldTasks = async (reader: Reader, limit: number): Promise<Task[]> =>
   (
-    await reader.all<Doc>(
-      `select doc from task
+    await reader.all<Whole>(
+      `select ${whole} from task
        where held is not null and state not in ('done', 'cancelled') order by added_at, id limit :limit`,
       { limit },
     )
-  ).map(decode)
+  ).map(decodeTask)
 
 /** Parked tasks that may go on by themselves by now, those that have waited longest first; so many that a pass stays short. */
 export const parkedUntil = async (reader: Reader, at: number): Promise<Task[]> =>
   (
-    await reader.all<Doc>(
-      `select doc from task where state = 'parked' and doc ->> '$.parked.until' <= :at order by added_at, id limit 100`,
+    await reader.all<Whole>(
+      `select ${whole} from task where state = 'parked' and doc ->> '$.parked.until' <= :at order by added_at, id limit 100`,
       { at },
     )
-  ).map(decode)
+  ).map(decodeTask)
 
 /** Tasks parked at this limit. */
 export const parkedAt = async (reader: Reader, scope: string): Promise<Task[]> =>
   (
-    await reader.all<Doc>(
-      `select doc from task where state = 'parked' and doc ->> '$.parked.scope' = :scope order by added_at, id`,
+    await reader.all<Whole>(
+      `select ${whole} from task where state = 'parked' and doc ->> '$.parked.scope' = :scope order by added_at, id`,
       { scope },
     )
-  ).map(decode)
+  ).map(decodeTask)
 
 /** All parked tasks. */
 export const parkedAnywhere = async (reader: Reader): Promise<Task[]> =>
-  (await reader.all<Doc>(`select doc from task where state = 'parked' order by added_at, id`)).map(decode)
+  (await reader.all<Whole>(`select ${whole} from task where state = 'parked' order by added_at, id`)).map(decodeTask)
 
 /** Those of these attempts whose archive a task that is not over may still need. */
 export async function archivesNamed(reader: Reader, attempts: readonly string[]): Promise<Set<string>> {
@@ -149,7 +149,9 @@ export async function taskTagged(reader: Reader, tag: string): Promise<string | 
 }
 
 export const childrenOf = async (reader: Reader, parent: string): Promise<Task[]> =>
-  (await reader.all<Doc>('select doc from task where parent = :parent order by added_at, id', { parent })).map(decode)
+  (await reader.all<Whole>(`select ${whole} from task where parent = :parent order by added_at, id`, { parent })).map(
+    decodeTask,
+  )
 
 /** How many parts of a root, however deep, are not over. */
 export const countParts = async (reader: Reader, root: string): Promise<number> =>
@@ -247,19 +249,22 @@ export const longOver = async (reader: Reader, ids: readonly string[], since: nu
 /** Every task that draws on this root, itself among them, in the order they were added. */
 export const tasksOfRoot = async (reader: Reader, root: string): Promise<string[]> =>
   (
-    await reader.all<{ id: string }>(`select id from task where doc ->> '$.root' = :root order by added_at, id`, {
-      root,
-    })
+    await reader.all<{ id: string }>(
+      `select id from task where coalesce(doc ->> '$.root', id) = :root order by added_at, id`,
+      {
+        root,
+      },
+    )
   ).map(({ id }) => id)
 
 /** Tasks of a repository that are not over. */
 export const openTasksOf = async (reader: Reader, repo: string): Promise<Task[]> =>
   (
-    await reader.all<Doc>(
-      `select doc from task where repo = :repo and state not in ('done', 'cancelled') order by added_at, id`,
+    await reader.all<Whole>(
+      `select ${whole} from task where repo = :repo and state not in ('done', 'cancelled') order by added_at, id`,
       { repo },
     )
-  ).map(decode)
+  ).map(decodeTask)
 
 export const openTaskIds = async (reader: Reader): Promise<string[]> =>
   (

@@ -72,7 +72,7 @@ test('a bug is said as one: exit code 70, what to report, and where the log is',
   await using ada = await person(built.program)
   await ada.type(['init'])
   await ada.type(['add', 'Sell tea'])
-  await ada.withDatabase((database) => database.write((tx) => tx.run("update task set doc = '{}'")))
+  await ada.withDatabase((database) => database.write((tx) => tx.run(`update task set doc = '{"running":null}'`)))
   const { code, stdout, stderr } = await ada.type(['list'])
   assert.deepEqual([code, stdout], [70, ''])
   assert.match(

@@ -23,23 +23,25 @@ export const isBug = (name: string): name is Bug => Object.hasOwn(bugs, name)
 
 /** An engine whose fence lets everybody through: whoever lost its lease writes its task down as it was when it claimed it, and goes on from there. */
 export function unfenced(engine: Engine, database: Database): Engine {
-  const claimed = new Map<string, string>()
+  const claimed = new Map<string, Record<'state' | 'step' | 'doc', string>>()
   return {
     ...engine,
     work: (carry) =>
       engine.work(async (carried) => {
         const row = await database.read((reader) =>
-          reader.get<{ doc: string }>('select doc from task where id = :task', { task: carried.task }),
+          reader.get<Record<'state' | 'step' | 'doc', string>>('select state, step, doc from task where id = :task', {
+            task: carried.task,
+          }),
         )
-        if (row) claimed.set(carried.attempt, row.doc)
+        if (row) claimed.set(carried.attempt, row)
         return carry(carried)
       }),
     holds: async () => true,
     async finish(tx, lease) {
-      const doc = claimed.get(lease.attempt)
-      if (!(await engine.finish(tx, lease)) && doc !== undefined)
-        await tx.run(`update task set doc = json_set(:doc, '$.version', version) where id = :task`, {
-          doc,
+      const row = claimed.get(lease.attempt)
+      if (!(await engine.finish(tx, lease)) && row)
+        await tx.run('update task set state = :state, step = :step, doc = :doc where id = :task', {
+          ...row,
           task: lease.task,
         })
       return true
