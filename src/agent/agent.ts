@@ -34,6 +34,8 @@ export type AgentSpec = {
   /** JSON schema of the final answer, where the client can be held to one. */
   schema?: object
   maxTurns?: number
+  /** What its provider may do by itself; the client's own tools for it are left out otherwise. */
+  providerTools?: readonly string[]
 }
 
 export type LaunchPlan = {

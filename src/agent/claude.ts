@@ -20,7 +20,8 @@ export const claude: AgentAdapter = {
 }
 
 function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
-  const { model, session, resumed, access, contained, schema, maxTurns, gatewayUrl, key } = spec
+  const { model, session, resumed, access, contained, schema, maxTurns, gatewayUrl, key, providerTools = [] } = spec
+  const search = providerTools.includes('web_search') ? ['WebSearch'] : []
   return {
     argv: [
       ...file,
@@ -36,8 +37,12 @@ function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
       'user',
       '--strict-mcp-config',
       ...(access === 'read'
-        ? ['--tools', 'Read,Grep,Glob', '--permission-mode', 'dontAsk']
-        : ['--disallowedTools', 'WebSearch,WebFetch', ...permission(contained)]),
+        ? ['--tools', ['Read', 'Grep', 'Glob', ...search].join(), ...allow(search), '--permission-mode', 'dontAsk']
+        : [
+            '--disallowedTools',
+            search.length > 0 ? 'WebFetch' : 'WebSearch,WebFetch',
+            ...permission(contained, search),
+          ]), // it fetches by itself, and cannot
       ...(maxTurns === undefined ? [] : ['--max-turns', String(maxTurns)]),
       ...(schema === undefined ? [] : ['--json-schema', JSON.stringify({ ...schema, $schema: undefined })]), // it knows an older dialect only
     ],
@@ -57,10 +62,12 @@ function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
 }
 
 /** Inside our namespaces nothing is left to ask about; outside, its own sandbox is the only one there is. */
-const permission = (contained: boolean): string[] =>
+const permission = (contained: boolean, search: readonly string[]): string[] =>
   contained
     ? ['--permission-mode', 'bypassPermissions']
-    : ['--permission-mode', 'acceptEdits', '--allowedTools', 'Bash']
+    : ['--permission-mode', 'acceptEdits', ...allow(['Bash', ...search])]
+
+const allow = (tools: readonly string[]): string[] => (tools.length > 0 ? ['--allowedTools', tools.join()] : [])
 
 const ownSandbox = { sandbox: { enabled: true, autoAllowBashIfSandboxed: true, allowUnsandboxedCommands: false } }
 

@@ -25,7 +25,7 @@ const keyName = 'TRI_AGENT_KEY'
 const schemaFile = 'answer-schema.json'
 
 function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
-  const { model, access, contained, schema, gatewayUrl, key, home, prompt, session, resumed } = spec
+  const { model, access, contained, schema, gatewayUrl, key, home, prompt, session, resumed, providerTools = [] } = spec
   const sandbox = contained ? 'danger-full-access' : access === 'read' ? 'read-only' : 'workspace-write'
   const provider = [
     'name="gateway"',
@@ -41,7 +41,7 @@ function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
     'model_provider="gateway"',
     `model_providers.gateway={${provider.join(',')}}`,
     'approval_policy="never"',
-    'web_search="disabled"',
+    `web_search="${providerTools.includes('web_search') ? 'live' : 'disabled'}"`,
     'analytics.enabled=false',
     'check_for_update_on_startup=false',
     'shell_environment_policy.inherit="core"',

@@ -20,18 +20,35 @@ export const gemini: AgentAdapter = {
   parser,
 }
 
-/** Provider-side or interactive; the gateway would take the first out anyway. */
-const uselessTools = ['google_web_search', 'web_fetch', 'ask_user', 'enter_plan_mode', 'exit_plan_mode']
+/** Nobody would answer. */
+const uselessTools = ['ask_user', 'enter_plan_mode', 'exit_plan_mode']
+
+/** Provider-side: the gateway would take them out anyway. Each asks under a name that the client has another model for, which this key is not for. */
+const providerSide = [
+  { name: 'web_search', tool: 'google_web_search', alias: 'web-search', asks: { googleSearch: {} } },
+  { name: 'web_fetch', tool: 'web_fetch', alias: 'web-fetch', asks: { urlContext: {} } },
+]
+
+type Side = typeof providerSide
+
+const aliasesFor = (model: string, open: Side) =>
+  Object.fromEntries(
+    open.map(({ alias, asks }) => [alias, { modelConfig: { model, generateContentConfig: { tools: [asks] } } }]),
+  )
 
 function plan(spec: AgentSpec, file: readonly string[]): LaunchPlan {
-  const { model, session, resumed, access, gatewayUrl, key, maxTurns, prompt } = spec
+  const { model, session, resumed, access, gatewayUrl, key, maxTurns, prompt, providerTools = [] } = spec
+  const [open, shut] = [true, false].map((is) =>
+    providerSide.filter(({ name }) => providerTools.includes(name) === is),
+  ) as [Side, Side]
   const settings = {
     security: { auth: { selectedType: 'gemini-api-key' } }, // without it a base URL makes it exit with 41
     privacy: { usageStatisticsEnabled: false },
     telemetry: { enabled: false },
     general: { enableAutoUpdate: false, maxAttempts: 3 },
     advanced: { ignoreLocalEnv: true },
-    tools: { exclude: uselessTools },
+    tools: { exclude: [...shut.map(({ tool }) => tool), ...uselessTools] },
+    ...(open.length === 0 ? {} : { modelConfigs: { customAliases: aliasesFor(model, open) } }),
     ...(maxTurns === undefined ? {} : { model: { maxSessionTurns: maxTurns } }),
   }
   return {

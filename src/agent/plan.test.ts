@@ -60,6 +60,30 @@ test('claude that may only look gets tools that only look', () => {
   })
 })
 
+test('a client is given its provider’s search only where the settings name it, and never a fetch of its own', () => {
+  const search = { providerTools: ['web_search', 'file_ids'] }
+  assert.deepEqual(changed(planOf('claude'), planOf('claude', search)), {
+    gone: ['WebSearch,WebFetch'],
+    added: ['WebFetch'],
+  })
+  const looks = { access: 'read' } as const
+  assert.deepEqual(changed(planOf('claude', looks), planOf('claude', { ...looks, ...search })), {
+    gone: ['Read,Grep,Glob'],
+    added: ['Read,Grep,Glob,WebSearch', '--allowedTools', 'WebSearch'],
+  })
+  assert.deepEqual(changed(planOf('codex'), planOf('codex', search)), {
+    gone: ['web_search="disabled"'],
+    added: ['web_search="live"'],
+  })
+  const { tools, modelConfigs } = JSON.parse(planOf('gemini', search).files[0]!.text) as Record<string, unknown>
+  assert.deepEqual(tools, { exclude: ['web_fetch', 'ask_user', 'enter_plan_mode', 'exit_plan_mode'] })
+  assert.deepEqual(modelConfigs, {
+    customAliases: {
+      'web-search': { modelConfig: { model: 'a-model', generateContentConfig: { tools: [{ googleSearch: {} }] } } },
+    },
+  })
+})
+
 test('claude outside our namespaces has its own sandbox on', () => {
   const plan = planOf('claude', { contained: false })
   assert.deepEqual(changed(planOf('claude'), plan), {

@@ -23,7 +23,7 @@ export const audit: Act = async (context) => {
   const { audit: carryOut } = await import('../daemon/audit.ts')
   const audited = await carryOut({ world, env, paths, note: (text) => context.note(`${text}\n`) })
   if (isRefusal(audited)) return audited
-  const { rung, verdicts } = audited
+  const { rung, verdicts, notes } = audited
   const tried = verdicts.filter(({ state }) => state !== 'absent')
   const held = tried.filter(({ state }) => state === 'held').length
   const text = [...Map.groupBy(verdicts, ({ group }) => group)].map(([group, list]) =>
@@ -38,8 +38,13 @@ export const audit: Act = async (context) => {
     ...(losses[rung] !== null && lost.length > 0
       ? [`On the rung ${rung} ${losses[rung]}, and your settings accept it: tri-agent doctor says what is missing.`]
       : []),
+    ...notes.map((note) => `OPENED BY YOUR SETTINGS: ${note}.`),
   ]
-  answer(context, { ok: lost.length === 0, rung, held, total: tried.length, verdicts }, [...text, ...rest].join('\n'))
+  answer(
+    context,
+    { ok: lost.length === 0, rung, held, total: tried.length, verdicts, notes },
+    [...text, ...rest].join('\n'),
+  )
   return lost.length === 0 ? exitCode.done : exitCode.refused
 }
 

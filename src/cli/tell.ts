@@ -114,6 +114,14 @@ function tellWork(event: Exclude<TaskEvent, { type: `task.${string}` | `verdict.
       return `${event.family} handed over ${short(event.commit)}: ${list(event.files, 'files')}, +${event.added} −${event.removed}`
     case 'usage.drifted':
       return `${event.attempt}: its client counts ${event.drift} tokens than the wire saw: ${sum(event.said)}, not ${sum(event.wire)}`
+    case 'tools.stripped':
+      return `${event.attempt}: taken out of its requests, its provider would have done it: ${event.tools.join(', ')}`
+    case 'tools.passed':
+      return `${event.attempt}: its provider may, by your settings: ${event.tools.join(', ')}`
+    case 'tools.used':
+      return `${event.attempt}: its provider did by itself: ${Object.entries(event.uses)
+        .map(([tool, uses]) => `${tool} ${uses} times`)
+        .join(', ')} (${money(event.costNanoUsd)} beside the tokens)`
     case 'gates.finished':
       return `gates: ${gateLine(event.report) || 'none'}${event.report.reused ? ' (result of the same tree)' : ''}`
     case 'round.opened':

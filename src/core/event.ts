@@ -122,6 +122,9 @@ export type TaskEvent =
   | AttemptEnded
   | ({ type: 'candidate.taken' } & Candidate)
   | { type: 'usage.drifted'; attempt: string; drift: 'more' | 'less'; wire: TokenCount; said: TokenCount }
+  /** Of what a provider would do by itself: what was taken out of requests, and what the operator's settings let through. */
+  | { type: 'tools.stripped' | 'tools.passed'; attempt: string; tools: string[] }
+  | { type: 'tools.used'; attempt: string; uses: Record<string, number>; costNanoUsd: number }
   | { type: 'gates.finished'; attempt: string; report: GateReport }
   | { type: 'round.opened'; round: number; commit: string; base: string; author: Family; policy: ReviewPolicy }
   | {

@@ -6,6 +6,7 @@
  */
 import type { Gate } from './gate.ts'
 import type { Patience } from './patience.ts'
+import type { ProviderTools } from './provider-tool.ts'
 import type { RetryPolicy } from './retry.ts'
 import type { Rung } from './rung.ts'
 import type { Role } from './task.ts'
@@ -90,6 +91,8 @@ export type OperatorSettings = {
     warnNanoUsd: number
     priceAgeMs: number
   }
+  /** By family: what its provider may do by itself, fetch or keep. What is not named is taken out of requests, or they are refused. */
+  providerTools: Record<string, ProviderTools>
   slots: { implementer: number; reviewer: number; architect: number; gate: number }
   /** At most so many attempts at once, whatever slots are free: by family, by role, and by a repository's name. */
   caps: {
@@ -171,6 +174,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
     warnNanoUsd: usd / 2,
     priceAgeMs: 180 * day, // what vendors' prices do in so long: mostly they fall
   },
+  providerTools: {},
   slots: { implementer: 1, reviewer: 1, architect: 1, gate: Math.max(1, Math.floor(cores / 2) - 1) },
   caps: { families: {}, roles: {}, repositories: {} },
   lending: { idleMs: minute },

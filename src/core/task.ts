@@ -249,7 +249,15 @@ const sentBack = (task: Task, feedback: Task['feedback'], rebase: boolean, at: n
 
 type AttemptEvent = Extract<
   TaskEvent,
-  { type: `attempt.${string}` | `candidate.${string}` | `usage.${string}` | `gates.${string}` | `landing.${string}` }
+  {
+    type:
+      | `attempt.${string}`
+      | `candidate.${string}`
+      | `usage.${string}`
+      | `tools.${string}`
+      | `gates.${string}`
+      | `landing.${string}`
+  }
 >
 
 function changeByAttempt(task: Task, event: Exclude<TaskEvent, { type: `task.${string}` }>, at: number): Partial<Task> {
@@ -307,6 +315,9 @@ function changeByWork(task: Task, event: AttemptEvent, at: number): Partial<Task
       }
     }
     case 'usage.drifted':
+    case 'tools.stripped':
+    case 'tools.passed':
+    case 'tools.used':
       return {}
     case 'gates.finished':
       return { gates: event.report }

@@ -64,7 +64,8 @@ export async function findAgents(
     }
     found.set(family, { adapter: adapterNamed(agent), ...located })
     usable.push(family)
-    upstreams.push({ ...upstreamOf(family, asked, key), ...live.take(family, asked.keyFrom, key) })
+    const tools = settings.providerTools[family] ?? {}
+    upstreams.push({ ...upstreamOf(family, asked, key), ...live.take(family, asked.keyFrom, key), tools })
   }
   await live.look()
   return { agents: { get: (name) => found.get(name), size: found.size, usable, upstreams, keys: live }, missing }

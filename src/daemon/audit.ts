@@ -9,6 +9,7 @@ import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { Rung } from '../core/rung.ts'
 import { defaultSettings } from '../core/setting.ts'
 import { loadConfig } from '../host/config.ts'
+import { notesOnTools } from '../host/config-tool.ts'
 import type { Env, Paths } from '../host/path.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
@@ -21,7 +22,8 @@ import type { Sandbox } from '../sandbox/sandbox.ts'
 import { pathOf } from './ahead.ts'
 import { searchHistory } from './audit-history.ts'
 
-export type Audit = { rung: Rung; verdicts: Verdict[] }
+/** `notes`: what the settings open, which no attack on this machine would show. */
+export type Audit = { rung: Rung; verdicts: Verdict[]; notes: string[] }
 
 export type AuditPorts = { world: World; env: Env; paths: Paths; note(text: string): void }
 
@@ -46,7 +48,7 @@ export async function audit({ world, env, paths, note }: AuditPorts): Promise<Au
       note(`Trying ${what}…`)
       verdicts.push(...(await look()))
     }
-    return { rung: sandbox.rung, verdicts }
+    return { rung: sandbox.rung, verdicts, notes: notesOnTools(settings.providerTools) }
   } finally {
     await removeTree(folder)
   }

@@ -4,9 +4,11 @@ import { adapterNamed } from '../agent/registry.ts'
 import { judgeVersion } from '../agent/version.ts'
 import { dayOf } from '../core/day.ts'
 import { lack, ok, warn, type Check } from '../core/check.ts'
-import { trustPrice, type PriceTable } from '../core/price.ts'
+import { findPrice, ratesFor, trustPrice, type PriceTable } from '../core/price.ts'
+import { providerToolNames, type ProviderTools } from '../core/provider-tool.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { FamilySettings, OperatorSettings } from '../core/setting.ts'
+import { priceTools } from '../gateway/provider-tool.ts'
 import { readKey } from '../host/key.ts'
 import type { Env } from '../host/path.ts'
 import type { World } from '../host/world.ts'
@@ -24,7 +26,7 @@ export type FamilyPorts = {
 /** Checks of all families, and which of them are whole. */
 export async function examineFamilies(
   ports: FamilyPorts,
-  { families }: OperatorSettings,
+  { families, providerTools }: Pick<OperatorSettings, 'families' | 'providerTools'>,
 ): Promise<{ checks: Check[]; usable: string[] }> {
   const names = Object.keys(families)
   const checks: Check[] = []
@@ -34,6 +36,7 @@ export async function examineFamilies(
       await key(ports, name, families[name]!),
       await agent(ports, name, families[name]!),
       models(ports, name, families[name]!),
+      ...tools(ports, name, families[name]!, providerTools[name] ?? {}),
     ]
     checks.push(...own)
     if (own.every(({ state }) => state !== 'missing')) usable.push(name)
@@ -107,4 +110,25 @@ function models({ prices, world }: FamilyPorts, family: string, { models: named 
     return isRefusal(price) ? [price] : []
   })
   return unpriced[0] ? missing(name, unpriced[0]) : ok(name, each.join(', '))
+}
+
+/** What the provider may do by itself has a price for each model, or the request that wants it would be refused. What it opens is said with the settings. */
+function tools(
+  { prices, world }: FamilyPorts,
+  family: string,
+  { models: named }: FamilySettings,
+  allowed: ProviderTools,
+): Check[] {
+  if (Object.keys(allowed).length === 0) return []
+  const name = `provider tools of ${family}`
+  const day = dayOf(world.clock.now())
+  const uses = providerToolNames.flatMap((tool) => (allowed[tool] ? [{ tool, uses: allowed[tool].uses }] : []))
+  for (const model of new Set(Object.values(named))) {
+    const price = findPrice(prices, model)
+    const priced = isRefusal(price)
+      ? []
+      : priceTools({ model, passed: uses }, { family, tools: allowed }, ratesFor(price, day, 0))
+    if (isRefusal(priced)) return [missing(name, priced)]
+  }
+  return [ok(name, Object.keys(allowed).join(', '))]
 }

@@ -40,6 +40,7 @@ import type { FoundAgents } from './agents.ts'
 import { backupLook, lookMs } from './backup.ts'
 import { drain, type Parking } from './drain.ts'
 import { dispatcher } from './dispatcher.ts'
+import { hearGateway } from './gateway-event.ts'
 import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
 import { intentHappened } from './lander.ts'
 import { gatewayLimits, watchSettings } from './live-settings.ts'
@@ -382,8 +383,6 @@ async function openTheGateway(
   failed: (loop: string, error: unknown) => Promise<void>,
   hear: (event: GatewayEvent) => void,
 ): Promise<Gateway> {
-  const onEvent = (event: GatewayEvent) =>
-    event.type === 'gateway.failed' ? void failed('gateway', event.error) : hear(event)
   return ports.createGateway({
     world,
     database,
@@ -394,6 +393,6 @@ async function openTheGateway(
     folder: paths.sockets,
     families: otherFamilies(settings),
     proxy: proxyEnvOf(env),
-    onEvent,
+    onEvent: hearGateway({ world, database, failed }, hear),
   })
 }

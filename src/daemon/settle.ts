@@ -73,7 +73,12 @@ async function finish(
       at,
       actor: 'daemon',
       stream: `task/${task.id}`,
-      events: [...drifted(carried, result, wire), ...events, ...(await split(daemon, tx, task, events, at))],
+      events: [
+        ...drifted(carried, result, wire),
+        ...didItself(carried, wire),
+        ...events,
+        ...(await split(daemon, tx, task, events, at)),
+      ],
     })
   })
 }
@@ -156,6 +161,10 @@ function drifted({ attempt }: Carried, { said, outcome }: StageResult, wire: Wir
   const drift = said && outcome === 'passed' ? driftOf(seen, said) : null
   return said && drift ? [{ type: 'usage.drifted', attempt, drift, wire: seen, said }] : []
 }
+
+/** What its provider did by itself. */
+const didItself = ({ attempt }: Carried, { tools: { uses, nanoUsd } }: WireReport): TaskEvent[] =>
+  Object.keys(uses).length > 0 ? [{ type: 'tools.used', attempt, uses, costNanoUsd: nanoUsd }] : []
 
 /** numbers.md: parts of one root that are open at a time, however deep. */
 const mostParts = 40

@@ -6,14 +6,16 @@ import { heldTokens, scopePath, type Limits } from '../core/budget.ts'
 import { dayOf } from '../core/day.ts'
 import { familyOf } from '../core/family.ts'
 import { ratesFor, tokensFor, trustPrice, type FlatRates, type ModelPrice } from '../core/price.ts'
+import { addedTokens, feeOf, type PassedTool } from '../core/provider-tool.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { placeHold, type OverBudget } from '../store/ledger.ts'
 import { quirks } from './answer.ts'
 import { tellShut, type Leave } from './cool-downs.ts'
 import type { Count } from './count.ts'
-import { boundCounted, boundInput } from './estimate.ts'
+import { boundCounted, boundInput, widestContext } from './estimate.ts'
 import type { Upstream } from './gateway.ts'
 import type { Live } from './live.ts'
+import { priceTools } from './provider-tool.ts'
 import { readRequest, type Asked } from './request.ts'
 import type { Route } from './route.ts'
 import type { Waiter } from './turnstile.ts'
@@ -45,7 +47,12 @@ export type HeldRequest = {
   /** Nothing the provider can make exceeds the hold. */
   whole: boolean
   billsAfterAbort: boolean
+  /** What the provider may do by itself; its fees, and what it may add to the input, are held with the input. */
+  passed: readonly PassedTool[]
 }
+
+/** Steps that judge what they are shown, and nothing else. */
+const judges = ['review', 'crosscheck']
 
 /** Reads, checks, prices and holds. Refuses with what the client and the log are to be told; `over-budget` is the only one about money. */
 export async function admit(
@@ -59,22 +66,27 @@ export async function admit(
   const upstream = wiring.upstreams.find(({ family }) => family === live.grant.family)
   if (!upstream || upstream.key() === '')
     return refuse('no-upstream', `there is no credential for ${live.grant.family}`)
-  const asked = readRequest(route, raw)
+  const asked = readRequest(route, raw, judges.includes(live.grant.stage) ? {} : upstream.tools)
   if (isRefusal(asked)) return asked
   const stranger = checkModel(wiring, live, asked.model)
   if (stranger) return stranger
   if (route.kind === 'count') return { asked, upstream, body: asked.body(null), hold: null, leave: null }
   const price = trustPrice(wiring.prices, asked.model, dayOf(wiring.world.clock.now()))
   if (isRefusal(price)) return { ...price, why: `${price.why}; ${price.hint}` }
+  const rates = ratesFor(price, dayOf(wiring.world.clock.now()), 0)
+  const passed = priceTools(asked, upstream, rates)
+  if (isRefusal(passed)) return { ...passed, why: `${passed.why}; ${passed.hint}` }
   const { family } = upstream
   const departing = { family, model: asked.model, key: upstream.key(), bytes: raw.length, cap: asked.cap }
   const leave = await wiring.coolDowns.pass(departing, waiter)
   if ('shut' in leave) return waiter.gone() ? nobodyWaits : tellShut(departing, leave)
   const count = counter(asked, upstream)
-  const hold = await place(wiring, live, { asked, upstream, price, raw, waiter, count }).catch((error: unknown) => {
-    leave.over()
-    throw error
-  })
+  const hold = await place(wiring, live, { asked, upstream, price, passed, raw, waiter, count }).catch(
+    (error: unknown) => {
+      leave.over()
+      throw error
+    },
+  )
   if (isRefusal(hold)) {
     leave.over()
     return hold
@@ -122,7 +134,15 @@ function checkModel(wiring: Wiring, live: Live, model: string): Refusal | null {
   return null
 }
 
-type Question = { asked: Asked; upstream: Upstream; price: ModelPrice; raw: Buffer; waiter: Waiter; count: Count }
+type Question = {
+  asked: Asked
+  upstream: Upstream
+  price: ModelPrice
+  passed: readonly PassedTool[]
+  raw: Buffer
+  waiter: Waiter
+  count: Count
+}
 
 /** A text so long, and a wait so long, are worth a question. */
 const worthCountingBytes = 16 * 1024
@@ -131,14 +151,15 @@ const worthCountingMs = 5000
 async function place(
   wiring: Wiring,
   live: Live,
-  { asked, upstream, price, raw, waiter, count }: Question,
+  { asked, upstream, price, passed, raw, waiter, count }: Question,
 ): Promise<(HeldRequest & { told: number | null }) | Refusal | OverBudget> {
   const { limits, world, database, turnstile } = wiring
   const day = dayOf(world.clock.now())
   const billsAfterAbort = upstream.billsAfterAbort ?? !['anthropic', 'openai'].includes(upstream.family)
   const size = sizeOf(asked, limits, billsAfterAbort)
   const byBytes = boundInput({ ...asked, raw, context: price.context }, live.anchors)
-  let input = inputOf(price, day, byBytes, asked.cachesHour)
+  const bounded = (tokens: number) => inputOf({ price, day, passed, hour: asked.cachesHour }, tokens)
+  let input = bounded(byBytes)
   const hold = () =>
     database.write((tx) =>
       placeHold(tx, {
@@ -157,12 +178,12 @@ async function place(
     )
   const placed = await turnstile.pass(waiter, async () => {
     const first = await hold()
-    if (!isWorthCounting(first, input.tokens)) return first
+    if (!isWorthCounting(first, byBytes)) return first
     if (count.isUnderWay(turnstile.look))
       return isRefusal(first) ? { waits: 'count', ms: Infinity, refusal: first } : first
-    const counted = Math.min(input.tokens, boundCounted(count.tokens() ?? Infinity))
-    if (counted === input.tokens) return first
-    input = inputOf(price, day, counted, asked.cachesHour)
+    const counted = Math.min(byBytes, boundCounted(count.tokens() ?? Infinity))
+    if (counted === byBytes) return first
+    input = bounded(counted)
     return hold()
   })
   if ('waits' in placed) return 'refusal' in placed ? placed.refusal : nobodyWaits
@@ -183,6 +204,7 @@ async function place(
     lease: size.whole ? placed.tokens : limits.quantumTokens,
     held: placed.tokens,
     whole: size.whole || placed.tokens === cap,
+    passed,
   }
 }
 
@@ -193,9 +215,12 @@ const isWorthCounting = (placed: Awaited<ReturnType<typeof placeHold>>, boundTok
     ? placed.waits === 'pace' && placed.ms > worthCountingMs
     : isRefusal(placed) && placed.refused === 'over-budget')
 
-function inputOf(price: ModelPrice, day: string, tokens: number, hour: boolean) {
+type Terms = { price: ModelPrice; day: string; passed: readonly PassedTool[]; hour: boolean }
+
+function inputOf({ price, day, passed, hour }: Terms, asked: number) {
+  const tokens = asked + addedTokens(passed, asked, price.context ?? widestContext)
   const rates = ratesFor(price, day, tokens)
-  return { tokens, rates, nanoUsd: Math.ceil((tokens * dearestInput(rates, hour)) / 1e6) }
+  return { tokens, rates, nanoUsd: Math.ceil((tokens * dearestInput(rates, hour)) / 1e6) + feeOf(passed) }
 }
 
 /**

@@ -1,7 +1,8 @@
 /**
  * What lies in a conversation besides text: pictures and documents, whose tokens cannot be told from their bytes, and references to things that are
- * not in the request at all, which are refused. What a tool was called with or gave back is somebody's data and is not looked into.
+ * not in the request at all, which are refused unless the operator named their kind. What a tool was called with or gave back is somebody's data and is not looked into.
  */
+import type { ProviderTools, ReferenceName } from '../core/provider-tool.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 
 type Json = Record<string, unknown>
@@ -14,6 +15,9 @@ export type Content = {
   cachesHour: boolean
 }
 
+/** `references`: kinds of what it speaks of without having it. */
+export type Scanned = Content & { references: ReferenceName[] }
+
 /** Arguments and schemas: any key may occur in them with any meaning. */
 const foreign = new Set([
   'input_schema',
@@ -24,20 +28,25 @@ const foreign = new Set([
   'metadata',
   'schema',
   'json_schema',
+  'mcp_servers', // denied as a whole, or named
 ])
 const remote = /^(?:https?|gs|ftp|file):/i
 
-/** Walks a request's body. Refuses: `field-denied` for a remote URL or a file id. */
-export function scanContent(body: Json): Content | Refusal {
-  const content: Content = { images: 0, opaque: false, cachesHour: false }
+/** Walks a request's body. Refuses: `field-denied` for a remote URL or a file id; where `named` has its kind, it may be anything up to the window. */
+export function scanContent(body: Json, named: ProviderTools): Scanned | Refusal {
+  const content: Scanned = { images: 0, opaque: false, cachesHour: false, references: [] }
   const waiting: unknown[] = [body] // a stack of our own: a hostile body may be nested deeper than the machine's
   while (waiting.length > 0) {
     const next = waiting.pop()
     if (Array.isArray(next)) for (const each of next) waiting.push(each)
     else if (typeof next === 'object' && next !== null) {
       const reference = scanObject(next as Json, content)
-      if (reference)
-        return refuse('field-denied', `${reference} points outside of the request, which is not allowed here`)
+      if (reference && named[reference.kind] === undefined)
+        return refuse('field-denied', `${reference.name} points outside of the request, which is not allowed here`)
+      if (reference) {
+        content.opaque = true
+        content.references.push(reference.kind)
+      }
       for (const [key, value] of Object.entries(next)) if (enters(next as Json, key, value)) waiting.push(value)
     }
   }
@@ -50,7 +59,7 @@ const enters = (holder: Json, key: string, value: unknown): boolean =>
   !foreign.has(key) &&
   !(key === 'input' && holder['type'] === 'tool_use')
 
-function scanObject(json: Json, content: Content): string | null {
+function scanObject(json: Json, content: Content): Reference | null {
   const cache = json['cache_control']
   if (typeof cache === 'object' && cache !== null && (cache as Json)['ttl'] === '1h') content.cachesHour = true
   const { type } = json
@@ -64,17 +73,22 @@ function scanObject(json: Json, content: Content): string | null {
   return referenceIn(json)
 }
 
-function referenceIn(json: Json): string | null {
-  if (typeof json['file_id'] === 'string') return 'file_id'
+type Reference = { name: string; kind: ReferenceName }
+
+const fileId = (name: string): Reference => ({ name, kind: 'file_ids' })
+const remoteUrl = (name: string): Reference => ({ name, kind: 'remote_urls' })
+
+function referenceIn(json: Json): Reference | null {
+  if (typeof json['file_id'] === 'string') return fileId('file_id')
   if (json['fileData'] != null || json['file_data'] != null) {
     const held = json['file_data']
-    if (typeof held !== 'string') return 'fileData' // a string is the file itself, in OpenAI's form
+    if (typeof held !== 'string') return remoteUrl('fileData') // a string is the file itself, in OpenAI's form
   }
-  if (typeof json['file_url'] === 'string') return 'file_url'
-  if (json['type'] === 'container_upload') return 'container_upload'
+  if (typeof json['file_url'] === 'string') return remoteUrl('file_url')
+  if (json['type'] === 'container_upload') return fileId('container_upload')
   if (json['type'] === 'url' && typeof json['url'] === 'string' && json['media_type'] === undefined)
-    return 'a url source'
+    return remoteUrl('a url source')
   const image = json['image_url']
   const url = typeof image === 'string' ? image : (image as Json | undefined)?.['url']
-  return typeof url === 'string' && remote.test(url) ? 'image_url' : null
+  return typeof url === 'string' && remote.test(url) ? remoteUrl('image_url') : null
 }

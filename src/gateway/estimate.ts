@@ -14,7 +14,7 @@ const unseenTokens = 2000
 /** No vendor bills more for one picture (high detail, largest tiles). */
 const imageTokens = 8000
 /** What is assumed where the table does not know the window and the content has no other bound. */
-const widestContext = 2_000_000
+export const widestContext = 2_000_000
 
 /** Most input tokens this body can be billed. */
 export function boundInput(

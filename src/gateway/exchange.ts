@@ -18,7 +18,7 @@ import { answerOf, quirks, send, type AnswerKind } from './answer.ts'
 import { readBody } from './body.ts'
 import { maskStream, requestHeaders, responseHeaders } from './header.ts'
 import { openLease } from './lease.ts'
-import { densityOf, judge, type AbortReason } from './live.ts'
+import { densityOf, judge, untold, type AbortReason } from './live.ts'
 import { meterBody, meterStream, type Meter } from './meter.ts'
 import { upstreamUrl } from './route.ts'
 import type { Waiter } from './turnstile.ts'
@@ -147,12 +147,18 @@ async function admitted(state: Flight, waiter: Waiter, headers: IncomingMessage[
     return null
   }
   const { asked, upstream, body } = admission
-  if (asked.stripped.length > 0)
-    wiring.emit({ type: 'tools.stripped', attempt: live.grant.attempt, tools: asked.stripped })
+  tellTools(state, 'tools.stripped', asked.stripped)
+  tellTools(state, 'tools.passed', [...asked.passed.map(({ tool }) => tool), ...asked.references])
   state.admission = admission
   state.realKey = (state.usesBefore ? upstream.before?.() : null) ?? upstream.key()
   state.keyHeader = upstream.keyHeader ?? null
   return { url: upstreamUrl(upstream.baseUrl, route.path, upstream.apiVersion), body }
+}
+
+function tellTools({ wiring, live }: Flight, type: 'tools.stripped' | 'tools.passed', names: readonly string[]): void {
+  const { attempt, task } = live.grant
+  const tools = untold(live, type, names)
+  if (tools.length > 0) wiring.emit({ type, attempt, task, tools })
 }
 
 function kindOf(refused: string): AnswerKind {
@@ -278,7 +284,9 @@ async function passAnswer(state: Flight, response: IncomingMessage): Promise<voi
   const streams = /^text\/event-stream/i.test(response.headers['content-type'] ?? '')
   state.streams = streams
   const hideUsage = route.dialect === 'openai-chat' && streams && state.admission?.asked.includeUsage === false
-  const meter = streams ? meterStream(route.dialect, { hideUsage }) : meterBody(route.dialect)
+  const meter = streams
+    ? meterStream(route.dialect, { hideUsage, tools: (state.admission?.asked.passed.length ?? 0) > 0 })
+    : meterBody(route.dialect)
   state.meter = meter
   const headers = responseHeaders(response.headers, realKey)
   if (streams) delete headers['content-length']

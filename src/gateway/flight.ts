@@ -114,7 +114,7 @@ export async function settle(state: Flight, how: 'known' | 'free'): Promise<void
   const { model } = admission.asked
   state.lease = null // whoever comes second finds nothing left to settle
   const bill = await lease.settle(how)
-  countRequest(live, model, bill.tokens, bill.nanoUsd)
+  countRequest(live, model, bill)
   if (bill.how === 'exact' && state.meter) {
     const own = tokensOf(state.meter.reported)
     noteDensity(live, model, state.meter.visibleBytes(), own.output)

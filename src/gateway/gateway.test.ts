@@ -63,6 +63,7 @@ for (const dialect of dialects)
         scope: null,
         waitedMs: 0,
         voided: null,
+        tools: { uses: {}, nanoUsd: 0 },
       })
     })
 
@@ -263,7 +264,12 @@ test('what would let a provider act, fetch or bill on its own is refused or take
   const { path, body } = askIn('openai-responses', true, { tools })
   await tell(stage.gateway, { path, headers: { 'x-api-key': gpt.key }, body })
   assert.equal(stage.provider.arrived[0]!.body.toString(), body.replace('{"type":"web_search"},', ''))
-  assert.deepEqual(stage.events.at(-2), { type: 'tools.stripped', attempt: gpt.attempt, tools: ['web_search'] })
+  assert.deepEqual(stage.events.at(-2), {
+    type: 'tools.stripped',
+    attempt: gpt.attempt,
+    task: 'task_1',
+    tools: ['web_search'],
+  })
 })
 
 test('a chat client that did not ask for usage does not see it, and is charged by it', async () => {

@@ -11,6 +11,7 @@ import type { Grant, Limits } from '../core/budget.ts'
 import { dayOf } from '../core/day.ts'
 import type { Family } from '../core/family.ts'
 import type { PriceTable } from '../core/price.ts'
+import type { ProviderTools } from '../core/provider-tool.ts'
 import { Fault } from '../host/fault.ts'
 import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
@@ -38,6 +39,8 @@ export type Upstream = {
   apiVersion?: string
   /** Goes on generating and billing after we hang up. Default: all but anthropic and openai (facts/budget.md §2). */
   billsAfterAbort?: boolean
+  /** What it may do by itself; absent: nothing. */
+  tools?: ProviderTools
 }
 
 /** `input` is what was neither read from nor written to a cache: the four kinds do not overlap. */
@@ -64,6 +67,8 @@ export type WireReport = Usage & {
   waitedMs: number
   /** It asked for a model of a second family, whose reviews could no longer be another's: nothing of it counts, and nothing more is let in. Null: it did not. */
   voided: string | null
+  /** How often its provider did what by itself, and what that cost beside the tokens. */
+  tools: { uses: Record<string, number>; nanoUsd: number }
 }
 
 /** What the daemon may want to hear of. Never holds anything from a body. */
@@ -71,7 +76,8 @@ export type GatewayEvent =
   | { type: 'request.denied'; attempt: string | null; why: string; refused: string; model: string | null }
   | { type: 'budget.reached'; attempt: string; task: string; why: string; scope: string; cut: boolean }
   | { type: 'breaker.tripped'; why: string; attempts: string[] }
-  | { type: 'tools.stripped'; attempt: string; tools: string[] }
+  /** Each name once for an attempt: what was taken out of a request, and what was let through. */
+  | { type: 'tools.stripped' | 'tools.passed'; attempt: string; task: string; tools: string[] }
   | { type: 'request.settled'; attempt: string; model: string; nanoUsd: number; how: 'exact' | 'estimated' | 'free' }
   | { type: 'holds.recovered'; holds: number; nanoUsd: number }
   | { type: 'gateway.failed'; attempt: string | null; error: string }

@@ -9,16 +9,23 @@
 import type { Lane } from '../core/lane.ts'
 import { heldTokens, lagTokens, nextLease } from '../core/budget.ts'
 import { addTokens, costOf, findPrice, noTokens, ratesFor, totalInput, type Tokens } from '../core/price.ts'
+import { feeOf } from '../core/provider-tool.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { Tx } from '../store/database.ts'
 import { chargeInput, extendHold, settleHold } from '../store/ledger.ts'
 import { watchSpending } from '../store/pace.ts'
 import type { HeldRequest } from './admit.ts'
 import type { Meter } from './meter.ts'
-import { outputOf, tokensOf } from './usage.ts'
+import { outputOf, tokensOf, type Reported } from './usage.ts'
 import type { Wiring } from './wiring.ts'
 
-export type Settled = { tokens: Tokens; nanoUsd: number; how: 'exact' | 'estimated' | 'free' }
+export type Settled = {
+  tokens: Tokens
+  nanoUsd: number
+  how: 'exact' | 'estimated' | 'free'
+  /** What the provider did by itself, and what of `nanoUsd` is for that. */
+  tools: { tool: string; uses: number; nanoUsd: number }[]
+}
 
 export type Lease = {
   /** Tells that bytes came; charges the input once the provider has said what it was. Null: there is nothing to charge. */
@@ -98,7 +105,7 @@ export function openLease(
     heard() {
       used.look()
       const reported = meter()?.reported
-      if (inputNanoUsd === 0 || !reported?.input) return null
+      if (inputNanoUsd === 0 || !reported?.input || hold.passed.length > 0) return null // what a provider reads by itself comes on top until the end
       const tokens = { ...tokensOf(reported), output: 0, webSearches: 0 }
       inputNanoUsd = 0
       const at = world.clock.now()
@@ -109,7 +116,8 @@ export function openLease(
     input: () => (inputNanoUsd === 0 ? totalInput(tokensOf(meter()!.reported)) : hold.inputTokens),
     heldNanoUsd: () => inputNanoUsd + outputCost(held),
     async settle(how) {
-      const bill = how === 'free' ? { tokens: noTokens, nanoUsd: 0, how } : billOf(wiring, hold, meter(), used.look())
+      const bill =
+        how === 'free' ? { tokens: noTokens, nanoUsd: 0, how, tools: [] } : billOf(wiring, hold, meter(), used.look())
       await move((tx) => settleHold(tx, hold.id, { ...bill, at: world.clock.now() }))
       return bill
     },
@@ -121,20 +129,35 @@ const ratesOf = (hold: HeldRequest, tokens: Tokens) => ratesFor(hold.price, hold
 /** Exact where the provider said its last word; else input as reported or its whole hold, and output as estimated with the lag on top. */
 function billOf(wiring: Wiring, hold: HeldRequest, meter: Meter | null, used: number): Settled {
   const reported = meter?.reported
-  const own = reported ? tokensOf(reported) : noTokens
+  const isLast = reported?.final === true && reported.input
+  const tools = usesOf(hold, reported, isLast)
+  const fee = tools.reduce((sum, { nanoUsd }) => sum + nanoUsd, 0)
+  const own = reported ? { ...tokensOf(reported), ...(hold.passed.length > 0 ? { webSearches: 0 } : {}) } : noTokens
   const extras = reported?.extras ?? []
   const extraNanoUsd = extras.reduce((sum, { model, tokens }) => sum + extraCost(wiring, hold, model, tokens), 0)
   const all = extras.map(({ tokens }) => tokens).reduce(addTokens, own)
-  if (reported?.final && reported.input)
-    return { tokens: all, nanoUsd: costOf(ratesOf(hold, own), own) + extraNanoUsd, how: 'exact' }
+  if (isLast) return { tokens: all, nanoUsd: costOf(ratesOf(hold, own), own) + extraNanoUsd + fee, how: 'exact', tools }
   const made = hold.billsAfterAbort && hold.cap !== null ? hold.cap : used + lagTokens(wiring.limits)
   const output = Math.max(own.output, Math.min(made, hold.cap ?? Infinity))
-  if (!reported?.input) {
+  if (!reported?.input || hold.passed.length > 0) {
     const tokens = { ...noTokens, input: hold.inputTokens, output }
-    return { tokens, nanoUsd: hold.inputNanoUsd + Math.ceil((output * hold.outputRate) / 1e6), how: 'estimated' }
+    const outputNanoUsd = Math.ceil((output * hold.outputRate) / 1e6)
+    const read = Math.max(hold.inputNanoUsd - feeOf(hold.passed), costOf(ratesOf(hold, own), { ...own, output: 0 })) // their fees are held with the input
+    return { tokens, nanoUsd: read + outputNanoUsd + fee, how: 'estimated', tools }
   }
   const nanoUsd = costOf(ratesOf(hold, own), { ...own, output }) + extraNanoUsd
-  return { tokens: { ...all, output: all.output - own.output + output }, nanoUsd, how: 'estimated' }
+  return { tokens: { ...all, output: all.output - own.output + output }, nanoUsd, how: 'estimated', tools }
+}
+
+/** What the provider did by itself: as seen and reported, and before its last word at least as often as was held for. */
+function usesOf({ passed }: HeldRequest, reported: Reported | undefined, isLast: boolean): Settled['tools'] {
+  const kinds = [...new Set(passed.map(({ tool }) => tool))]
+  return kinds.flatMap((tool) => {
+    const own = passed.filter((each) => each.tool === tool)
+    const held = isLast && !reported?.doubtful ? 0 : own.reduce((sum, { uses }) => sum + uses, 0)
+    const uses = Math.max(held, reported?.uses.get(tool) ?? 0)
+    return uses === 0 ? [] : [{ tool, uses, nanoUsd: uses * own[0]!.useNanoUsd }]
+  })
 }
 
 /** A pass by another model inside the request bills at that model's price; without one, at this request's. */

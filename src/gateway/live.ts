@@ -1,9 +1,9 @@
 /** One attempt as the gateway sees it: its grant, what is in flight, and what the wire has shown so far. */
 import type { Server } from 'node:http'
 import type { Grant } from '../core/budget.ts'
-import type { Tokens } from '../core/price.ts'
 import type { Anchor } from './estimate.ts'
 import type { WireReport } from './gateway.ts'
+import type { Settled } from './lease.ts'
 
 /** A request in flight. `done` settles when it is over and its money is settled; it never rejects. */
 export type InFlight = { abort(why: AbortReason): void; done: Promise<void>; heldNanoUsd(): number }
@@ -21,6 +21,8 @@ export type Live = {
   counts: Map<string, number>
   /** Visible bytes of a token in its latest answers, by model. */
   densities: Map<string, number[]>
+  /** Tools of the provider's that were spoken of already. */
+  told: Set<string>
   server: Server | null
   report: WireReport
 }
@@ -39,6 +41,7 @@ const fresh = (): WireReport => ({
   scope: null,
   waitedMs: 0,
   voided: null,
+  tools: { uses: {}, nanoUsd: 0 },
 })
 
 export const enter = (grant: Grant, keyHash: string): Live => ({
@@ -50,6 +53,7 @@ export const enter = (grant: Grant, keyHash: string): Live => ({
   anchors: [],
   counts: new Map(),
   densities: new Map(),
+  told: new Set(),
   report: fresh(),
 })
 
@@ -57,12 +61,17 @@ export const enter = (grant: Grant, keyHash: string): Live => ({
 export function reportOf(live: Live | undefined): WireReport {
   if (!live) return fresh()
   const heldNanoUsd = [...live.exchanges].reduce((sum, each) => sum + each.heldNanoUsd(), 0)
-  return { ...live.report, models: [...live.report.models], heldNanoUsd }
+  const { models, tools } = live.report
+  return { ...live.report, models: [...models], tools: { ...tools, uses: { ...tools.uses } }, heldNanoUsd }
 }
 
 /** Adds one settled request. */
-export function countRequest(live: Live, model: string, tokens: Tokens, nanoUsd: number): void {
+export function countRequest(live: Live, model: string, { tokens, nanoUsd, tools }: Settled): void {
   const { report } = live
+  for (const { tool, uses, nanoUsd: fee } of tools) {
+    report.tools.uses[tool] = (report.tools.uses[tool] ?? 0) + uses
+    report.tools.nanoUsd += fee
+  }
   report.requests++
   report.input += tokens.input
   report.cachedInput += tokens.cachedInput
@@ -109,3 +118,13 @@ export function densityOf(live: Live, model: string): number | null {
   const seen = live.densities.get(model)
   return seen ? Math.min(...seen) : null
 }
+
+/** Those of `names` that nobody was told of yet. */
+export function untold({ told }: Live, kind: string, names: readonly string[]): string[] {
+  const fresh = [...new Set(names)].filter((name) => !told.has(`${kind} ${name}`) && told.size < mostTold)
+  for (const name of fresh) told.add(`${kind} ${name}`)
+  return fresh
+}
+
+/** A hostile client may invent as many names as it likes. */
+const mostTold = 50

@@ -29,10 +29,15 @@ const maxBodyBytes = 32 * 1024 * 1024
 /** `line`: takes the line of a payload, and says whether its event is to be left out. */
 type EventMeter = Omit<Meter, 'push' | 'end'> & { line(line: Buffer): boolean }
 
-/** A meter for an event stream (`text/event-stream`). `hideUsage`: leave out the usage chunk that a chat client did not ask for. */
-export function meterStream(dialect: Dialect, options: { hideUsage?: boolean; maxLineBytes?: number } = {}): Meter {
+type StreamOptions = { hideUsage?: boolean; tools?: boolean; maxLineBytes?: number }
+
+/**
+ * A meter for an event stream (`text/event-stream`). `hideUsage`: leave out the usage chunk that a chat client did not ask for. `tools`: the provider may
+ * use its own, which are counted.
+ */
+export function meterStream(dialect: Dialect, options: StreamOptions = {}): Meter {
   const cap = options.maxLineBytes ?? maxLineBytes
-  const { line: readLine, ...events } = eventMeter(dialect, options.hideUsage ?? false)
+  const { line: readLine, ...events } = eventMeter(dialect, options)
   let parts: Buffer[] = [] // what came since the last whole event
   let kept = 0
   let scanned = 0 // of the joined parts: up to the end of the last whole line
@@ -86,7 +91,7 @@ export function meterStream(dialect: Dialect, options: { hideUsage?: boolean; ma
 
 const empty = Buffer.alloc(0)
 
-function eventMeter(dialect: Dialect, hideUsage: boolean): EventMeter {
+function eventMeter(dialect: Dialect, { hideUsage = false, tools = false }: StreamOptions): EventMeter {
   const reported = nothingReported()
   const sketch = newSketch()
   let visible = 0
@@ -95,7 +100,7 @@ function eventMeter(dialect: Dialect, hideUsage: boolean): EventMeter {
   const line = (bytes: Buffer): boolean => {
     const text = bytes.toString('latin1') // one character a byte, so that offsets agree
     visible += visibleIn(bytes, text)
-    if (!isWorthParsing(dialect, text, sketch)) return false
+    if (!isWorthParsing(dialect, text, sketch) && !(tools && text.includes(usedNeedles[dialect]))) return false
     const event = parseObject(bytes.subarray(payloadField.length))
     if (!event) return false
     takeUsage(dialect, event, reported)
@@ -107,6 +112,15 @@ function eventMeter(dialect: Dialect, hideUsage: boolean): EventMeter {
 }
 
 const payloadField = Buffer.from('data:')
+
+/** What a provider did by itself, where usage does not say it again. */
+const usedNeedles: Readonly<Record<Dialect, string>> = {
+  'anthropic-messages': '"content_block_start"',
+  'openai-responses': '"response.output_item.done"',
+  'openai-chat': '"usage',
+  gemini: '"candidates"',
+}
+
 const alwaysNeedles = ['"usage', '"error"', '"response.failed"']
 
 /** Whether the line at these bytes carries an event's payload. */

@@ -2,17 +2,19 @@
  * What a request asks for, read from its body, and what must be changed in it before it may leave.
  *
  * Whatever lets a provider act, fetch, store or bill on its own is a way out of the sandbox or of the budget: provider-side tools are taken out of
- * the list, the rest is refused with the field's name. A field given twice is refused, because we and the provider could read different ones.
+ * the list, the rest is refused with the field's name, unless the operator named it (`providerTools:`). A field given twice is refused, because we and the provider could read different ones.
  */
+import type { ProviderTools } from '../core/provider-tool.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Dialect, Route } from './route.ts'
-import { elementsOf, membersOf, setMember, splice, type Span } from './splice.ts'
-import { scanContent, type Content } from './content.ts'
+import { membersOf, setMember, splice, type Span } from './splice.ts'
+import { scanContent, type Scanned } from './content.ts'
+import { nameOf, ownTool, sortTools, type Sorted } from './provider-tool.ts'
 
 type Json = Record<string, unknown>
 type Edit = { at: Span; by: string }
 
-export type Asked = Content & {
+export type Asked = Scanned & {
   model: string
   stream: boolean
   /** Most output tokens, as the client wants it. */
@@ -23,40 +25,52 @@ export type Asked = Content & {
   includeUsage: boolean
   /** Provider-side tools taken out. */
   stripped: string[]
+  /** Those that stay, and how often each may be used. */
+  passed: Sorted['passed']
   /** The body for the provider; with `cap` told to it where given. The same buffer when nothing changes. */
   body(cap: number | null): Buffer
 }
 
 /** Reads the body of a request that bills or counts. Refuses: `body-unfit`, `field-denied`. */
-export function readRequest(route: Route, raw: Buffer): Asked | Refusal {
+export function readRequest(route: Route, raw: Buffer, named: ProviderTools = {}): Asked | Refusal {
   const json = parse(raw)
   if (!json) return refuse('body-unfit', 'the body is not a JSON object')
   const members = membersOf(raw)
   const config = route.dialect === 'gemini' ? members?.get('generationConfig') : undefined
   if (!members || (config && !membersOf(raw, config))) return refuse('body-unfit', 'a field stands twice in the body')
   const denied =
-    deniedField(route.dialect, json) ??
-    (route.dialect === 'openai-responses' ? (hiddenTool(json) ?? storedItem(json)) : null)
+    deniedField(route.dialect, json, named) ??
+    (route.dialect === 'openai-responses'
+      ? (hiddenTool(json) ?? (named.stored_responses ? null : storedItem(json)))
+      : null)
   if (denied) return refuse('field-denied', `${denied} is not allowed here`)
-  const content = scanContent(json)
+  const content = scanContent(json, named)
   if ('refused' in content) return content
   const model = route.model ?? json['model']
   if (typeof model !== 'string' || model === '') return refuse('body-unfit', 'the body names no model')
   const cap = capOf(route.dialect, json)
   if (Number.isNaN(cap)) return refuse('body-unfit', 'the limit on output tokens is not a whole number')
-  const tools = stripTools(route.dialect, json, raw, members)
+  const tools = sortTools(route.dialect, json, raw, members, named)
+  const isStored =
+    route.dialect === 'openai-responses' &&
+    (storedItem(json) !== null ||
+      pointers.some((name) => !isEmpty(json[name])) ||
+      (named.stored_responses && json['store'] !== false))
   const includeUsage = object(json['stream_options'])?.['include_usage'] === true
   const stream = route.stream ?? json['stream'] === true
   const edits = [...tools.edits]
-  if (route.dialect === 'openai-responses' && json['store'] !== false) edits.push(setMember(raw, 'store', 'false')) // its default is to keep everything
+  if (route.dialect === 'openai-responses' && json['store'] !== false && !named.stored_responses)
+    edits.push(setMember(raw, 'store', 'false')) // its default is to keep everything
   if (route.dialect === 'openai-chat' && stream && !includeUsage) edits.push(usageEdit(raw, members))
   return {
     ...content,
+    ...(isStored ? { opaque: true, references: [...content.references, 'stored_responses' as const] } : {}),
     model,
     stream,
     cap,
     includeUsage,
     stripped: tools.stripped,
+    passed: tools.passed,
     leastCap: leastCapOf(json),
     body: (told) =>
       splice(raw, told === null || told === cap ? edits : [...edits, capEdit(route.dialect, json, raw, members, told)]),
@@ -106,6 +120,9 @@ const allowed: Readonly<Record<Dialect, Readonly<Record<string, Check>>>> = {
     store: absent,
     audio: absent,
     web_search_options: absent,
+    search_parameters: absent, // other vendors' searches, and a reseller's
+    plugins: absent,
+    models: absent,
     n: oneOf(1),
     modalities: (value) => value == null || JSON.stringify(value) === '["text"]',
     service_tier: oneOf('auto', 'default', 'flex'),
@@ -127,9 +144,22 @@ const allowedInConfig: Readonly<Record<string, Check>> = {
   responseModalities: (value) => value == null || JSON.stringify(value) === '["TEXT"]',
 }
 
-function deniedField(dialect: Dialect, json: Json): string | null {
+/** Names that stand for what the provider keeps: how many tokens that has is in no body. */
+const pointers = ['previous_response_id', 'conversation', 'prompt']
+
+/** The fields that an operator opens by naming what they are for. */
+const openedBy: Readonly<Record<string, keyof ProviderTools>> = {
+  mcp_servers: 'mcp',
+  store: 'stored_responses',
+  previous_response_id: 'stored_responses',
+  conversation: 'stored_responses',
+  prompt: 'stored_responses',
+}
+
+function deniedField(dialect: Dialect, json: Json, named: ProviderTools): string | null {
   const config = dialect === 'gemini' ? (object(json['generationConfig']) ?? {}) : {}
-  const wrong = Object.entries(allowed[dialect]).find(([name, check]) => !check(json[name]))
+  const isOpen = (name: string) => Object.hasOwn(openedBy, name) && named[openedBy[name]!] !== undefined
+  const wrong = Object.entries(allowed[dialect]).find(([name, check]) => !isOpen(name) && !check(json[name]))
   const inside = Object.entries(allowedInConfig).find(([name, check]) => !check(config[name]))
   return wrong?.[0] ?? (inside ? `generationConfig.${inside[0]}` : null)
 }
@@ -172,34 +202,6 @@ function usageEdit(raw: Buffer, members: Map<string, Span>): Edit {
   return setMember(raw, 'stream_options', '{"include_usage":true}')
 }
 
-const ownTool: Readonly<Record<Dialect, (tool: Json) => boolean>> = {
-  'anthropic-messages': ({ type }) =>
-    type == null ||
-    (typeof type === 'string' && /^(custom$|(bash|text_editor|computer|memory|tool_search_tool)_)/.test(type)),
-  'openai-responses': ({ type }) =>
-    ['function', 'custom', 'local_shell', 'apply_patch', 'namespace', 'tool_search'].includes(String(type)),
-  'openai-chat': ({ type }) => type === 'function' || type === 'custom',
-  gemini: (tool) => Object.keys(tool).every((name) => /^function_?declarations$/i.test(name)),
-}
-
-/** Leaves out of `tools` what the provider would do itself. */
-function stripTools(
-  dialect: Dialect,
-  json: Json,
-  raw: Buffer,
-  members: Map<string, Span>,
-): { edits: Edit[]; stripped: string[] } {
-  const at = members.get('tools')
-  const tools = json['tools']
-  if (!at || !Array.isArray(tools)) return { edits: [], stripped: [] }
-  const spans = elementsOf(raw, at)
-  const foreign = tools.map((tool) => !ownTool[dialect](object(tool) ?? { type: 'unknown' }))
-  if (!foreign.includes(true)) return { edits: [], stripped: [] }
-  const left = spans.filter((_, index) => !foreign[index]).map(({ start, end }) => raw.toString('utf8', start, end))
-  const stripped = tools.filter((_, index) => foreign[index]).map((tool) => nameOf(object(tool)))
-  return { edits: [{ at, by: `[${left.join(',')}]` }], stripped }
-}
-
 /** A tool of the provider's that stands where it cannot be taken out: in a namespace, or handed over within the conversation. */
 function hiddenTool(json: Json): string | null {
   const listed = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
@@ -222,10 +224,3 @@ function storedItem(json: Json): string | null {
   }
   return items.some(isStored) ? 'item_reference' : null
 }
-
-const nameOf = (tool: Json | undefined): string =>
-  typeof tool?.['type'] === 'string'
-    ? tool['type'].slice(0, 64)
-    : Object.keys(tool ?? {})
-        .join('+')
-        .slice(0, 64)

@@ -5,6 +5,7 @@
  * Sources: typed SDKs of the three vendors, facts/budget.md §2. Pure; what is not a whole number of tokens is not believed, and no last word.
  */
 import { addTokens, noTokens, type Tokens } from '../core/price.ts'
+import type { ProviderToolName } from '../core/provider-tool.ts'
 import type { Dialect } from './route.ts'
 
 type Json = Record<string, unknown>
@@ -13,13 +14,26 @@ type Json = Record<string, unknown>
 export type Reported = {
   counters: Map<string, number>
   extras: { model: string | null; tokens: Tokens }[]
+  /** How often the provider has done something by itself, by what is seen of it and by what it reports; and what it searched for, where it tells. */
+  uses: Map<ProviderToolName, number>
+  queries: Set<string>
+  /** What was reported of them cannot be, or nothing was where something should be: what is held for them is kept. */
+  doubtful: boolean
   /** Input is known: its hold can be settled. */
   input: boolean
   /** The provider's last word has been seen: these are the tokens it bills. */
   final: boolean
 }
 
-export const nothingReported = (): Reported => ({ counters: new Map(), extras: [], input: false, final: false })
+export const nothingReported = (): Reported => ({
+  counters: new Map(),
+  extras: [],
+  uses: new Map(),
+  queries: new Set(),
+  doubtful: false,
+  input: false,
+  final: false,
+})
 
 const object = (value: unknown): Json | undefined =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined
@@ -49,7 +63,49 @@ function raise(reported: Reported, name: string, value: unknown): void {
   reported.counters.set(name, Math.max(reported.counters.get(name) ?? 0, count(value)))
 }
 
+/** No request has searched so often: more is a mistake. */
+const mostUses = 1000
+
+function raiseUses(reported: Reported, tool: ProviderToolName, value: unknown): void {
+  const uses = isCount(value) && value <= mostUses ? value : 0
+  reported.doubtful ||= value != null && value !== uses
+  reported.uses.set(tool, Math.max(reported.uses.get(tool) ?? 0, uses))
+}
+
+const addUse = (reported: Reported, tool: ProviderToolName): void =>
+  raiseUses(reported, tool, (reported.uses.get(tool) ?? 0) + 1)
+
+/** Blocks of Anthropic's and items of OpenAI's that stand for one use. */
+const usedBlocks: Readonly<Record<string, ProviderToolName>> = {
+  mcp_tool_use: 'mcp',
+  web_search: 'web_search',
+  web_fetch: 'web_fetch',
+  code_execution: 'code_execution',
+  bash_code_execution: 'code_execution',
+  text_editor_code_execution: 'code_execution',
+}
+const usedItems: Readonly<Record<string, ProviderToolName>> = {
+  web_search_call: 'web_search',
+  code_interpreter_call: 'code_execution',
+  file_search_call: 'file_search',
+  mcp_call: 'mcp',
+}
+
+function takeBlock(block: unknown, reported: Reported): void {
+  const { type, name } = object(block) ?? {}
+  const tool = usedBlocks[String(type === 'server_tool_use' ? name : type)]
+  if (tool !== undefined && (type === 'server_tool_use' || type === 'mcp_tool_use')) addUse(reported, tool)
+}
+
+function takeItems(items: readonly unknown[], reported: Reported): void {
+  const kinds = items.map((item) => usedItems[String(object(item)?.['type'])])
+  for (const tool of new Set(kinds))
+    if (tool !== undefined) raiseUses(reported, tool, kinds.filter((kind) => kind === tool).length)
+}
+
 function takeAnthropic(json: Json, reported: Reported): void {
+  takeBlock(json['content_block'], reported)
+  if (json['type'] === 'message') for (const block of list(json['content'])) takeBlock(block, reported)
   const usage = object(json['usage']) ?? object(object(json['message'])?.['usage'])
   if (!usage) return
   const tokens = anthropicTokens(usage)
@@ -69,6 +125,10 @@ function takeAnthropic(json: Json, reported: Reported): void {
         model: typeof each['model'] === 'string' ? each['model'] : null,
         tokens: anthropicTokens(each),
       }))
+  const used = object(usage['server_tool_use']) ?? {}
+  raiseUses(reported, 'web_search', used['web_search_requests'])
+  raiseUses(reported, 'web_fetch', used['web_fetch_requests'])
+  raiseUses(reported, 'code_execution', used['code_execution_requests'])
   reported.input ||= totalOf(tokens) > 0
   reported.final ||=
     isCount(usage['output_tokens']) &&
@@ -84,7 +144,7 @@ function anthropicTokens(usage: Json): Tokens {
     cacheWrite: Math.max(0, count(usage['cache_creation_input_tokens']) - hour),
     cacheWriteHour: hour,
     output: count(usage['output_tokens']),
-    webSearches: count(object(usage['server_tool_use'])?.['web_search_requests']),
+    webSearches: Math.min(mostUses, count(object(usage['server_tool_use'])?.['web_search_requests'])),
   }
 }
 
@@ -92,9 +152,13 @@ const totalOf = (tokens: Tokens): number =>
   tokens.input + tokens.cachedInput + tokens.cacheWrite + tokens.cacheWriteHour
 
 function takeResponses(json: Json, reported: Reported): void {
+  const item = usedItems[String(object(json['item'])?.['type'])]
+  if (item !== undefined && json['type'] === 'response.output_item.done') addUse(reported, item)
   const response = object(json['response']) ?? (json['object'] === 'response' ? json : undefined)
   const usage = object(response?.['usage'])
   if (!response || !usage) return
+  takeItems(list(response['output']), reported)
+  reported.doubtful ||= !Array.isArray(response['output'])
   const details = object(usage['input_tokens_details'])
   raise(reported, 'all', usage['input_tokens'])
   raise(reported, 'cachedInput', details?.['cached_tokens'])
@@ -117,7 +181,20 @@ function takeChat(json: Json, reported: Reported): void {
   reported.final ||= isCount(usage['completion_tokens']) // with include_usage it comes once, at the end; a provider that repeats it repeats it larger
 }
 
+/** What was searched for is told again with every chunk, or in parts; each wording bills once. */
+function takeGrounding(candidate: unknown, reported: Reported): void {
+  const { groundingMetadata, urlContextMetadata, content } = object(candidate) ?? {}
+  const queries = list(object(groundingMetadata)?.['webSearchQueries'])
+  for (const query of queries.slice(0, mostUses))
+    if (reported.queries.size <= mostUses) reported.queries.add(String(query))
+  raiseUses(reported, 'web_search', Math.max(reported.queries.size, queries.length))
+  raiseUses(reported, 'web_fetch', list(object(urlContextMetadata)?.['urlMetadata']).length)
+  for (const part of list(object(content)?.['parts']))
+    if (object(part)?.['executableCode'] != null) addUse(reported, 'code_execution')
+}
+
 function takeGemini(json: Json, reported: Reported): void {
+  for (const candidate of list(json['candidates'])) takeGrounding(candidate, reported)
   const usage = object(json['usageMetadata'])
   if (!usage) return
   raise(reported, 'prompt', usage['promptTokenCount'])

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod'
 import { suggestion } from '../core/nearest.ts'
+import { providerToolNames, referenceNames } from '../core/provider-tool.ts'
 import { parseDuration, parseSize, parseUsd } from '../core/quantity.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { hostPattern } from '../core/registry.ts'
@@ -99,6 +100,13 @@ const family = z.strictObject({
   models,
 })
 
+/** `true` stands for the defaults. */
+const allowance = z.preprocess(
+  (written) => (written === true ? {} : written),
+  z.strictObject({ uses: count(50), tokens: count(1_000_000), price: usd }).partial(),
+)
+const reference = z.literal(true, { error: 'must be true, or left out' })
+
 const dollars = z.number({ error: 'must be US dollars per million tokens' }).min(0, 'must not be negative')
 const price = z
   .strictObject({
@@ -158,6 +166,18 @@ export const operatorSchema = z.strictObject({
     .record(z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'a family is named in small letters'), family)
     .optional(),
   money: section({ day: usd, task: usd, minute: usd, burst: usd, warn: usd, priceAge: duration }),
+  providerTools: z
+    .record(
+      z.string(),
+      z
+        .strictObject({
+          ...Object.fromEntries(providerToolNames.map((name) => [name, allowance])),
+          ...Object.fromEntries(referenceNames.map((name) => [name, reference])),
+        } as Record<(typeof providerToolNames)[number], typeof allowance> &
+          Record<(typeof referenceNames)[number], typeof reference>)
+        .partial(),
+    )
+    .optional(),
   slots: section({ implementer: count(64), reviewer: count(64), architect: count(64), gate: count(64) }),
   caps: section({
     families: z.record(z.string(), count(1000)),

@@ -19,7 +19,9 @@ import {
   type RepositorySettings,
   vendors,
 } from '../core/setting.ts'
+import { suggestion } from '../core/nearest.ts'
 import { familiesOf, type Origin, originOf, type Written } from './config-family.ts'
+import { notesOnTools, providerToolOrigins, providerToolsOf } from './config-tool.ts'
 import { Fault } from './fault.ts'
 import { showKeySource } from './key.ts'
 import { type Env, findPaths } from './path.ts'
@@ -50,12 +52,18 @@ export async function loadConfig(options: { file: string; env: Env; cores?: numb
   const plain = lay(defaults, written, unattended === null ? {} : { unattended })
   const families = written ? familiesOf(written, env, keysFolder(env)) : { settings: {}, origins: [] }
   if (isRefusal(families)) return families
-  const settings: OperatorSettings = { ...plain.settings, families: families.settings, ...pricesOf(written) }
+  const settings: OperatorSettings = {
+    ...plain.settings,
+    families: families.settings,
+    providerTools: providerToolsOf(written),
+    ...pricesOf(written),
+  }
   const wrong = contradiction(settings, written)
   if (wrong) return wrong
   const origins = [
     ...families.origins,
     ...plain.origins,
+    ...providerToolOrigins(settings, written),
     ...credentialOrigins(settings, written),
     ...capOrigins(settings, written),
     ...priceOrigins(settings, written),
@@ -149,7 +157,7 @@ function lay(defaults: OperatorSettings, written: Written | null, fromEnv: { una
   }
   const settings = { ...defaults } as Record<string, unknown>
   for (const [name, section] of Object.entries(defaults)) {
-    if (name === 'families' || name === 'prices' || name === 'priceChecks') continue
+    if (['families', 'providerTools', 'prices', 'priceChecks'].includes(name)) continue
     settings[name] =
       typeof section === 'object'
         ? Object.fromEntries(
@@ -206,12 +214,18 @@ const priceOrigins = ({ prices, priceChecks }: OperatorSettings, written: Writte
   ].map(({ model, value }) => ({ key: `prices.${model}`, value, origin: originOf(written!, ['prices', model]) }))
 
 /** Values that are each allowed and together are not. */
-function contradiction({ lease, retry }: OperatorSettings, written: Written | null): Refusal | null {
+function contradiction(
+  { lease, retry, families, providerTools }: OperatorSettings,
+  written: Written | null,
+): Refusal | null {
   const say = (path: string[], message: string) =>
     refuse(
       'config-invalid',
       `${written ? `${written.file}:${written.yaml.lineOf(path)}: ` : ''}${path.join('.')}: ${message}`,
     )
+  const stranger = Object.keys(providerTools).find((family) => !Object.hasOwn(families, family))
+  if (stranger !== undefined)
+    return say(['providerTools', stranger], `is no configured family; ${suggestion(stranger, Object.keys(families))}`)
   if (lease.leaseMs < 2 * lease.beatMs)
     return say(
       ['lease', 'lease'],
@@ -222,8 +236,8 @@ function contradiction({ lease, retry }: OperatorSettings, written: Written | nu
   return null
 }
 
-function notesOn(env: Env, { families }: OperatorSettings): string[] {
-  const notes: string[] = []
+function notesOn(env: Env, { families, providerTools }: OperatorSettings): string[] {
+  const notes = notesOnTools(providerTools)
   if (env['REDIS_URL']) notes.push('REDIS_URL is accepted and not used: one machine needs no Redis')
   for (const [family, { keyVariables }] of Object.entries(vendors)) {
     const variable = keyVariables.find((each) => env[each])

@@ -142,6 +142,9 @@ async function start(ports: StagePorts, work: Work, area: Area, question: Questi
     access: 'edit' in question.tree ? 'edit' : 'read',
     contained,
     ...(question.schema ? { schema: question.schema } : {}),
+    ...(question.role === 'reviewer'
+      ? {}
+      : { providerTools: Object.keys(settings.providerTools[attempt.family] ?? {}) }), // a judge sees what it is shown
   }
   const program = insideArgv(found, contained ? programInside : found.folder)
   const plan = found.adapter.plan(spec, program)

@@ -16,6 +16,7 @@ const reasons: readonly [RegExp, string][] = [
   [/^src\/(core\/event|engine\/engine|command\/ports)\.ts$/, 'types alone'],
   [/^src\/core\/(ancestor|estimate|gate-progress|history|platform|tier)\.ts$/, 'for verbs that start nothing'],
   [/^src\/core\/(check|key-shape|rung)\.ts$/, 'what init and doctor look for on a machine'],
+  [/^src\/core\/provider-tool\.ts$/, 'asked by the gateway, which is modelled'],
   [/^src\/command\/(import|trust)\.ts$/, 'once in the life of a repository, before anything starts'],
   [/^src\/store\/(health|shell)\.ts$/, 'what doctor found, and a shell for people'],
   [/^src\/daemon\/(agents|check-\w+|doctor|survey|trial-turn)\.ts$/, 'looks for what is installed on a machine'],

@@ -94,7 +94,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     })
     if (tripped !== null) trip(`the breaker has tripped: ${tripped}`)
     turnstile.look()
-    countRequest(live, asked.model, tokens, nanoUsd)
+    countRequest(live, asked.model, { tokens, nanoUsd, how, tools: [] })
   }
 
   const place = (tx: Tx, live: Live, asked: Asked) => {
