@@ -37,8 +37,8 @@ export type Told = 'added' | 'approved' | 'held' | 'cancelled' | 'paused'
 export type Auditor = {
   /** Looks at what is new; `sure`: also when the daemon has written nothing. Throws `Broken`. */
   look(sure?: boolean): void
-  /** A person was told that this is so. */
-  acknowledged(what: Told, which: string): void
+  /** A person who asked when there were so many events was told that this is so. */
+  acknowledged(what: Told, which: string, asked: number): void
   tasks(): readonly Seen[]
   events(): number
   /** How often a daemon noticed that it had been away. */
@@ -54,8 +54,10 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
   const next = sql('select seq, at, stream, type, actor, body from event where seq > ? order by seq')
   const tables = stateChecks(sql, machine, rules)
   const tasks = new Map<string, Seen>()
+  const wishes = new Set<string>()
   const paused = new Set<string>()
-  const told: [Told, string][] = []
+  const told: Answered[] = []
+  const facts = new Map<string, number>()
   const daemon: DaemonSeen = { lives: 0, resumed: 0 }
   let last = 0
   let seenVersion = -1
@@ -66,25 +68,26 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
     events: () => last,
     resumed: () => daemon.resumed,
     close: () => db.close(),
-    acknowledged(what, which) {
-      told.push([what, which])
+    acknowledged(what, which, asked) {
+      told.push({ fact: `${what} ${which}`, asked })
     },
     look(sure = false) {
       if (!sure && machine.writes === seenWrites) return tables.processes()
       seenWrites = machine.writes
       const now = (version.get() as { data_version: number }).data_version
       if (now === seenVersion) {
-        hold(told, tasks, paused)
+        hold(told, facts)
         return tables.processes()
       }
       seenVersion = now
       for (const row of next.all(last) as Row[]) {
         if (row.seq !== last + 1) broken(`event ${row.seq} follows event ${last}`)
         last = row.seq
-        if (row.stream.startsWith('task/')) follow({ tasks, paused, machine, rules, daemon }, row)
+        note(facts, row)
+        if (row.stream.startsWith('task/')) follow({ tasks, wishes, paused, machine, rules, daemon }, row)
         if (row.stream === 'daemon/main') followDaemon(paused, row, machine, daemon)
       }
-      hold(told, tasks, paused)
+      hold(told, facts)
       tables.leases(last)
       tables.processes()
       if (looks++ % 16 === 0) tables.money()
@@ -92,19 +95,29 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
   }
 }
 
-/** What a person was told is in the log from then on. */
-function hold(told: [Told, string][], tasks: ReadonlyMap<string, Seen>, paused: ReadonlySet<string>): void {
-  for (const [what, id] of told.splice(0)) {
-    const task = tasks.get(id)
-    const holds =
-      (what === 'paused' && paused.has(id)) ||
-      (task &&
-        (what === 'added' ||
-          (what === 'held' && task.held) ||
-          (what === 'cancelled' && task.phase === 'cancelled') ||
-          (what === 'approved' && task.approved !== null)))
-    if (!holds) broken(`${id} was said to be ${what}, and the log does not know`)
-  }
+/** What a person was told, and how many events there were when they asked. */
+type Answered = { fact: string; asked: number }
+
+const factOf: Readonly<Record<string, Told>> = {
+  'task.added': 'added',
+  'task.approved': 'approved',
+  'task.held': 'held',
+  'task.cancelled': 'cancelled',
+  'work.paused': 'paused',
+}
+
+/** Remembers at which event something was last so. */
+function note(facts: Map<string, number>, { seq, stream, type, body }: Row): void {
+  const what = factOf[type]
+  if (what === undefined) return
+  const { what: kind, name } = what === 'paused' ? (JSON.parse(body) as { what: string; name: string }) : {}
+  facts.set(`${what} ${what === 'paused' ? `${kind} ${name}` : stream.slice('task/'.length)}`, seq)
+}
+
+/** What a person was told is in the log, after they asked. */
+function hold(told: Answered[], facts: ReadonlyMap<string, number>): void {
+  for (const { fact, asked } of told.splice(0))
+    if ((facts.get(fact) ?? 0) <= asked) broken(`a person was told "${fact}", and the log does not know`)
 }
 
 const fresh = (id: string, { kind, repo, lane, after }: Event & { type: 'task.added' }): Seen => ({
@@ -147,6 +160,8 @@ function followDaemon(paused: Set<string>, { type, body }: Row, machine: Machine
 
 type Picture = {
   tasks: Map<string, Seen>
+  /** Titles of what was asked for: no two of a story's are alike. */
+  wishes: Set<string>
   paused: ReadonlySet<string>
   machine: Machine
   rules: Rules
@@ -154,11 +169,14 @@ type Picture = {
 }
 
 function follow(picture: Picture, row: Row): void {
-  const { tasks, machine, rules } = picture
+  const { tasks, wishes, machine, rules } = picture
   const id = row.stream.slice('task/'.length)
   const event = { type: row.type, ...(JSON.parse(row.body) as object) } as TaskEvent
   if (event.type === 'task.added') {
     if (tasks.has(id)) broken(`${id} was added twice`)
+    if (row.actor.startsWith('person:') && wishes.has(event.title))
+      broken(`${event.title} was asked for once and added twice`)
+    wishes.add(event.title)
     return void tasks.set(id, fresh(id, event))
   }
   const task = tasks.get(id) ?? broken(`${event.type} of ${id}, which was never added`)

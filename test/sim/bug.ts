@@ -16,6 +16,7 @@ export const bugs = {
   'pause-ignored': 'what is paused starts all the same',
   'other-tree-tested': 'gates are executed on the candidate, not on its merge with the target',
   'limit-ignored': 'accounts are full, and nobody looks',
+  'answers-forgotten': 'nobody remembers which commands were carried out',
 } as const
 export type Bug = keyof typeof bugs
 
@@ -70,6 +71,13 @@ export function careless(git: Git): Git {
 export const blindToPauses = (tx: Tx): Tx => ({
   ...tx,
   all: async (sql, params) => (/from pause\b/.test(sql) ? [] : tx.all(sql, params)),
+})
+
+/** A store that keeps no answers of commands. */
+export const blindToAnswers = (tx: Tx): Tx => ({
+  ...tx,
+  get: async (sql, params) => (/from command\b/.test(sql) ? undefined : tx.get(sql, params)),
+  run: async (sql, params) => (/into command\b/.test(sql) ? { changes: 0, rowId: 0 } : tx.run(sql, params)),
 })
 
 /** A store that shows no limits. */

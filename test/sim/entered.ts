@@ -31,7 +31,6 @@ const reasons: readonly [RegExp, string][] = [
     /^src\/(store\/(restore|verify-backup)|daemon\/(restore|reconcile))\.ts$/,
     'backups and restores start programs of the machine',
   ],
-  [/^src\/store\/command\.ts$/, 'asked by the socket, which is modelled'],
   [/^src\/daemon\/room\.ts$/, 'looks for room on a machine; the simulated one has a model of it'],
   [/^src\/daemon\/(http|ports|record|up)\.ts$/, 'where the machine begins: the models stand in for it'],
 ]

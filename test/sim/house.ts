@@ -16,6 +16,7 @@ import type { Paths } from '../../src/host/path.ts'
 import type { Registries } from '../../src/stage/stage.ts'
 import { openDatabase } from '../../src/store/database.ts'
 import { careless, forgetful, unfenced } from './bug.ts'
+import { program } from './door.ts'
 import { modelGateway } from './gateway.ts'
 import { livingDatabase, livingPort, type Life } from './life.ts'
 import { bootName, endProcess, isAliveOn, isFrozen, modelSandbox, thawed, type Machine } from './machine.ts'
@@ -152,7 +153,7 @@ export function startHouse(start: Start): Promise<RunningDaemon | Refusal> {
     paths,
     settings,
     env: { PATH: '', HOME: '/', TMPDIR: join(process.cwd(), 'tmp') }, // the folder of the story, see play.ts
-    version: '0.0.0',
+    version: program,
     pid,
     trusted: true,
     ports: portsOf(start),
@@ -203,7 +204,11 @@ function portsOf(start: Start): DaemonPorts {
     },
     registriesFor: () => noRegistries,
     serveHealth: async (_host, port) => ({ port, [Symbol.asyncDispose]: async () => {} }),
-    listenForNudges: async () => ({ [Symbol.asyncDispose]: async () => {} }),
+    async listenForNudges(_path, _wake, hear) {
+      const door = { hear }
+      machine.door = door
+      return { [Symbol.asyncDispose]: async () => void (machine.door === door && (machine.door = null)) }
+    },
     machineClosed: async () => {
       await life.pass('machine looked at')
       return machine.world.clock.mono() < machine.diskFullUntil ? 'less than 2 GB of disk left' : closedFor()

@@ -6,7 +6,7 @@
  */
 import type { Database, Reader, Tx } from '../../src/store/database.ts'
 import type { World } from '../../src/host/world.ts'
-import { blindToLimits, blindToPauses } from './bug.ts'
+import { blindToAnswers, blindToLimits, blindToPauses, type Bug } from './bug.ts'
 import { diceFor } from './chance.ts'
 import { never, type Machine } from './machine.ts'
 
@@ -101,8 +101,7 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
       appended: tx.appended,
       afterCommit: tx.afterCommit,
     }
-    if (machine.bug === 'pause-ignored') return blindToPauses(own)
-    return machine.bug === 'limit-ignored' ? blindToLimits(own) : own
+    return sick(machine.bug, own)
   }
   /** A full disk, for SQLite: the file may not grow. */
   const bound = async (tx: Tx) => {
@@ -155,6 +154,19 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
     close() {
       if (!life.isDead()) real.close()
     },
+  }
+}
+
+function sick(bug: Bug | null, tx: Tx): Tx {
+  switch (bug) {
+    case 'pause-ignored':
+      return blindToPauses(tx)
+    case 'limit-ignored':
+      return blindToLimits(tx)
+    case 'answers-forgotten':
+      return blindToAnswers(tx)
+    default:
+      return tx
   }
 }
 

@@ -9,6 +9,7 @@ import type { Area, Box, Contained, Sandbox } from '../../src/sandbox/sandbox.ts
 import type { VirtualWorld } from '../../sim/world.ts'
 import type { Bug } from './bug.ts'
 import { diceFor, type Dice } from './chance.ts'
+import type { Hearing } from './door.ts'
 import type { GitModel } from './git.ts'
 import type { Life } from './life.ts'
 
@@ -78,6 +79,8 @@ export type Machine = {
   writes: number
   /** The gateway that stands now, or null. */
   gateway: { ask(key: string, asked: Asked, signal: { isDead(): boolean }): Promise<Answered>; drop(): void } | null
+  /** Where the daemon that stands now hears commands, or null. */
+  door: Hearing | null
   /** How often each thing was done before, by name: the same request may be answered differently the next time. */
   times: Map<string, number>
   /** Trees on which every gate was green at some time, as the gates themselves saw them. */
@@ -113,6 +116,7 @@ export const newMachine = (world: VirtualWorld, seed: number, git: GitModel): Ma
   ambush: null,
   writes: 0,
   gateway: null,
+  door: null,
   times: new Map(),
   green: new Set(),
   authors: new Map(),

@@ -15,7 +15,7 @@ import { serveTeller, startTeller, storyFolder } from './teller.ts'
 
 const help = `torture: whole daemons on a virtual clock, with everything going wrong that can
 
-  npm run torture                       nearly 3 minutes of stories, at least 60 simulated days
+  npm run torture                       nearly 3 minutes of stories, at least 60 simulated days with 200 daemons that died
   npm run torture -- --minutes 10       longer
   npm run torture -- --full             10,000 simulated days; ended by ctrl-c it counts what it has told
   npm run torture -- --stories 5        so many stories, whatever the time
@@ -24,15 +24,15 @@ const help = `torture: whole daemons on a virtual clock, with everything going w
       --bug no-fence                    with this hand-made bug in it
       --only 3,17                       nothing of it but these steps
       --keep                            leave its database to be looked at
-      --days 1                          the length of a story's first act in simulated days
+      --days 1                          so many days' happenings in a story's first act, its rests not counted
       --shrink 60                       for so many seconds of CPU a failure may be made shorter
       --from 1                          the first seed
       --jobs 2                          processes side by side
       --help
 `
 
-/** A whole allotment that managed fewer simulated days has failed. */
-const floorDays = 60
+/** A whole allotment that managed fewer simulated days has failed, and one whose days were so quiet that fewer daemons died. */
+const floor = { days: 60, deaths: 200 }
 const fullDays = 10_000
 /** Every so-manieth story is told twice. */
 const twiceEvery = 10
@@ -114,7 +114,7 @@ const unentered = (entered: readonly Entered[]): string[] => [
 ]
 
 /** A whole allotment, with its floor. */
-async function torture(options: Options, floor: number): Promise<number> {
+async function torture(options: Options, least: typeof floor): Promise<number> {
   const began = performance.now()
   const { endings, twice, failures, entered } = await tellMany(options)
   const seconds = (performance.now() - began) / 1000
@@ -124,9 +124,11 @@ async function torture(options: Options, floor: number): Promise<number> {
   const hash = createHash('sha256')
     .update(all.map((each) => each.hash).join(' '))
     .digest('hex')
-  const problems = failures.length > 0 || floor === 0 ? [] : unentered(entered)
-  if (days < floor && failures.length === 0)
-    problems.push(`${days.toFixed(1)} simulated days, below the floor of ${floor}`)
+  const problems = failures.length > 0 || least.days === 0 ? [] : unentered(entered)
+  if ((days < least.days || total('deaths') < least.deaths) && failures.length === 0)
+    problems.push(
+      `${days.toFixed(1)} simulated days and ${total('deaths')} deaths, below the floor of ${least.days} and ${least.deaths}`,
+    )
   console.log(
     `${all.length} stories, ${days.toFixed(1)} simulated days in ${seconds.toFixed(0)} s: ${total('tasks')} tasks, ${total('landed')} landings, ` +
       `${total('deaths')} deaths, ${total('events')} events; ${twice} told twice and the same; log ${hash.slice(0, 16)}`,
@@ -213,7 +215,8 @@ async function main(): Promise<number> {
     shrinkMs,
   }
   if (values.bugs) return findBugs({ ...options, minutes: number(values.minutes, 3) })
-  return torture(options, values.full ? fullDays : values.stories === undefined ? floorDays : 0)
+  if (values.full) return torture(options, { days: fullDays, deaths: 1000 })
+  return torture(options, values.stories === undefined ? floor : { days: 0, deaths: 0 })
 }
 
 process.exitCode = await main()

@@ -1,18 +1,5 @@
 /** The person of a story: files wishes, decides on what is there, and reads the database as any program may. */
-import { raiseDayBudget, raiseTaskBudget, resumeTask } from '../../src/command/budget.ts'
 import { DatabaseSync } from 'node:sqlite'
-import { addTask } from '../../src/command/add.ts'
-import { cancelTask } from '../../src/command/cancel.ts'
-import {
-  approveTask,
-  holdTask,
-  prioritizeTask,
-  rejectTask,
-  releaseTask,
-  retryTask,
-} from '../../src/command/decision.ts'
-import { pauseWork, resumeWork } from '../../src/command/pause.ts'
-import type { CommandPorts } from '../../src/command/ports.ts'
 import { isRefusal, type Refusal } from '../../src/core/refusal.ts'
 import type { Task } from '../../src/core/task.ts'
 import type { Database } from '../../src/store/database.ts'
@@ -20,6 +7,7 @@ import { readPauses } from '../../src/store/pause.ts'
 import { listTasks } from '../../src/store/task.ts'
 import type { VirtualWorld } from '../../sim/world.ts'
 import type { Auditor } from './auditor.ts'
+import { straight, type Act } from './door.ts'
 import type { Deed, Step } from './story.ts'
 
 export const actor = 'person:ada'
@@ -30,6 +18,8 @@ export type Person = {
   repos: { id: string; path: string }[]
   /** Ids of the tasks it was told of, in order. */
   added: string[]
+  /** How many events there are now. */
+  asked: Auditor['events']
   acknowledged: Auditor['acknowledged']
   /** How often each task was tried again in the calm. */
   retries: Map<string, number>
@@ -41,25 +31,24 @@ const everything = 1_000_000
 export async function doDeed(
   person: Person,
   step: Step & { what: 'add' | 'person' | 'pause' | 'resume' },
-  database: Database,
+  act: Act,
 ): Promise<void> {
-  const ports: CommandPorts = { database, world: person.world, actor }
-  if (step.what === 'add') return add(person, step, ports)
-  if (step.what === 'pause') return pause(person, step, ports)
-  if (step.what === 'resume') return void (await resumeOne(person, step.pick, ports))
+  if (step.what === 'add') return add(person, step, act)
+  if (step.what === 'pause') return pause(person, step, act)
+  if (step.what === 'resume') return void (await resumeOne(person, step.pick, act))
   const tasks = (await allTasks(person)).filter((task) => canBe(step.deed, task))
   const task = tasks[Math.floor(step.pick * tasks.length)]
   if (!task) return
-  await decide(person, ports, step.deed, task)
+  await decide(person, act, step.deed, task)
 }
 
 const allTasks = async ({ database }: Person): Promise<Task[]> =>
   (await database.read((reader) => listTasks(reader, { limit: everything }))).toReversed()
 
-async function add(person: Person, step: Step & { what: 'add' }, ports: CommandPorts): Promise<void> {
+async function add(person: Person, step: Step & { what: 'add' }, act: Act): Promise<void> {
   const { count, after } = step
   const needed = after > 0 ? person.added.at(-after) : undefined
-  await Promise.all(Array.from({ length: count }, (_, n) => addOne(person, step, n, needed, ports)))
+  await Promise.all(Array.from({ length: count }, (_, n) => addOne(person, step, n, needed, act)))
 }
 
 async function addOne(
@@ -67,9 +56,10 @@ async function addOne(
   { title, kind, size, lane, repo, count, budgetNanoUsd }: Step & { what: 'add' },
   n: number,
   needed: string | undefined,
-  ports: CommandPorts,
+  act: Act,
 ): Promise<void> {
-  const task = await addTask(ports, {
+  const asked = person.asked()
+  const task = await act('add', {
     repo: person.repos[repo % person.repos.length]!.id,
     title: count === 1 ? title : `${title} ${n + 1} of ${count}`,
     kind,
@@ -80,23 +70,24 @@ async function addOne(
   })
   if (isRefusal(task)) return
   person.added.push(task.id)
-  person.acknowledged('added', task.id)
+  person.acknowledged('added', task.id, asked)
 }
 
-async function pause(person: Person, step: Step & { what: 'pause' }, ports: CommandPorts): Promise<void> {
+async function pause(person: Person, step: Step & { what: 'pause' }, act: Act): Promise<void> {
   const { scope: what, now } = step
   const name = what === 'repo' ? person.repos[Number(step.name)]!.id : step.name
-  const paused = await pauseWork(ports, { what, name, why: 'quiet now', now })
-  if (!isRefusal(paused)) person.acknowledged('paused', `${what} ${name}`)
+  const asked = person.asked()
+  const paused = await act('pause', { what, name, why: 'quiet now', now })
+  if (!isRefusal(paused)) person.acknowledged('paused', `${what} ${name}`, asked)
 }
 
 const pausesNow = async ({ database }: Person) =>
   (await database.read(readPauses)).filter(({ until }) => until === null)
 
-async function resumeOne(person: Person, pick: number, ports: CommandPorts): Promise<boolean> {
+async function resumeOne(person: Person, pick: number, act: Act): Promise<boolean> {
   const pauses = await pausesNow(person)
   const one = pauses[Math.floor(pick * pauses.length)]
-  if (one) await resumeWork(ports, one)
+  if (one) await act('resume', { what: one.what, name: one.name })
   return one !== undefined
 }
 
@@ -119,57 +110,58 @@ function canBe(deed: Deed, task: Task): boolean {
   }
 }
 
-async function decide(person: Person, ports: CommandPorts, deed: Deed, { id }: Task): Promise<void> {
-  const answer = await ask(ports, deed, id)
+async function decide(person: Person, act: Act, deed: Deed, { id }: Task): Promise<void> {
+  const asked = person.asked()
+  const answer = await ask(act, deed, id)
   if (isRefusal(answer)) return
-  if (deed === 'hold') person.acknowledged('held', id)
-  if (deed === 'approve') person.acknowledged('approved', id)
-  if (deed === 'cancel') person.acknowledged('cancelled', id)
+  if (deed === 'hold') person.acknowledged('held', id, asked)
+  if (deed === 'approve') person.acknowledged('approved', id, asked)
+  if (deed === 'cancel') person.acknowledged('cancelled', id, asked)
 }
 
-function ask(ports: CommandPorts, deed: Deed, id: string): Promise<Task | Refusal> {
+function ask(act: Act, deed: Deed, id: string): Promise<Task | Refusal> {
   switch (deed) {
     case 'approve':
-      return approveTask(ports, id, null)
+      return act('approve', id, null)
     case 'reject':
-      return rejectTask(ports, id, 'I want it otherwise')
+      return act('reject', id, 'I want it otherwise')
     case 'retry':
-      return retryTask(ports, id)
+      return act('retry', id)
     case 'release':
-      return releaseTask(ports, id)
+      return act('release', id)
     case 'hold':
-      return holdTask(ports, id, 'not now')
+      return act('hold', id, 'not now', false)
     case 'cancel':
-      return cancelTask(ports, id, 'not wanted any more')
+      return act('cancel', id, 'not wanted any more')
     case 'prioritize':
-      return prioritizeTask(ports, id, { lane: 'critical', override: true })
+      return act('prioritize', id, { lane: 'critical', override: true })
   }
 }
 
 /** In the calm: approves what waits, releases what is held, has what stopped tried again, and gives it up when that helps nothing. */
 export async function answerAll(person: Person): Promise<void> {
-  const ports: CommandPorts = { ...person, actor }
-  while (await resumeOne(person, 0, ports));
+  const act = straight({ ...person, actor })
+  while (await resumeOne(person, 0, act));
   for (const task of await allTasks(person)) {
     if (!isOpen(task)) continue
-    if (task.held !== null) await decide(person, ports, 'release', task)
-    if (task.phase === 'awaiting-approval') await decide(person, ports, 'approve', task)
-    if (task.phase === 'parked') await giveMoney(ports, task)
+    if (task.held !== null) await decide(person, act, 'release', task)
+    if (task.phase === 'awaiting-approval') await decide(person, act, 'approve', task)
+    if (task.phase === 'parked') await giveMoney(act, task)
     if (task.phase !== 'escalated') continue
     const times = (person.retries.get(task.id) ?? 0) + 1
     person.retries.set(task.id, times)
-    const answer = times > 3 ? null : await ask(ports, 'retry', task.id)
-    if (answer === null || isRefusal(answer)) await decide(person, ports, 'cancel', task)
+    const answer = times > 3 ? null : await ask(act, 'retry', task.id)
+    if (answer === null || isRefusal(answer)) await decide(person, act, 'cancel', task)
   }
 }
 
 /** So much that it cannot stop there again. */
 const plenty = 1000 * 1_000_000_000
 
-async function giveMoney(ports: CommandPorts, { id, parked }: Task): Promise<void> {
-  if (parked?.scope.startsWith('task/')) await raiseTaskBudget(ports, id, plenty, 0)
-  else if (parked?.scope.startsWith('day/')) await raiseDayBudget(ports, plenty, 0)
-  else await resumeTask(ports, id)
+async function giveMoney(act: Act, { id, parked }: Task): Promise<void> {
+  if (parked?.scope.startsWith('task/')) await act('raiseTask', id, plenty, 0)
+  else if (parked?.scope.startsWith('day/')) await act('raiseDay', plenty, 0)
+  else await act('resumeTask', id)
 }
 
 /** Looking at the tables from outside, as `sqlite3` would. */

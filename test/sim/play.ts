@@ -15,10 +15,11 @@ import type { Bug } from './bug.ts'
 import { layDisk, ownDatabases } from './disk.ts'
 import { guard } from './guard.ts'
 import { never } from './machine.ts'
-import { answerAll, doDeed } from './person.ts'
+import { overSocket, straight, type Act } from './door.ts'
+import { actor, answerAll, doDeed } from './person.ts'
 import { files } from './program.ts'
 import { die, goOn, hearUnheard, isExpected, now, rise, sayError, setScene, settle, stop, type Scene } from './scene.ts'
-import { sayStep, type Step, type Story } from './story.ts'
+import { sayStep, type Step, type Story, type Through } from './story.ts'
 
 export type Ending = {
   /** What went wrong, or null. */
@@ -84,6 +85,14 @@ export async function play(
   return ending
 }
 
+/** How a command goes that is said now; `isOwn`: without anybody else. */
+function wayOf({ machine, person, running }: Scene, through: Through): { act: Act; isOwn: boolean } {
+  const ports = { database: person.database, world: person.world, actor }
+  if (through === 'socket' && machine.door) return { act: overSocket(machine, ports), isOwn: false }
+  const database = through === 'daemon' ? running?.daemon.database : undefined
+  return { act: straight({ ...ports, database: database ?? person.database }), isOwn: !database }
+}
+
 async function take(scene: Scene, step: Step): Promise<void> {
   const { machine, person } = scene
   const { world, git } = machine
@@ -92,10 +101,10 @@ async function take(scene: Scene, step: Step): Promise<void> {
     case 'person':
     case 'pause':
     case 'resume': {
-      const database = step.through === 'daemon' ? scene.running?.daemon.database : undefined
-      if (database) scene.running?.nudge() // so that the daemon writes beside it
-      const doing = doDeed(person, step, database ?? person.database).then(() => scene.running?.nudge())
-      if (!database) await doing // at the daemon it may stay unanswered for ever
+      const { act, isOwn } = wayOf(scene, step.through)
+      if (!isOwn) scene.running?.nudge() // so that the daemon writes beside it
+      const doing = doDeed(person, step, act).then(() => scene.running?.nudge())
+      if (isOwn) await doing // at the daemon it may stay unanswered for ever
       else doing.catch((error: unknown) => (isExpected(scene, error) ? null : (scene.fault ??= error)))
       break
     }

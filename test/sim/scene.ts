@@ -13,6 +13,7 @@ import { auditor, type Auditor } from './auditor.ts'
 import { Broken } from './table.ts'
 import type { Bug } from './bug.ts'
 import { diceFor } from './chance.ts'
+import { loadDoors } from './door.ts'
 import { modelGit } from './git.ts'
 import { pathsIn, settingsFor, startHouse } from './house.ts'
 import { beginLife, type Life } from './life.ts'
@@ -52,14 +53,23 @@ export type Scene = {
 }
 
 export async function setScene(story: Story, bug: Bug | null): Promise<Scene> {
+  await loadDoors()
   const world = virtualWorld({ seed: story.seed, ids: 'drawn' })
   const landed = (commit: string, target: string, message: string) => machine.landings.push({ commit, target, message })
   const machine: Machine = { ...newMachine(world, story.seed, modelGit(landed)), bug }
   machine.programs = programsOf(machine)
   const paths = pathsIn('.')
   fs.writeFileSync(`${paths.database}.key`, `${'5'.repeat(64)}\n`, { mode: 0o600 }) // drawn by chance everywhere else
-  const database = openDatabase(paths.database)
-  const person: Person = { database, world, repos: [], added: [], acknowledged: () => {}, retries: new Map() }
+  const database = openDatabase(paths.database, { wait: (ms) => world.timer.sleep(ms) })
+  const person: Person = {
+    database,
+    world,
+    repos: [],
+    added: [],
+    asked: () => 0,
+    acknowledged: () => {},
+    retries: new Map(),
+  }
   for (let n = 0; n < story.repositories; n++) person.repos.push(await makeRepository(machine, database, n))
   const settings = settingsFor(story.families, {
     unattended: story.unattended,
@@ -69,6 +79,7 @@ export async function setScene(story: Story, bug: Bug | null): Promise<Scene> {
   })
   const audit = auditor(paths.database, machine, { unattended: story.unattended, slots: settings.slots, gates })
   person.acknowledged = audit.acknowledged
+  person.asked = audit.events
   return {
     story,
     machine,
@@ -172,6 +183,7 @@ function endWith(scene: Scene, pid: number): void {
   const { machine } = scene
   machine.gateway?.drop()
   machine.gateway = null
+  machine.door = null
   scene.running = null
   scene.daemons.delete(pid)
   const dice = diceFor(machine.seed, `death of ${pid}`)

@@ -4,6 +4,8 @@ import type { TroubleKind } from './machine.ts'
 import { diceFor, type Dice } from './chance.ts'
 
 export type Deed = 'approve' | 'reject' | 'retry' | 'cancel' | 'hold' | 'release' | 'prioritize'
+/** Which way a command goes: by the daemon's own connection, where it may die with the wish in its hands, on the file, or over the socket. */
+export type Through = 'daemon' | 'file' | 'socket'
 export type Step = {
   /** Which step of the drawn story it is. */
   n: number
@@ -21,14 +23,13 @@ export type Step = {
       repo: number
       /** The so-manieth task before this one is needed first; 0: none. */
       after: number
-      /** Through the daemon's own connection, where it may die with the wish in its hands. */
-      through: 'daemon' | 'file'
+      through: Through
       budgetNanoUsd: number | null
     }
   /** `pick` in [0, 1) says which of the tasks that can be decided on. */
-  | { what: 'person'; deed: Deed; pick: number; through: 'daemon' | 'file' }
-  | { what: 'pause'; scope: Pausable; name: string; now: boolean; through: 'daemon' | 'file' }
-  | { what: 'resume'; pick: number; through: 'daemon' | 'file' }
+  | { what: 'person'; deed: Deed; pick: number; through: Through }
+  | { what: 'pause'; scope: Pausable; name: string; now: boolean; through: Through }
+  | { what: 'resume'; pick: number; through: Through }
   | { what: 'branch'; repo: number; deed: 'commit' | 'merge' | 'check-out' | 'leave'; file: number }
   /** Dies at the so-manieth point after `at`, or after the next time it has moved a branch, and stays away for a while. */
   | { what: 'crash'; points: number; landing?: true; awayMs: number }
@@ -97,16 +98,27 @@ export function drawStory(seed: number, days: number): Story {
   const dark = diceFor(seed, 'dark')
   if (dark.hits(0.1))
     story.steps.push({ n: 0, at: dark.between(0, days * day), what: 'blackout', ms: dark.pick([5 * minute, day]) })
+  rest(story)
   story.steps.sort((a, b) => a.at - b.at)
   for (const [n, step] of story.steps.entries()) step.n = n
   return story
+}
+
+/** Now and then nobody does anything for days, and whatever waits, waits: what ages, is swept or resumes by itself does so then. */
+function rest({ seed, days, steps }: Story): void {
+  const dice = diceFor(seed, 'rest')
+  for (let left = dice.pick([0, 0, 1, 1, 2]); left > 0; left--) {
+    const from = dice.between(0, days * day)
+    const ms = dice.pick([1, 2, 4, 9, 20]) * day
+    for (const step of steps) if (step.at >= from) step.at += ms
+  }
 }
 
 type StepOf = Step extends infer S ? (S extends Step ? Omit<S, 'at' | 'n'> : never) : never
 type Draw = (name: string, perDay: number, make: (dice: Dice, n: number) => StepOf) => void
 
 function drawPerson(draw: Draw, { repositories, families }: Story): void {
-  const through = (dice: Dice) => dice.pick(['daemon', 'file'] as const)
+  const through = (dice: Dice) => dice.pick<Through>(['daemon', 'file', 'socket'])
   draw('add', 18, (dice, n) => ({
     what: 'add',
     title: `T${n} change`,
@@ -196,7 +208,7 @@ function drawFaults(draw: Draw, families: readonly string[]): void {
 function drawAmbushes({ seed, steps }: Story): void {
   const ambushes = steps.flatMap((step): Step[] => {
     const dice = diceFor(seed, `ambush ${step.at}`)
-    if (step.what !== 'add' || step.through !== 'daemon' || !dice.hits(0.25)) return []
+    if (step.what !== 'add' || step.through === 'file' || !dice.hits(0.25)) return []
     return [{ n: 0, at: step.at, what: 'crash', points: dice.between(3, 60), awayMs: second }]
   })
   steps.unshift(...ambushes) // before what they lie in wait for
