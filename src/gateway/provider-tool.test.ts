@@ -367,3 +367,32 @@ test('what a provider did in an answer of one piece is counted too', async () =>
   await tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })
   assert.deepEqual((await books(stage)).charges, [{ how: 'exact', nanoUsd: tokensUsd + 20_000_000 }])
 })
+
+test('while a provider may still search, what its searches may add stays held, also after it has said what was read first', async () => {
+  const heldAt = Promise.withResolvers<number>()
+  const script: Script = async (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const [first, ...rest] = streamOf('anthropic-messages', used).split(/(?<=\n\n)/)
+    response.write(first)
+    await heldAt.promise
+    response.end(rest.join(''))
+  }
+  await using stage = await setTools(script, { web_search: allow(3) })
+  const { key } = await stage.enter('anthropic-messages')
+  const { path, body } = askIn('anthropic-messages', true, search)
+  const look = () => void books(stage).then(({ held }) => heldAt.resolve(held))
+  const heard = await tell(stage.gateway, { path, headers: { 'x-api-key': key }, body, onData: look })
+  const asked = Buffer.byteLength(body) + 2000
+  assert.equal(heard.status, 200)
+  const held = await heldAt.promise
+  assert.ok(held >= (4 * asked + 6000) * 5000 + 30_000_000, String(held))
+  assert.deepEqual((await books(stage)).charges, [{ how: 'exact', nanoUsd: tokensUsd }])
+})
+
+test('what is let through is said once for an attempt, however often it asks', async () => {
+  await using stage = await setTools(searching(0, 0), { web_search: allow(3) })
+  const { key } = await stage.enter('anthropic-messages')
+  const { path, body } = askIn('anthropic-messages', true, search)
+  for (let times = 0; times < 3; times++) await tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })
+  assert.equal(stage.events.filter(({ type }) => type === 'tools.passed').length, 1)
+})
