@@ -186,6 +186,18 @@ export const mutants: readonly Mutant[] = [
   ...of('src/gateway/admit.ts', 'src/gateway/gateway.test.ts', {
     'a model that was not granted is asked': ['if (!live.grant.models.includes(model))', "if (model === '')"],
   }),
+  ...of('src/daemon/settle.ts', 'src/daemon/settle.test.ts', {
+    'a void attempt counts': ['if (wire.voided !== null)', "if (wire.voided === '')"],
+  }),
+  ...of('src/gateway/lease.ts', 'src/gateway/provider-tool.test.ts', {
+    'what searches may add is let go of before they are over': [
+      '|| hold.passed.length > 0) return null',
+      ') return null',
+    ],
+  }),
+  ...of('src/gateway/admit.ts', 'src/gateway/provider-tool.test.ts', {
+    'searches are not held for': [' + feeOf(passed)', ''],
+  }),
   ...of('src/gateway/gateway.ts', 'src/gateway/gateway.test.ts', {
     'a key is not revoked': ['await database.write((tx) => revokeKeys(tx, attempt, world.clock.now()))', ''],
   }),
