@@ -8,6 +8,7 @@ import { startFaultProxy, type FaultProxy } from '../../sim/fault-proxy.ts'
 import { startProvider } from '../../sim/provider.ts'
 import type { Rule } from '../../sim/scenario.ts'
 import { addTask } from '../command/add.ts'
+import { retryTask } from '../command/decision.ts'
 import type { CommandPorts } from '../command/ports.ts'
 import { registerRepository } from '../command/register.ts'
 import { isRefusal } from '../core/refusal.ts'
@@ -50,9 +51,12 @@ export type Scene = AsyncDisposable & {
   proxy: FaultProxy
   /** Tasks whose `add` was answered, and their titles. */
   acknowledged: Map<string, string>
-  /** Has tasks added until so many are open; on a disk that takes nothing it leaves it at that. */
+  /** Has tasks added until so many are not done; on a disk that takes nothing it leaves it at that. */
   keepBusy(tasks: number): Promise<void>
-  tasks(): Promise<Task[]>
+  /** Acknowledged tasks that were not seen done yet. */
+  unfinished(): Promise<Task[]>
+  /** Has those that were given up tried again, as a person would; answers how many. */
+  tryAgain(tasks: readonly Task[]): Promise<number>
   start(): Promise<Mortal>
   git(...args: string[]): Promise<string>
 }
@@ -83,16 +87,22 @@ export async function setScene({ world, folder, path, program }: SceneOptions): 
   const repo = await registerRepository(ports, { path: repository, name: 'shop', base: 'main' })
   if (isRefusal(repo)) throw new Fault(repo.refused, repo.why)
   const acknowledged = new Map<string, string>()
-  const tasks = () =>
-    database.read(async (reader) => {
-      const found: Task[] = []
-      for (const id of acknowledged.keys()) {
-        const task = await loadTask(reader, id)
-        if (task) found.push(task)
-      }
-      return found
-    })
   let asked = 0
+  const done = new Set<string>()
+  const unfinished = async () => {
+    const open = await tasksOf(
+      database,
+      [...acknowledged.keys()].filter((id) => !done.has(id)),
+    )
+    for (const { id } of open.filter(({ phase }) => phase === 'done')) done.add(id)
+    return open.filter(({ id }) => !done.has(id))
+  }
+  const tryAgain = async (tasks: readonly Task[]) => {
+    let retried = 0
+    for (const { id } of tasks.filter(({ phase }) => phase === 'escalated'))
+      if (!isRefusal(await retryTask(ports, id))) retried += 1
+    return retried
+  }
   const held = stack.move()
   return {
     world,
@@ -104,11 +114,11 @@ export async function setScene({ world, folder, path, program }: SceneOptions): 
     ports,
     proxy,
     acknowledged,
-    tasks,
+    unfinished,
+    tryAgain,
     git,
     async keepBusy(wanted) {
-      const open = (await tasks()).filter(({ phase }) => phase === 'open').length
-      for (let busy = open; busy < wanted && asked < mostTasks; busy++) {
+      for (let busy = (await unfinished()).length; busy < wanted && asked < mostTasks; busy++) {
         const title = titleOf(asked++)
         const added = await addTask(ports, { repo: repo.id, title, lane: lanes[asked % 3]! }).catch(
           (error: unknown) => {
@@ -126,6 +136,16 @@ export async function setScene({ world, folder, path, program }: SceneOptions): 
     [Symbol.asyncDispose]: () => held.disposeAsync(),
   }
 }
+
+export const tasksOf = (database: Database, ids: readonly string[]): Promise<Task[]> =>
+  database.read(async (reader) => {
+    const found: Task[] = []
+    for (const id of ids) {
+      const task = await loadTask(reader, id)
+      if (task) found.push(task)
+    }
+    return found
+  })
 
 const lanes = ['critical', 'normal', 'background'] as const
 

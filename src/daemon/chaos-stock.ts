@@ -5,7 +5,7 @@ import { checkDatabase } from '../store/check.ts'
 import { leftRows, type LeftRows } from '../store/left.ts'
 import { lastSeq } from '../store/log.ts'
 import { verifyProjections } from '../store/rebuild.ts'
-import { landingBranch, type Scene } from './chaos-scene.ts'
+import { landingBranch, tasksOf, type Scene } from './chaos-scene.ts'
 import { namesIn } from './leftover.ts'
 import { verifyHistory } from './verify.ts'
 
@@ -25,7 +25,7 @@ export type Stock = {
 /** Only once the daemon has stopped. */
 export async function takeStock(scene: Scene, alone: boolean): Promise<Stock> {
   const { database, paths, acknowledged } = scene
-  const tasks = await scene.tasks()
+  const tasks = await tasksOf(database, [...acknowledged.keys()])
   const landed = await landings(scene)
   const count = (id: string): number => landed.filter((each) => each === id).length
   const rows = await database.read(leftRows)

@@ -185,7 +185,7 @@ export function startStorm({ scene, powers, alone }: Ports): Storm {
     const daemon = await serve()
     await findWork()
     await shrink(scene)
-    await scene.keepBusy((await scene.tasks()).length + 1)
+    await scene.keepBusy((await scene.unfinished()).length + 1)
     await world.timer.sleep(forMs)
     if (kills && present === daemon) {
       await kill(daemon)

@@ -6,8 +6,7 @@
  *
  * It touches its own folder alone. Once it has begun it always comes to its end: what hangs is a problem, and is killed.
  */
-import { isRefusal } from '../core/refusal.ts'
-import { retryTask } from '../command/decision.ts'
+import { isFault } from '../host/fault.ts'
 import { readCircumstances } from '../store/lease.ts'
 import { dealBlows, isKill, nameOf, type Powers } from './chaos-blow.ts'
 import { setScene, type Scene, type SceneOptions } from './chaos-scene.ts'
@@ -41,9 +40,9 @@ export type Chaos = {
   problems: string[]
 }
 
-/** Tasks that are to be open at any time. */
+/** Tasks that are to be under way at any time. */
 const load = 4
-/** Once nothing goes wrong any more everything must end. A provider that failed thrice is left alone for a minute. */
+/** Once nothing goes wrong any more, so long may pass without one more task done. A provider that failed thrice is left alone for a minute. */
 const calmMs = 120_000
 const lookMs = 50
 
@@ -57,7 +56,7 @@ export async function chaos(options: ChaosOptions): Promise<Chaos> {
     const dealt = await rage(options, scene, storm)
     const raged = world.clock.mono()
     note('Calm: everything must come to its end…')
-    const retried = await settle(scene, storm)
+    const retried = dealt.retried + (await settle(scene, storm))
     await storm.stop().catch((error: Error) => storm.problems.push(error.message))
     const stock = await takeStock(scene, alone)
     const done: Chaos = {
@@ -81,8 +80,11 @@ async function rage({ world, seed, kills, forMs, powers, note }: ChaosOptions, s
   const began = world.clock.mono()
   const blows: Record<string, number> = {}
   let done = 0
+  let retried = 0
   for (const blow of dealBlows(seed, powers)) {
     if (done >= kills || world.clock.mono() - began > forMs) break
+    // what was given up after too many losses stays under way, or the storm would leave ever more of it behind
+    retried += await scene.tryAgain(await scene.unfinished()).catch(toldLater)
     await scene.keepBusy(load)
     const hit = await storm.strike(blow).catch((error: Error) => {
       storm.problems.push(`${nameOf(blow)}: ${error.message}`)
@@ -93,21 +95,29 @@ async function rage({ world, seed, kills, forMs, powers, note }: ChaosOptions, s
     if (isKill(blow)) done += 1
     note(`${String(Math.round((world.clock.mono() - began) / 1000)).padStart(4)} s  ${nameOf(blow)}`)
   }
-  return { kills: done, blows }
+  return { kills: done, blows, retried }
+}
+
+/** On a full disk nobody can be asked; the next look comes soon. */
+function toldLater(error: unknown): number {
+  if (!isFault(error)) throw error
+  return 0
 }
 
 /** Has everything come to its end; what was given up after too many losses a person has tried again. Answers how often. */
 async function settle(scene: Scene, storm: Storm): Promise<number> {
-  const { world, ports } = scene
+  const { world } = scene
   let retried = 0
   try {
     await storm.calm()
-    for (const began = world.clock.mono(); ; await world.timer.sleep(lookMs)) {
-      const open = (await scene.tasks()).filter(({ phase }) => phase !== 'done')
+    let left = Infinity
+    for (let since = world.clock.mono(); ; await world.timer.sleep(lookMs)) {
+      const open = await scene.unfinished()
       if (open.length === 0) return retried
-      for (const { id } of open.filter(({ phase }) => phase === 'escalated'))
-        if (!isRefusal(await retryTask(ports, id))) retried += 1
-      if (world.clock.mono() - began > calmMs) {
+      retried += await scene.tryAgain(open)
+      if (open.length < left) since = world.clock.mono()
+      left = open.length
+      if (world.clock.mono() - since > calmMs) {
         const circumstances = await scene.database.read(readCircumstances)
         storm.problems.push(
           `nothing ends: ${JSON.stringify(circumstances)}\n${storm.said()}`,

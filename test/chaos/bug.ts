@@ -13,7 +13,7 @@ export const bugs: Readonly<Record<string, Bug>> = {
     edits: [
       {
         file: 'src/daemon/daemon.ts',
-        find: "  stack.use(startLoop(world, 'reaper', reapEveryMs, reaper(daemon, env), failed))\n",
+        find: "  stack.use(startLoop(world, 'reaper', every(reapEveryMs), reaper(daemon, env), failed))\n",
         put: '  void [reaper, reapEveryMs]\n',
       },
     ],
