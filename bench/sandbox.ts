@@ -1,6 +1,7 @@
 /**
  * bench sandbox: what it costs to put an agent to work, and to be rid of it, without a daemon around it. Cold: a clone is made for it. Warm: one that was made
- * ahead is taken. Both with a sealed set-up layer laid over and to the agent's first instruction inside; and from the kill to the proof that nothing is left.
+ * ahead is taken. Both with a sealed set-up layer and to the agent's first instruction inside; the same layer copied and laid below the tree, in
+ * turns; and from the kill to the proof that nothing is left.
  */
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -14,13 +15,20 @@ import type { World } from '../src/host/world.ts'
 import { makeArea, removeArea, removeTree } from '../src/sandbox/area.ts'
 import { createSandbox } from '../src/sandbox/create.ts'
 import { applyLayer, sealLayer } from '../src/sandbox/layer.ts'
+import { layBelow } from '../src/sandbox/overlay.ts'
 import type { Area, Contained, Sandbox } from '../src/sandbox/sandbox.ts'
 import { objectsInside } from '../src/stage/ask.ts'
 import { world } from '../test/cli-rig.ts'
 import { median, timeOf, type Bench, type Row } from './measure.ts'
 
-export type Counts = { files: readonly number[]; layerFiles: number; rounds: number; kills: number }
-const usual: Counts = { files: [100, 5000], layerFiles: 2000, rounds: 7, kills: 20 }
+export type Counts = {
+  files: readonly number[]
+  layerFiles: number
+  layers: readonly number[]
+  rounds: number
+  kills: number
+}
+const usual: Counts = { files: [100, 5000], layerFiles: 2000, layers: [50, 200, 2000, 20_000], rounds: 7, kills: 20 }
 
 const path = environment()['PATH'] ?? '/usr/bin:/bin'
 /** The processes of a tree that is killed: shells and sleepers, two of them daemons in sessions of their own. */
@@ -43,6 +51,10 @@ export async function measureSandbox(counts: Counts, note: (text: string) => voi
       for (const files of counts.files) {
         note(`a repository of ${files} files and a set-up layer of ${counts.layerFiles}`)
         rows.push(...(await measureStarts(place, files, counts)))
+      }
+      for (const files of counts.layers) {
+        note(`a set-up layer of ${files} files, copied and laid below a tree`)
+        rows.push(...(await measureLayer(place, files, counts.rounds)))
       }
       note(`${counts.kills} kills`)
       rows.push(...(await measureKills(place, counts.kills)))
@@ -122,14 +134,56 @@ async function start(place: Place, layer: string, fetch: (into: string) => Promi
   const area = await makeArea(join(place.folder, world.id('att')))
   await fetch(area.work)
   const cloned = mono()
-  await applyLayer(layer, area.work)
+  const whole = await lay(place.sandbox, layer, area)
   const laid = mono()
-  const contained = await begin(place, area, [process.execPath, '-e', 'console.log("ready")'])
+  const contained = await begin(place, whole, [process.execPath, '-e', 'console.log("ready")'])
   await ready(contained)
   const ended = mono()
   await contained.kill()
   await removeArea(area)
   return { clone: cloned - began, layer: laid - cloned, first: ended - laid, all: ended - began }
+}
+
+/** As set-up gives it to a tree. */
+async function lay({ overlays }: Pick<Sandbox, 'overlays'>, layer: string, area: Area): Promise<Area> {
+  if (overlays) return layBelow(area, layer)
+  await applyLayer(layer, area.work)
+  return area
+}
+
+/** The same layer in turns: laid below a tree against copied into it, where the machine can do both. */
+async function measureLayer(place: Place, files: number, rounds: number): Promise<Row[]> {
+  const layer = await makeLayer(place.folder, files)
+  const { overlays } = place.sandbox
+  const ways = overlays ? [true, false] : [false]
+  const started = new Map(ways.map((way): [boolean, number[]] => [way, []]))
+  const gone = new Map(ways.map((way): [boolean, number[]] => [way, []]))
+  const { mono } = world.clock
+  for (let round = 0; round < rounds; round++)
+    for (const way of ways) {
+      const began = mono()
+      const area = await makeArea(join(place.folder, world.id('att')))
+      await mkdir(area.work)
+      const contained = await begin(place, await lay({ overlays: way }, layer, area), ['/bin/sh', '-c', 'echo ready'])
+      await ready(contained)
+      started.get(way)!.push(mono() - began)
+      await contained.kill()
+      await removeArea(area)
+      gone.get(way)!.push(mono() - began)
+    }
+  await removeTree(layer)
+  const name = `a layer of ${files.toLocaleString('en')} files`
+  const row = (what: string, times: Map<boolean, number[]>): Row => ({
+    what,
+    unit: 'ms',
+    measured: median(times.get(overlays)!),
+    baseline: overlays ? median(times.get(false)!) : null,
+    target: null,
+  })
+  return [
+    row(overlays ? `start with ${name} below the tree, not copied` : `start with ${name} copied`, started),
+    row('  until all of it is gone again', gone),
+  ]
 }
 
 const begin = ({ sandbox, gateway }: Place, area: Area, argv: readonly string[]): Promise<Contained> =>
@@ -189,7 +243,7 @@ async function makeLayer(folder: string, files: number): Promise<string> {
   }
   const layer = join(folder, 'layer')
   await mkdir(layer)
-  await sealLayer(tree, new Set(), layer)
+  await sealLayer(tree, new Set(), layer, 'as made')
   await rm(tree, { recursive: true })
   return layer
 }

@@ -3,7 +3,7 @@
  * come of age. Looks only; what is done about it is reaper.ts's. A process is known by (boot, pid, start time), a folder by the row or the maker it
  * belongs to, a socket by whether anybody answers; never by name or age alone, except what is kept for a time and no longer.
  */
-import { lstat, readdir, stat } from 'node:fs/promises'
+import { lstat, readdir, readlink, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Git, RepoStores } from '../git/git.ts'
@@ -12,6 +12,7 @@ import { turnedLogs } from '../host/log-file.ts'
 import { socketParents, temporaryFolder, type Env, type Paths } from '../host/path.ts'
 import { isAbandoned } from '../host/temporary.ts'
 import { isListening } from '../host/unix-socket.ts'
+import { layerLink } from '../sandbox/overlay.ts'
 import { usedMark } from '../stage/setup.ts'
 import type { ProcessRow } from '../store/lease.ts'
 
@@ -200,8 +201,20 @@ async function agedLogs({ at, paths, retention }: Lookout): Promise<Leftover[]> 
   return found
 }
 
+/** Those that an area has below its tree: in use for as long as it is there, whoever made it. */
+async function layersInUse({ areas }: Paths): Promise<ReadonlySet<string>> {
+  const used = new Set<string>()
+  for (const attempt of await namesIn(areas))
+    for (const area of await namesIn(join(areas, attempt))) {
+      const layer = await readlink(join(areas, attempt, area, layerLink)).catch(() => null)
+      if (layer !== null) used.add(basename(layer))
+    }
+  return used
+}
+
 /** Layers not given to anybody for a time, and beyond the count those given longest ago; one that may be in use never. */
 export async function agedLayers({ at, paths, retention }: Pick<Lookout, 'at' | 'paths' | 'retention'>) {
+  const used = await layersInUse(paths)
   const layers = await Promise.all(
     (await namesIn(paths.layers)).map(async (name) => {
       const path = join(paths.layers, name)
@@ -210,7 +223,9 @@ export async function agedLayers({ at, paths, retention }: Pick<Lookout, 'at' | 
       return { name, path, isWhole, idleMs: Math.min(...(await Promise.all(ages))) }
     }),
   )
-  const idle = layers.filter(({ idleMs }) => idleMs > busyMs).toSorted((a, b) => b.idleMs - a.idleMs)
+  const idle = layers
+    .filter(({ name, idleMs }) => idleMs > busyMs && !used.has(name))
+    .toSorted((a, b) => b.idleMs - a.idleMs)
   const whole = idle.filter(({ isWhole }) => isWhole)
   const tooMany = Math.max(0, layers.filter(({ isWhole }) => isWhole).length - retention.layerCount)
   const surplus = new Set(whole.slice(0, tooMany))

@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import { defaultRepositorySettings } from '../core/setting.ts'
 import { makeScratch, refreshed, type Scratch } from '../git/fixture.ts'
 import { realWorld, type World } from '../host/world.ts'
+import { makeArea } from '../sandbox/area.ts'
 import { sealLayer } from '../sandbox/layer.ts'
 import { layAhead, layersIn, originOf, setUp } from '../stage/setup.ts'
 import type { GateWork, StagePorts } from '../stage/stage.ts'
@@ -69,7 +70,7 @@ test('a clone made ahead has the sealed set-up layer laid over, its own to write
   await scratch.commit(source, { 'deps.lock': '1\n' })
   const { base } = await refreshed(scratch)
   const layers = layersIn(scratch.place('layers'))
-  const ports = { git: scratch.git, layers, sandbox: { rung: 'namespace' as const } }
+  const ports = { git: scratch.git, layers, sandbox: { rung: 'namespace' as const, overlays: false } }
   const repo = { id: 'repo_1', name: 'r', stores: scratch.stores, base, tip: base, target: 'landing', targetTip: null }
   const repository = { ...defaultRepositorySettings(), setup: ['make deps'], setupKey: ['deps.lock'] }
   const work = { repo, repository, toolchain: [] }
@@ -102,14 +103,16 @@ test('a clone made ahead has the sealed set-up layer laid over, its own to write
   )
   let again = 0
   const setUpWith = async (layer: string) => {
-    const tree = scratch.place('tree')
-    await mkdir(tree)
+    const area = await makeArea(scratch.place('area'))
+    await mkdir(area.work)
     const laid = { layer, added: ['deps'], again: async () => void (again += 1) }
-    const done = await setUp(ports as unknown as StagePorts, work as unknown as GateWork, base, tree, laid)
-    return [done, readdirSync(tree), again]
+    const done = await setUp(ports as unknown as StagePorts, work as unknown as GateWork, base, area, laid)
+    assert.ok('added' in done)
+    assert.deepEqual(done.area, area)
+    return [done.added, readdirSync(area.work), again]
   }
-  assert.deepEqual(await setUpWith(name), [{ added: ['deps'] }, [], 0], 'what is laid already is not laid again')
-  assert.deepEqual(await setUpWith('another'), [{ added: ['deps'] }, ['deps'], 1], 'what is not its own is made anew')
+  assert.deepEqual(await setUpWith(name), [['deps'], [], 0], 'what is laid already is not laid again')
+  assert.deepEqual(await setUpWith('another'), [['deps'], ['deps'], 1], 'what is not its own is made anew')
   await chmod(join(sealed.folder, 'files/deps'), 0o700)
   await chmod(join(sealed.folder, 'files'), 0o700)
 

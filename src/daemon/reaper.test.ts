@@ -1,7 +1,7 @@
 /** The reaper on a real machine: each kind of leftover beside its like that has an owner. What has an owner stays, what has none goes, and the log says so. */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
@@ -249,7 +249,7 @@ test('transcripts, layers and candidates go when their time is over, layers give
     listCandidates: () => listCandidates(scratch.stores),
     dropCandidates: (_: object, names: string[]) => dropCandidates(scratch.stores, names),
   })
-  Object.assign(daemon.settings.retention, { layerCount: 2 })
+  Object.assign(daemon.settings.retention, { layerCount: 3 })
   for (const [name, ageMs] of [
     ['att_old', 8 * day],
     ['att_new', day],
@@ -268,6 +268,9 @@ test('transcripts, layers and candidates go when their time is over, layers give
   await layer('often', 30 * day, day)
   await layer('lately', 30 * day, 2 * hour)
   await layer('in-use', 30 * day, null)
+  await layer('below-a-tree', 30 * day, 9 * day)
+  await mkdir(join(paths.areas, 'att_leased', 'agent'), { recursive: true })
+  await symlink(join(paths.layers, 'below-a-tree'), join(paths.areas, 'att_leased', 'agent', 'layer'))
   const again = () => Promise.reject(new Error('made a second time'))
   assert.deepEqual(await layersIn(paths.layers).get('in-use', again), { folder: join(paths.layers, 'in-use') })
   await layer('broken', 2 * hour, null, false)
@@ -283,7 +286,7 @@ test('transcripts, layers and candidates go when their time is over, layers give
   assert.deepEqual((await readdir(paths.transcripts)).toSorted(), ['att_leased.jsonl', 'att_new.jsonl'])
   const logs = (await readdir(paths.stateFolder)).filter((name) => name.startsWith('daemon.log'))
   assert.deepEqual(logs.toSorted(), ['daemon.log', 'daemon.log.2026-11-08T00-00-00-000Z', 'daemon.log.mine'])
-  assert.deepEqual((await readdir(paths.layers)).toSorted(), ['in-the-making', 'in-use', 'lately'])
+  assert.deepEqual((await readdir(paths.layers)).toSorted(), ['below-a-tree', 'in-the-making', 'in-use', 'lately'])
   assert.deepEqual(await listCandidates(scratch.stores), ['task_given-up/1', 'task_open/1'])
   assert.ok(daemon.measured.areaBytes! > 0, 'what is under way is measured too')
   const [event] = await reaped()

@@ -16,6 +16,7 @@ import type { Running, Task } from '../core/task.ts'
 import { makeScratch, refreshed, searchPath, type Scratch } from '../git/fixture.ts'
 import { openTranscript } from '../host/transcript.ts'
 import { realWorld } from '../host/world.ts'
+import { makeArea } from '../sandbox/area.ts'
 import { createSandbox, find } from '../sandbox/create.ts'
 import { layersIn, setUp } from '../stage/setup.ts'
 import type { StagePorts, Work } from '../stage/stage.ts'
@@ -142,9 +143,11 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
     anchor: async () => null,
     cachedGates: async () => null,
   }
-  const into = scratch.place('tree')
-  await scratch.git.checkout(scratch.stores, asked.treeish, into)
-  const done = await setUp(ports, work, asked.treeish, into)
+  const area = await makeArea(scratch.place('area'))
+  await scratch.git.checkout(scratch.stores, asked.treeish, area.work)
+  const said = await setUp(ports, work, asked.treeish, area)
+  const done = 'failed' in said ? said : { added: said.added }
+  const into = ('area' in said && said.area.below?.files) || area.work // where what was set up can be seen from outside
   await transcript.close()
   const sockets = readdirSync(folder)
   return { done, into, said: readFileSync(file, 'utf8'), layers, sockets }

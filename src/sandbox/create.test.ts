@@ -77,6 +77,18 @@ test(
   },
 )
 
+test('a machine that mounts no overlay copies its layers, on the same rung, and says why', { skip }, async () => {
+  const bin = await pathWith(null)
+  await writeFile(join(bin, 'mount'), '#!/bin/sh\necho no overlay here >&2; exit 32\n', { mode: 0o755 })
+  const options = { path: `${bin}${delimiter}${path}`, folder }
+  const { rung, above } = await probe(world, options)
+  assert.equal(rung, top)
+  assert.match(above.at(-1)!, /^set-up layers are copied: an overlay does not work in [^]*: no overlay here$/)
+  const sandbox = await createSandbox(world, { ...options, lowest: 'namespace' })
+  assert.ok(!('refused' in sandbox))
+  assert.deepEqual([sandbox.rung, sandbox.overlays], [top, false])
+})
+
 test('without bubblewrap, the reason says how to get it', { skip: linux }, async () => {
   const { above: _, ...found } = await probing(null)
   assert.deepEqual(found, {

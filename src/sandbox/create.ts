@@ -3,7 +3,7 @@
  * below the lowest accepted one is refused, with what is missing and how to get it.
  */
 import { accessSync, constants, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { arch, homedir, platform } from 'node:os'
 import { basename, delimiter, dirname, join, relative } from 'node:path'
@@ -19,7 +19,8 @@ import { findCgroupPlace } from './cgroup.ts'
 import { etcFiles, gatewayPort, insideNode, type NodePlace } from './bubblewrap.ts'
 import { groupSandbox } from './group.ts'
 import { namespaceSandbox, type NamespaceTools } from './namespace.ts'
-import type { Sandbox, Witness } from './sandbox.ts'
+import { layBelow } from './overlay.ts'
+import type { Area, Sandbox, Witness } from './sandbox.ts'
 import { seccompFilter } from './seccomp.ts'
 
 export type SandboxOptions = {
@@ -78,6 +79,7 @@ export async function probe(world: World, options: Pick<SandboxOptions, 'path' |
 
 /** How a namespace is entered: with the starter, or without where that does not work here. */
 type Way = 'started' | 'forwarded'
+type Place = ReturnType<typeof findCgroupPlace>
 
 export type Climbed = {
   /** What this machine can stand on, the highest first; the last one always. */
@@ -95,6 +97,8 @@ export const toolsOn = (path: string) => ({
   bash: find('bash', `${path}${delimiter}/usr/bin${delimiter}/bin`),
   bwrap: find('bwrap', path),
   perl: find('perl', '/usr/bin'), // which is shown inside
+  unshare: find('unshare', `${path}${delimiter}/usr/bin`),
+  mount: find('mount', `${path}${delimiter}/usr/bin${delimiter}/bin`),
 })
 
 /** Tries what this machine can hold a program with. */
@@ -123,29 +127,37 @@ export async function climb(
   const places = 'missing' in found ? [found] : [found, { missing: 'a contained program cannot enter a cgroup here' }]
   let wrong = ''
   for (const place of places)
-    for (const way of ['started', 'forwarded'] as const) {
-      const climbed = await standAs(world, { path, folder }, way, place)
-      const caller = way === 'started' ? quickCaller(bash) : nodeCaller
-      const failed = await tryOut(climbed.stands[0]!, node, caller, witness)
-      if (failed === null) return climbed
-      wrong = failed
-    }
+    for (const overlays of [true, false])
+      for (const way of ['started', 'forwarded'] as const) {
+        const climbed = await standAs(world, { path, folder }, way, place, overlays)
+        if (climbed.stands[0]!.overlays !== overlays) continue // it takes programs that are not installed
+        const caller = way === 'started' ? quickCaller(bash) : nodeCaller
+        const failed = await tryOut(climbed.stands[0]!, { node, folder, caller }, witness)
+        if (failed === null) return overlays ? climbed : { ...climbed, above: [...climbed.above, copies(wrong)] }
+        wrong = failed
+      }
   return below([wrong, ...hindrances(wrong)])
 }
+
+/** Nothing is wrong with copies but the time they take. */
+const copies = (why: string): string =>
+  `set-up layers are copied: ${why.startsWith(noOverlay) ? why : 'unshare or mount is not installed (apt-get install util-linux)'}`
 
 /** The namespace rung entered in this way, and the one above it where there is a place for cgroups. Starts nothing; bubblewrap and bash are there. */
 export async function standAs(
   world: World,
   { path, folder }: Pick<SandboxOptions, 'path' | 'folder'>,
   way: Way,
-  place: ReturnType<typeof findCgroupPlace>,
+  place: Place,
+  overlays: boolean,
 ): Promise<Climbed> {
-  const { bwrap, bash, prlimit, perl } = toolsOn(path)
+  const { bwrap, bash, prlimit, perl, unshare, mount } = toolsOn(path)
   const tools: NamespaceTools = {
     bwrap: bwrap!,
     bash: bash!,
     prlimit,
     perl: way === 'started' ? perl : null,
+    overlay: overlays && unshare !== null && mount !== null ? { unshare, mount } : null,
     filter: seccompFilter(arch()),
     node: placeOfNode(process.execPath, homedir()),
     etc: await writeEtc(folder),
@@ -244,28 +256,35 @@ async function writeEtc(folder: string): Promise<string> {
 /** Longer than a loaded machine takes; should whoever looks be killed, what was started for it ends by itself. Seconds. */
 const answerS = 30
 
+/** Changes a file of the layer below, where there is one. */
+const below = '[ ! -e below ] || printf tree >below || exit 1;'
 /** Reaches the gateway's port and prints what comes. A shell starts ten times as fast as a Node, but not every shell can do it or is shown inside. */
 const quickCaller = (bash: string): string[] => {
-  const call = `exec 3<>/dev/tcp/127.0.0.1/${gatewayPort} && { IFS= read -r -t ${answerS} -u 3 said; printf %s "$said"; }`
+  const call = `${below} exec 3<>/dev/tcp/127.0.0.1/${gatewayPort} && { IFS= read -r -t ${answerS} -u 3 said; printf %s "$said"; }`
   return [bash, '-c', call]
 }
 const nodeCaller = [
   insideNode,
   '-e',
-  `const call = require('net').connect(${gatewayPort}, '127.0.0.1')
+  `const { existsSync, writeFileSync } = require('fs')
+if (existsSync('below')) writeFileSync('below', 'tree')
+const call = require('net').connect(${gatewayPort}, '127.0.0.1')
 call.pipe(process.stdout)
 const late = setTimeout(() => process.exit(1), ${answerS * 1000})
 call.on('close', () => clearTimeout(late))`,
 ]
 
-/** Starts a program the way agents are started and lets it reach a socket the way agents reach the gateway. Null, or why it did not work. */
+/**
+ * Starts a program the way agents are started, with a layer below its tree where that is to be tried, and lets it reach a socket the way agents reach the
+ * gateway. Null, or why it did not work.
+ */
 async function tryOut(
   sandbox: Sandbox,
-  { binary }: NodePlace,
-  argv: readonly string[],
+  { node: { binary }, folder, caller }: { node: NodePlace; folder: string; caller: readonly string[] },
   witness?: Witness,
 ): Promise<string | null> {
   const root = await makeTemporary('tri-probe')
+  const layers = sandbox.overlays ? await makeTemporary('tri-probe', folder) : null // on the file system on which it will have to work
   const socket = join(root, 'gateway')
   const server = createServer((connection) => connection.end('ok'))
   try {
@@ -273,10 +292,10 @@ async function tryOut(
       server.once('error', reject)
       server.listen(socket, resolve)
     })
-    const area = await makeArea(root)
+    const area = layers === null ? await makeArea(root) : await areaAbove(layers)
     await mkdir(area.work)
-    const box = { area, argv, env: {}, stdin: null, mounts: [], gateway: { socket, url: '' } }
-    const contained = await sandbox.start(box, witness && ((outermost) => witness.born(outermost, root)))
+    const box = { area, argv: caller, env: {}, stdin: null, mounts: [], gateway: { socket, url: '' } }
+    const contained = await sandbox.start(box, witness && ((outermost) => witness.born(outermost, area.root)))
     const [said, complained, { code }] = await Promise.all([
       textOf(contained.stdout),
       textOf(contained.stderr),
@@ -285,13 +304,33 @@ async function tryOut(
     const { survivors } = await contained.kill()
     if (survivors === 0) await witness?.over()
     if (survivors > 0) return 'a contained process outlived its namespace: that should not be possible on this kernel'
-    if (code === 0 && said === 'ok') return null
+    if (code === 0 && said === 'ok' && (layers === null || (await isKept(layers, area)))) return null
     const why = complained.trim() || `exit ${code}`
-    return `bubblewrap does not work here with ${binary}: ${why}`
+    return layers === null
+      ? `bubblewrap does not work here with ${binary}: ${why}`
+      : `${noOverlay} in ${folder}: ${why}`
   } finally {
     server.close()
     await removeTree(root)
+    if (layers !== null) await removeTree(layers)
   }
+}
+
+const noOverlay = 'an overlay does not work'
+
+/** An area whose tree has a layer with one file below it. */
+async function areaAbove(root: string): Promise<Area> {
+  await mkdir(join(root, 'files'))
+  await writeFile(join(root, 'files', 'below'), 'layer')
+  return layBelow(await makeArea(join(root, 'area')), root)
+}
+
+/** What was changed is in the tree, and the layer is as it was. */
+const isKept = async (root: string, { work }: Area): Promise<boolean> => {
+  const texts = [join(root, 'files', 'below'), join(work, 'below')].map((file) =>
+    readFile(file, 'utf8').catch(() => null),
+  )
+  return (await Promise.all(texts)).join(' ') === 'layer tree'
 }
 
 /** Lets a program leave something behind, and sees whether it is gone. Null, or why that did not work. */

@@ -38,6 +38,7 @@ export function groupSandbox(world: World, path: string, tools: LauncherTools, i
   return {
     rung: isWatched ? 'subreaper' : 'group',
     contained: false,
+    overlays: false,
     view: ({ work, home, out, tmp }, gateway) => ({ work, home, out, tmp, gatewayUrl: gateway?.url ?? '' }),
     start: (box, born) => start(world, path, tools, isWatched, box, born),
   }

@@ -1,8 +1,10 @@
 /**
- * Set-up layers on disk: what a set-up command added to a tree, sealed once and given to many as copies. A copy shares blocks where the file system
- * can (reflink), and is the attempt's own: nothing written there reaches the sealed layer.
+ * Set-up layers on disk: what a set-up command added to a tree, sealed once and given to many: laid below their trees where the machine can (overlay.ts), else
+ * as copies. A copy shares blocks where the file system can (reflink), and is the attempt's own: nothing written there reaches the sealed layer.
  *
- *     INTO/files/PATH…      the added paths, read-only          INTO/manifest.json      written last: without it there is no layer
+ *     INTO/files/PATH…      the added paths          INTO/manifest.json      written last: without it there is no layer
+ *
+ * To be copied they are read-only. To be laid below a tree they keep their modes, because those are what is seen there; nothing writes them all the same.
  *
  * Trees come from repositories and layers from their commands: no link in either is ever followed, and `.git` is nobody's dependency.
  */
@@ -35,8 +37,16 @@ export type Manifest = {
   readOnly: string[]
 }
 
+/** Whose modes sealed files have. */
+export type Seal = 'read-only' | 'as made'
+
 /** Moves what is in `tree` and not tracked into `into`, whole folders where nothing in them is tracked, and writes the manifest last. */
-export async function sealLayer(tree: string, tracked: ReadonlySet<string>, into: string): Promise<Manifest> {
+export async function sealLayer(
+  tree: string,
+  tracked: ReadonlySet<string>,
+  into: string,
+  how: Seal = 'read-only',
+): Promise<Manifest> {
   const folders = new Set<string>()
   for (const path of tracked)
     for (let parent = dirname(path); parent !== '.' && !folders.has(parent); parent = dirname(parent))
@@ -47,7 +57,7 @@ export async function sealLayer(tree: string, tracked: ReadonlySet<string>, into
     const sealed = join(into, 'files', path)
     await mkdir(dirname(sealed), { recursive: true })
     await move(join(tree, path), sealed)
-    if (await seal(join(into, 'files'), path, manifest)) manifest.paths.push(path)
+    if (await seal(join(into, 'files'), path, manifest, how)) manifest.paths.push(path)
   }
   const file = join(into, 'manifest.json')
   await writeFile(`${file}.part`, JSON.stringify(manifest))
@@ -84,8 +94,8 @@ async function move(from: string, to: string): Promise<void> {
   if ((mode & constants.S_IFMT) === constants.S_IFDIR) await chmod(to, mode)
 }
 
-/** Read-only from here on. False when it was a socket or a pipe, which is no file: it is removed. */
-async function seal(files: string, path: string, manifest: Manifest): Promise<boolean> {
+/** False when it was a socket or a pipe, which is no file: it is removed. */
+async function seal(files: string, path: string, manifest: Manifest, how: Seal): Promise<boolean> {
   const full = join(files, path)
   const stat = await lstat(full)
   if (stat.isSymbolicLink()) return true
@@ -94,22 +104,23 @@ async function seal(files: string, path: string, manifest: Manifest): Promise<bo
     return false
   }
   if ((stat.mode & 0o200) === 0) manifest.readOnly.push(path)
+  const mode = stat.mode & (how === 'read-only' ? 0o555 : 0o777)
   if (stat.isFile()) {
     manifest.files += 1
     manifest.bytes += stat.size
-    await chmod(full, (stat.mode & 0o555) | 0o400)
+    await chmod(full, mode | 0o400)
     return true
   }
   await chmod(full, 0o700)
-  for (const name of await readdir(full)) await seal(files, `${path}/${name}`, manifest)
+  for (const name of await readdir(full)) await seal(files, `${path}/${name}`, manifest, how)
   await utimes(full, stat.atime, stat.mtime)
-  await chmod(full, (stat.mode & 0o555) | 0o500)
+  await chmod(full, mode | 0o500)
   return true
 }
 
 /** Copies a sealed layer into a tree, writable; answers the top-most paths it added. What the tree has already stays, whatever it is. */
 export async function applyLayer(layer: string, tree: string): Promise<string[]> {
-  const { paths, readOnly } = JSON.parse(await readFile(join(layer, 'manifest.json'), 'utf8')) as Manifest
+  const { paths, readOnly } = await manifestOf(layer)
   const closed = new Set(readOnly)
   const added: string[] = []
   for (const path of paths) {
@@ -118,6 +129,27 @@ export async function applyLayer(layer: string, tree: string): Promise<string[]>
     added.push(path)
   }
   return added
+}
+
+const manifestOf = async (layer: string): Promise<Manifest> =>
+  JSON.parse(await readFile(join(layer, 'manifest.json'), 'utf8')) as Manifest
+
+/** The top-most paths that a layer adds to a tree it is laid below: all but those that would lie behind something else of the tree. */
+export async function pathsBelow(layer: string, tree: string): Promise<string[]> {
+  const { paths } = await manifestOf(layer)
+  const added: string[] = []
+  for (const path of paths) if (await isOpen(tree, dirname(path))) added.push(path)
+  return added
+}
+
+async function isOpen(tree: string, folder: string): Promise<boolean> {
+  if (folder === '.') return true
+  if (!(await isOpen(tree, dirname(folder)))) return false
+  const there = await lstat(join(tree, folder)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+    return null
+  })
+  return there === null || there.isDirectory()
 }
 
 /** Makes the folders a path lies in. False where the tree has something else there: through a link we would write outside of it. */

@@ -2,7 +2,7 @@
  * The namespace rung: bubblewrap around one process tree. Own user, pid, mount, network, ipc and uts namespace, no capabilities, a seccomp filter,
  * an environment we wrote, and only the attempt's own folders writable. Killing the outermost process ends everything: the kernel does it.
  *
- *     bash (closes descriptors) ▶ prlimit ▶ bwrap, the outermost ─┬─ namespaces ─ bwrap, pid 1 ─ [starter or forwarder ─] the program
+ *     bash (closes descriptors) ▶ prlimit ▶ [overlay.ts ▶] bwrap, the outermost ─┬─ namespaces ─ bwrap, pid 1 ─ [starter or forwarder ─] the program
  *
  * Options and filter go over pipes, so that no key and no host path is in any argv. Until it has its options bwrap waits, so whoever writes down
  * that it is there comes first, and its cgroup, where there is one (cgroup.ts). Without a gateway there is no forwarder and no network.
@@ -32,6 +32,7 @@ import {
 import { type Cgroup, type CgroupPlace, makeCgroup } from './cgroup.ts'
 import { type Born, finish, tellOrEnd, textOf } from './finish.ts'
 import { launcherArgv, launcherEnv } from './launcher.ts'
+import { overlayArgv, overlayPaths, type OverlayTools } from './overlay.ts'
 import type { Box, Contained, KillReport, Sandbox } from './sandbox.ts'
 
 /** What the host must have, found by `probe`. */
@@ -45,6 +46,8 @@ export type NamespaceTools = {
   /** Folder with the files of /etc. */
   etc: string
   filter: Buffer | null
+  /** Null where this machine cannot lay a layer below a tree. */
+  overlay: OverlayTools | null
 }
 
 /** Beside this file in the source tree, beside the chunk in the bundle. */
@@ -57,6 +60,7 @@ export function namespaceSandbox(world: World, tools: NamespaceTools, place: Cgr
   return {
     rung: place === null ? 'namespace' : 'cgroup',
     contained: true,
+    overlays: tools.overlay !== null,
     view: () => ({ ...inside, gatewayUrl: `http://127.0.0.1:${gatewayPort}` }),
     start: (box, born) => start(world, tools, place, box, born),
   }
@@ -80,8 +84,11 @@ async function start(
     () => 'pipe' as const,
   )
   const highest = optionsAt + extra.length - 1
+  const below = overlayPaths(box.area)
+  if (below.length > 0 && tools.overlay === null) throw new Error('a layer below a tree where nothing can be overlaid')
   const [file = '', ...args] = [
     ...launcherArgv(tools, highest),
+    ...(below.length > 0 ? overlayArgv(tools.overlay!, tools.bash, optionsAt) : []),
     bwrap,
     '--args',
     `${optionsAt}`,
@@ -108,7 +115,7 @@ async function start(
     options.push('--seccomp', `${highest}`)
     child.pipes[highest]!.end(filter)
   }
-  child.pipes[optionsAt]!.end(options.map((each) => `${each}\0`).join(''))
+  child.pipes[optionsAt]!.end([...below, ...options].map((each) => `${each}\0`).join(''))
   return finish(world, child, {
     startTime,
     cpuMs: () => cgroup?.cpuMs() ?? cpuMsOf([child.pid, ...descendantsOf(child.pid)]),

@@ -45,6 +45,19 @@ async function machine() {
   return { place, bwrap, write, look }
 }
 
+test('an overlay that was known and works no more is noticed when it is proven', { skip }, async () => {
+  const { place, look, prove } = await machine().then(async ({ place, look }) => {
+    const mount = `#!/bin/sh\ntest -e "${place}/unmounted" && exit 1\nPATH=${path} exec mount "$@"\n`
+    await writeFile(join(place, 'mount'), mount, { mode: 0o755 })
+    assert.deepEqual((await look()).found, tried)
+    return { place, look, prove: (await look()).prove }
+  })
+  await writeFile(join(place, 'unmounted'), '')
+  assert.match(String((await prove())[0]), /in another way than it was known to/)
+  assert.equal((await look()).found.proves, true, 'and it is known from then on')
+  assert.deepEqual((await (await look()).prove())[0], null)
+})
+
 const tried = { rung: top, started: ['version', 'program'], proves: false }
 const remembered = { rung: top, started: [], proves: true }
 

@@ -29,13 +29,14 @@ export async function climbAgain(world: World, options: Options): Promise<Climbe
   if (known?.mark !== mark || known.rung === undefined)
     return keep(file, mark, await climb(world, options, witnessIn(options.folder)))
   return {
-    ...(await standAs(world, options, known.way, placeFor(options, known.rung))),
+    ...(await standAs(world, options, known.way, placeFor(options, known.rung), known.overlays)),
     async prove(witness) {
       const { stands, way, reasons } = await keep(file, markOf(options), await climb(world, options, witness))
-      const { rung, contained } = stands[0]!
+      const { rung, contained, overlays } = stands[0]!
       if (!contained) return `this machine cannot hold an agent in a namespace any more: ${reasons.join('; ')}`
       // the longer way is a part of the shorter one: it was only remembered because a look at that had been killed, or had met a full disk
-      if (rung === known.rung && (way === known.way || known.way === 'forwarded')) return null
+      const holds = rung === known.rung && (way === known.way || known.way === 'forwarded')
+      if (holds && (overlays || !known.overlays)) return null
       return 'the sandbox works in another way than it was known to: tri-agent down, then up'
     },
   }
@@ -72,7 +73,7 @@ function endFormerLooks(folder: string): void {
 const placeFor = ({ folder }: Options, rung: Rung) =>
   rung === 'cgroup' ? findCgroupPlace(folder) : { missing: 'it was found not to work' }
 
-type Known = { mark: string; way: Climbed['way']; rung: Rung }
+type Known = { mark: string; way: Climbed['way']; rung: Rung; overlays: boolean }
 
 function read<T>(file: string): T | null {
   try {
@@ -83,20 +84,24 @@ function read<T>(file: string): T | null {
 }
 
 async function keep(file: string, mark: string, climbed: Climbed): Promise<Climbed> {
-  const { rung, contained } = climbed.stands[0]!
+  const { rung, contained, overlays } = climbed.stands[0]!
   if (!contained) {
     await rm(file, { force: true })
     return climbed
   }
-  writeFileSync(`${file}.part`, JSON.stringify({ mark, way: climbed.way, rung } satisfies Known), { mode: 0o600 })
+  writeFileSync(`${file}.part`, JSON.stringify({ mark, way: climbed.way, rung, overlays } satisfies Known), {
+    mode: 0o600,
+  })
   renameSync(`${file}.part`, file)
   return climbed
 }
 
 /** Everything that the answer depends on and that can be seen without trying. */
 function markOf({ path, folder }: Options): string {
-  const { bwrap, bash, prlimit, perl } = toolsOn(path)
-  const files = [bwrap, bash, prlimit, perl, process.execPath, ...parts].map((file) => file && identityOf(file))
+  const { bwrap, bash, prlimit, perl, unshare, mount } = toolsOn(path)
+  const files = [bwrap, bash, prlimit, perl, unshare, mount, process.execPath, ...parts].map(
+    (file) => file && identityOf(file),
+  )
   const place = findCgroupPlace(folder)
   return JSON.stringify([
     programVersion(),

@@ -12,8 +12,18 @@ import type { Readable } from 'node:stream'
 import type { Rung } from '../core/rung.ts'
 import type { Exit } from '../host/process.ts'
 
-/** The host folders of one attempt, all of them its own and 0700. `work` is the tree, `home` the agent's HOME, `out` where a bundle is left. */
-export type Area = { root: string; work: string; home: string; out: string; tmp: string }
+/**
+ * The host folders of one attempt, all of them its own and 0700. `work` is the tree, `home` the agent's HOME, `out` where a bundle is left. `below`: files that
+ * are in the tree as if they had been copied there, and a folder for what keeps them apart; only where the sandbox overlays.
+ */
+export type Area = {
+  root: string
+  work: string
+  home: string
+  out: string
+  tmp: string
+  below?: { files: string; scratch: string }
+}
 
 /** Where a contained process finds things. On the namespace rung these never change, so sessions resume and no host path leaks. */
 export type View = { work: string; home: string; out: string; tmp: string; gatewayUrl: string }
@@ -76,6 +86,8 @@ export type Sandbox = {
   rung: Rung
   /** Files and network of the machine are out of reach, and what a program sees lies at the same paths everywhere. */
   contained: boolean
+  /** A sealed layer can be laid below a tree instead of being copied into it. */
+  overlays: boolean
   view(area: Area, gateway: Box['gateway']): View
   /**
    * `born` is told of the outermost process, and has to be done with it before the tree goes on: on the namespace rung there is nothing beside that

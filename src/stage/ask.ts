@@ -52,7 +52,7 @@ export async function askAgent(
     const tree = await layTree(ports, work, area, question)
     if ('failed' in tree)
       return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', tree.failed, { promptSha256 })
-    const { killed, ...end } = await start(ports, work, area, question, [...tree.mounts, ...tree.modules])
+    const { killed, ...end } = await start(ports, work, question, tree)
     await work.ended()
     const facts = { promptSha256, killed, ...(work.kept ? {} : { said: end.tokens }) }
     const outcome = work.signal.aborted ? stoppedAs(work.signal) : end.outcome
@@ -60,22 +60,25 @@ export async function askAgent(
       const isParked =
         'edit' in question.tree &&
         (outcome === 'over-budget' || (work.signal.aborted ? work.isDrained() : work.isOverBudget()))
-      const asked = { end, facts, area, mounts: tree.mounts }
+      const asked = { end, facts, ...tree }
       const archive = isParked ? await keepWork(ports, work, asked, (question.tree as { base: Sha }).base) : null
       return without(outcome, end.reason, { ...facts, ...(archive ? { archive } : {}) })
     }
-    return await use({ end, facts, area, mounts: tree.mounts })
+    return await use({ end, facts, ...tree })
   } finally {
     await removeArea(area)
   }
 }
+
+/** An area whose tree is whole, with the mounts that takes; those of submodules only for the agent's own start. */
+type Tree = { area: Area; mounts: Mount[]; modules: Mount[] }
 
 async function layTree(
   ports: StagePorts,
   work: Work,
   area: Area,
   { tree }: Question,
-): Promise<{ mounts: Mount[]; modules: Mount[] } | { failed: string }> {
+): Promise<Tree | { failed: string }> {
   const { git, sandbox, pool } = ports
   const { stores } = work.repo
   const contained = sandbox.contained
@@ -85,7 +88,7 @@ async function layTree(
   const taken = 'edit' in tree ? await pool.take(stores, commit, area.work) : null
   if (taken === null) await ('edit' in tree ? clone() : git.checkout(stores, commit, area.work))
   const laid = taken?.laid ? { ...taken.laid, again } : null
-  const dependencies = await setUp(ports, work, commit, area.work, laid)
+  const dependencies = await setUp(ports, work, commit, area, laid)
   if ('failed' in dependencies) return dependencies
   if ('edit' in tree) {
     // What set-up made is not the agent's work, also where the repository forgot to ignore it.
@@ -98,6 +101,7 @@ async function layTree(
   const borrowed = 'edit' in tree && contained ? git.objectFolders(stores) : []
   const { modules } = await git.outside(stores, commit)
   return {
+    area: dependencies.area,
     mounts: borrowed.map((from, index) => ({ from, to: `${objectsInside}/${index}`, mode: 'ro' })),
     modules: contained ? modules.filter(({ there }) => there).map(({ path }) => readOnlyAt(ports, area, path)) : [],
   }
@@ -117,7 +121,7 @@ const readOnlyAt = ({ sandbox }: StagePorts, area: Area, path: string): Mount =>
 const sessionFrom = (hex: string): string =>
   `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 
-async function start(ports: StagePorts, work: Work, area: Area, question: Question, mounts: Mount[]) {
+async function start(ports: StagePorts, work: Work, question: Question, { area, mounts, modules }: Tree) {
   const { world, sandbox, settings } = ports
   const { attempt, gateway } = work
   const found = attempt.family === null ? null : ports.agent(attempt.family)
@@ -163,7 +167,7 @@ async function start(ports: StagePorts, work: Work, area: Area, question: Questi
         argv,
         env: { HOME: view.home, TMPDIR: view.tmp, ...env },
         stdin,
-        mounts: contained ? [...mounts, { from: found.folder, to: programInside, mode: 'ro' }] : [],
+        mounts: contained ? [...mounts, ...modules, { from: found.folder, to: programInside, mode: 'ro' }] : [],
         readOnlyWork: spec.access === 'read',
         gateway,
         toolchain: work.toolchain,

@@ -38,8 +38,8 @@ async function prove(ports: StagePorts, work: Work, commit: string, proof: strin
   const area = await makeArea(join(work.folder, `proof-${commit.slice(0, 12)}`))
   try {
     await ports.git.checkout(work.repo.stores, commit, area.work)
-    const dependencies = await setUp(ports, work, commit, area.work)
-    return 'failed' in dependencies ? dependencies : await execute(ports, work, area, proof, proofMs)
+    const dependencies = await setUp(ports, work, commit, area)
+    return 'failed' in dependencies ? dependencies : await execute(ports, work, dependencies.area, proof, proofMs)
   } finally {
     await removeArea(area)
   }

@@ -66,11 +66,11 @@ async function gatesOn(
   const area = await makeArea(join(work.folder, `gates-${tree.slice(0, 12)}`))
   try {
     await ports.git.checkout(work.repo.stores, tree, area.work)
-    const dependencies = await setUp(ports, work, tree, area.work)
+    const dependencies = await setUp(ports, work, tree, area)
     if ('failed' in dependencies) return dependencies
     const results: GateResult[] = []
     for (const gate of gates) {
-      const result = await executeGate(ports, work, area, gate)
+      const result = await executeGate(ports, work, dependencies.area, gate)
       if (work.signal.aborted) return { failed: 'stopped' }
       results.push(result.state === 'green' ? result : { ...result, tail: [result.tail, ...lacking].join('\n') })
     }

@@ -1,6 +1,7 @@
 /**
  * Set-up layers: a sandbox starts empty, so dependencies need a place. The repository's `setup:` commands are executed once per set of
- * `setupKey:` files, contained, and what they made is sealed and given copy-on-write to everything that follows.
+ * `setupKey:` files, contained, and what they made is sealed and given copy-on-write to everything that follows: laid below a tree where the machine can,
+ * else copied into it.
  *
  * The only step that reaches anything: package registries, through a proxy of ours. Where a tree's key files are those of the base or the target,
  * the layer is made of that commit, not of the tree: what a task wrote is not executed with the operator's credentials. Layers are a repository's own.
@@ -14,8 +15,9 @@ import { lackingIn } from '../core/outside.ts'
 import type { Sha } from '../git/git.ts'
 import { prepareSecrets, scrubText } from '../host/scrub.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
-import { applyLayer, sealLayer } from '../sandbox/layer.ts'
+import { applyLayer, pathsBelow, sealLayer } from '../sandbox/layer.ts'
 import { findText } from '../sandbox/leak.ts'
+import { layBelow } from '../sandbox/overlay.ts'
 import type { Area } from '../sandbox/sandbox.ts'
 import { contain } from './contain.ts'
 import type { GateWork, Laid, Layers, OpenRegistries, StagePorts } from './stage.ts'
@@ -24,7 +26,7 @@ import type { GateWork, Laid, Layers, OpenRegistries, StagePorts } from './stage
 const setupMs = 15 * 60_000
 
 /** What it takes to know which layer a tree has. */
-type Ports = Pick<StagePorts, 'git' | 'layers'> & { sandbox: Pick<StagePorts['sandbox'], 'rung'> }
+type Ports = Pick<StagePorts, 'git' | 'layers'> & { sandbox: Pick<StagePorts['sandbox'], 'rung' | 'overlays'> }
 type Tree = Pick<GateWork, 'repo' | 'repository' | 'toolchain'>
 
 /** The files that say what a tree's set-up makes, as they stand in it. */
@@ -44,12 +46,16 @@ export async function originOf(ports: Ports, work: Tree, treeish: Sha): Promise<
   const { repo, repository, toolchain } = work
   const files = await keyFiles(ports, work, treeish)
   const lacking = lackingIn(await ports.git.outside(repo.stores, treeish))
+  const sealed = ports.sandbox.overlays ? ['as made'] : []
   const nameOf = (of: Sha | null): string =>
     createHash('sha256')
       .update(
         // What was made without a submodule is made anew once that is there.
         JSON.stringify(
-          [repo.id, repository.setup, repository.setupKey, files, toolchain, ports.sandbox.rung, of].concat(lacking),
+          [repo.id, repository.setup, repository.setupKey, files, toolchain, ports.sandbox.rung, of].concat(
+            lacking,
+            sealed,
+          ),
         ),
       )
       .digest('hex')
@@ -60,31 +66,34 @@ export async function originOf(ports: Ports, work: Tree, treeish: Sha): Promise<
   return { from: treeish, isReviewed: false, name: nameOf(await ports.git.treeOf(repo.stores, treeish)) }
 }
 
-/** Lays what is sealed already over a tree that is made ahead; null where nothing is, or nothing is wanted. It never makes a layer. */
+/** Copies what is sealed already into a tree that is made ahead; null where nothing is, or nothing is copied here. It never makes a layer. */
 export async function layAhead(ports: Ports, work: Tree, treeish: Sha, into: string): Promise<Laid | null> {
-  if (work.repository.setup.length === 0) return null
+  if (work.repository.setup.length === 0 || ports.sandbox.overlays) return null
   const { name } = await originOf(ports, work, treeish)
   const folder = ports.layers.find(name)
   return folder === null ? null : { layer: name, added: await applyLayer(folder, into) }
 }
 
 /**
- * Puts a tree's dependencies into `into`, or answers why they could not be set up. Top-level paths it added are in `added`. `laid`: what is there already; where
- * that is not this tree's own, the tree is made `again` first.
+ * Gives the tree of an area its dependencies, or answers why they could not be set up: the area as programs are to be started in, and the top-level paths that
+ * were added. `laid`: what is there already; where that is not this tree's own, the tree is made `again` first.
  */
 export async function setUp(
   ports: StagePorts,
   work: GateWork,
   treeish: Sha,
-  into: string,
+  area: Area,
   laid: (Laid & { again(): Promise<void> }) | null = null,
-): Promise<{ added: string[] } | { failed: string }> {
+): Promise<{ area: Area; added: string[] } | { failed: string }> {
   const origin = work.repository.setup.length === 0 ? null : await originOf(ports, work, treeish)
   if (laid && laid.layer !== origin?.name) await laid.again()
-  if (origin === null) return { added: [] }
+  if (origin === null) return { area, added: [] }
   const layer = await ports.layers.get(origin.name, (folder) => makeLayer(ports, work, origin, folder))
   if ('failed' in layer) return layer
-  return { added: laid?.layer === origin.name ? laid.added : await applyLayer(layer.folder, into) }
+  if (laid?.layer === origin.name) return { area, added: laid.added }
+  return ports.sandbox.overlays
+    ? { area: await layBelow(area, layer.folder), added: await pathsBelow(layer.folder, area.work) }
+    : { area, added: await applyLayer(layer.folder, area.work) }
 }
 
 async function makeLayer(
@@ -117,7 +126,7 @@ async function makeLayer(
     const leak = await findText(area.work, secrets)
     if (leak !== null) return `set-up left a credential of the operator's in ${leak}: nothing of it is kept`
     const tracked = new Set(await ports.git.listFiles(work.repo.stores, from))
-    await sealLayer(area.work, tracked, into)
+    await sealLayer(area.work, tracked, into, ports.sandbox.overlays ? 'as made' : 'read-only')
     return null
   } finally {
     for (const each of registries.reached()) work.onOutput('note', reachedText(each))

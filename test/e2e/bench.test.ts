@@ -92,8 +92,8 @@ test('the bench of a kill: when the breaker trips, the last byte of every stream
 })
 
 test('the bench of the sandbox measures a start, cold and warm, and a kill that leaves nothing, of few files as of many', async () => {
-  const rows = await measureSandbox({ files: [3], layerFiles: 5, rounds: 2, kills: 2 }, () => {})
-  assert.equal(rows.length, 9)
+  const rows = await measureSandbox({ files: [3], layerFiles: 5, layers: [3], rounds: 2, kills: 2 }, () => {})
+  assert.equal(rows.length, 11)
   assert.ok(rows.every(({ measured }) => Number.isFinite(measured)))
   assert.deepEqual([rows.at(-1)!.what.trim(), rows.at(-1)!.measured], ['processes left', 0])
   assert.ok(rows[2]!.measured > rows[3]!.measured, 'a clone that was made ahead is taken sooner than one is made')

@@ -142,6 +142,7 @@ export function modelSandbox(machine: Machine, life: Life): Sandbox {
   return {
     rung: 'namespace',
     contained: true,
+    overlays: false,
     view: () => ({
       work: '/work',
       home: '/home/agent',
