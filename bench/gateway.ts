@@ -11,6 +11,7 @@ import { build } from 'esbuild'
 import { youngSpace } from '../src/cli/detach.ts' // as `up --detach` starts it
 import type { Child } from '../src/host/process.ts'
 import { world } from '../test/cli-rig.ts'
+import { plugins, shared } from '../tools/bundle.ts'
 import { cpuMsOf, median, rssMbOf, type Bench, type Row } from './measure.ts'
 import { installPeers, searchedPath } from './peer.ts'
 
@@ -79,15 +80,7 @@ async function bundled(stack: AsyncDisposableStack): Promise<string> {
   stack.defer(() => rm(folder, { recursive: true, force: true }))
   const outfile = join(folder, 'gateway.mjs')
   const entryPoints = [join(import.meta.dirname, 'gateway-process.ts')]
-  await build({
-    entryPoints,
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    logLevel: 'error',
-  })
+  await build({ ...shared, metafile: false, sourcemap: false, entryPoints, outfile, plugins, logLevel: 'error' })
   await cp(join(import.meta.dirname, '../src/store/migrations'), join(folder, 'migrations'), { recursive: true })
   return outfile
 }
