@@ -34,7 +34,11 @@ export const restore: Act = async (context, said) => {
   })
   if (isRefusal(restored)) return restored
   const { event, takenAt, damaged, leftOut, unasked } = restored
-  const { landings, kept, from, money } = event
+  const { landings, handedIn = [], kept, from, money } = event
+  const [known, unknown] = [
+    handedIn.filter(({ told }) => told === 'log'),
+    handedIn.filter(({ told }) => told === 'git'),
+  ]
   const lines = [
     `Restored  ${file}, up to event ${from?.seq ?? 0}, taken ${age(world.clock.now() - takenAt)} ago`,
     kept === null ? 'Kept      nothing: there was no database' : `Kept      ${kept}: the database as it was`,
@@ -42,6 +46,15 @@ export const restore: Act = async (context, said) => {
     money === 'counted'
       ? 'Spent     what was spent since is counted'
       : `Spent     what was spent since nobody can say (${damaged}): today's budget counts as used`,
+    ...(known.length > 0
+      ? [
+          `Work      ${plural(known.length, 'attempt')} handed in since ${known.length === 1 ? 'goes' : 'go'} on from there`,
+        ]
+      : []),
+    ...unknown.map(
+      ({ task, token }) =>
+        `Held      ${task}: work handed in since lies in quarantine (refs/tri-agent/${task}/${token}), and the log does not know it`,
+    ),
     ...(leftOut.length > 0 ? [`Left out  added since and not landed: ${leftOut.join(', ')}`] : []),
     ...unasked.map(
       (name) => `Held      the tasks of ${name}, which could not be read: release them when you have looked`,

@@ -189,6 +189,8 @@ export type StoreRestored = {
   behind: LogAnchor[]
   /** Landings since then. `log`: what happened on the way was taken over from the log left behind; `git`: only their trailers tell. */
   landings: { task: string; repo: string; commit: string; told: 'log' | 'git' }[]
+  /** Work in quarantine that was handed in since then. `log`: how was taken over; `git`: nobody knows, and its task is held. */
+  handedIn?: { task: string; repo: string; token: number; told: 'log' | 'git' }[]
   /** Repositories that could not be asked; their open tasks are held. */
   unasked: string[]
   /** What was spent since: `counted`, or nobody can say and the day `day-closed`. */

@@ -1,10 +1,12 @@
 /**
- * What already happened although the restored log does not know it: every landing since the backup stands in git, and is recorded before anything
- * starts, so that nothing lands twice. Where the log left behind can be believed, what led to a landing is taken over from it, event by event;
- * else the landing's own trailers are all there is. It moves no ref and starts nothing.
+ * What already happened although the restored log does not know it: every landing since the backup stands in git, and every work handed in since lies in
+ * quarantine; both are recorded before anything starts, so that nothing lands twice and nothing is paid for twice. Where the log left behind can be
+ * believed, what led there is taken over from it, event by event; else the landing's own trailers are all there is, and of a work nobody knows who
+ * wrote it: its task is held. It moves no ref and starts nothing.
  */
 import type { Event, LoggedEvent, TaskEvent } from '../core/event.ts'
 import { isRefusal } from '../core/refusal.ts'
+import { isOver, type Task } from '../core/task.ts'
 import { readAnchor, readTrailers, type LogAnchor } from '../core/trailer.ts'
 import type { Git } from '../git/git.ts'
 import type { Database, Tx } from '../store/database.ts'
@@ -26,13 +28,26 @@ export type FoundLanding = {
 
 type Asked = { git: Git; repos: string; branch: string; staged: Database; left: Database | null; keyId: string }
 
-/** Every landing in the histories of the repositories that either log knows, oldest first; and the repositories that could not be asked. */
-export async function landingsInGit(asked: Asked): Promise<{ found: FoundLanding[]; unasked: RepoRow[] }> {
+/** A work in quarantine, by the name it is kept under. */
+export type FoundWork = { task: string; repo: string; token: number }
+
+type InGit = { found: FoundLanding[]; works: FoundWork[]; unasked: RepoRow[] }
+
+/**
+ * Every landing in the histories of the repositories that either log knows, oldest first; the works in their quarantines; and the repositories that could
+ * not be asked.
+ */
+export async function findInGit(asked: Asked): Promise<InGit> {
   const { git, repos, branch, staged, left } = asked
   const found: FoundLanding[] = []
+  const works: FoundWork[] = []
   const unasked: RepoRow[] = []
   for (const row of await knownRepos(staged, left)) {
     const stores = storesOf(repos, row)
+    for (const name of await git.listCandidates(stores)) {
+      const [task, token] = name.split('/')
+      works.push({ task: task!, repo: row.id, token: Number(token) })
+    }
     const rows = [await staged.read((reader) => landingsOf(reader, row.id))]
     if (left) rows.push(await left.read((reader) => landingsOf(reader, row.id)))
     for (const target of new Set([branch, ...rows.flat().map((each) => each.target)])) {
@@ -49,7 +64,7 @@ export async function landingsInGit(asked: Asked): Promise<{ found: FoundLanding
       }
     }
   }
-  return { found, unasked }
+  return { found, works, unasked }
 }
 
 /** A commit is a landing of ours when its own trailers say so about its own tree. */
@@ -66,16 +81,18 @@ async function knownRepos(staged: Database, left: Database | null): Promise<Repo
 }
 
 export type Recorded = { task: string; repo: string; commit: string; told: 'log' | 'git' }
+export type HandedIn = FoundWork & { told: 'log' | 'git' }
 
 /** What is to be recorded, decided before anything is written. */
 export type Reconciliation = {
   recorded: Recorded[]
+  handedIn: HandedIn[]
   taken: LoggedEvent[]
   own: { landing: FoundLanding; known: boolean }[]
 }
 
-/** Compares what landed with what the staged log knows. A landing of another account's log is none of ours. */
-export async function compareLandings(asked: Asked, found: readonly FoundLanding[]): Promise<Reconciliation> {
+/** Compares what git has with what the staged log knows. A landing of another account's log is none of ours. */
+export async function compareWithGit(asked: Asked, { found, works }: InGit): Promise<Reconciliation> {
   const { staged, left, keyId } = asked
   const recorded: Recorded[] = []
   const own: Reconciliation['own'] = []
@@ -84,27 +101,52 @@ export async function compareLandings(asked: Asked, found: readonly FoundLanding
     const { task: id, repo, commit } = landing
     const task = await staged.read((reader) => loadTask(reader, id))
     if (task?.landed || (task === null && landing.anchor?.key !== keyId)) continue
-    const told = left !== null && (await takeFamily(staged, left, landing, taken))
+    const there = await left?.read((reader) => loadTask(reader, id))
+    const told = left !== null && there?.landed?.commit === commit && (await takeFamily(staged, left, there, taken))
     recorded.push({ task: id, repo, commit, told: told ? 'log' : 'git' })
     if (!told) own.push({ landing, known: task !== null })
   }
+  const handedIn: HandedIn[] = []
+  for (const work of works) {
+    const { task: id } = work
+    if (recorded.some(({ task }) => task === id) || !(await isNews(staged, work))) continue
+    const there = await left?.read((reader) => loadTask(reader, id))
+    if (left !== null && (await endOf(left, work)) !== 'passed') continue // it was never taken
+    const told = left !== null && there && (await takeFamily(staged, left, there, taken, own))
+    handedIn.push({ ...work, told: told ? 'log' : 'git' })
+  }
   const events = [...taken.values()].flat().toSorted((a, b) => a.seq - b.seq)
-  return { recorded, own, taken: await withRepos(staged, left, events) }
+  return { recorded, handedIn, own, taken: await withRepos(staged, left, events) }
+}
+
+/** Handed in by an attempt of an open task, whose end the staged log does not know. */
+async function isNews(staged: Database, work: FoundWork): Promise<boolean> {
+  const task = await staged.read((reader) => loadTask(reader, work.task))
+  return task !== null && !isOver(task) && (await endOf(staged, work)) === null
+}
+
+/** How the attempt with this token ended, as this log knows. */
+async function endOf(log: Database, { task, token }: FoundWork): Promise<string | null> {
+  const story = (await log.read((reader) => storyOf(reader, task))).map(({ event }) => event)
+  const attempt = story.find((event) => event.type === 'attempt.admitted' && event.token === token)
+  if (attempt?.type !== 'attempt.admitted') return null
+  const end = story.find((event) => event.type === 'attempt.ended' && event.attempt === attempt.attempt)
+  return end?.type === 'attempt.ended' ? end.outcome : null
 }
 
 /**
- * The landed task and all that share its root, as the log left behind has them: a part that landed belongs to a plan, and the plan must not be made
- * again. False where that log does not go on from what is staged.
+ * The task and all that share its root, as the log left behind has them: a part that landed belongs to a plan, and the plan must not be made again.
+ * False where that log does not go on from what is staged, or one of them is told by git alone.
  */
 async function takeFamily(
   staged: Database,
   left: Database,
-  { task: id, commit }: FoundLanding,
+  task: Task,
   taken: Map<string, LoggedEvent[]>,
+  own: Reconciliation['own'] = [],
 ): Promise<boolean> {
-  const task = await left.read((reader) => loadTask(reader, id))
-  if (task?.landed?.commit !== commit) return false
   const family = await left.read((reader) => tasksOfRoot(reader, task.root))
+  if (own.some(({ landing }) => family.includes(landing.task))) return false
   const rests = new Map<string, LoggedEvent[]>()
   for (const member of family) {
     const rest = await restOf(staged, left, member)
@@ -191,6 +233,16 @@ const addedFor = ({ task, repo, title, commit }: FoundLanding): Event => ({
   root: task,
   ref: null,
 })
+
+/** Who wrote such a work nobody can say, so nobody may review it: a person lets its task begin again, or looks at it first. */
+export async function holdHandedIn(tx: Tx, works: readonly HandedIn[], at: number): Promise<void> {
+  for (const { task: id, token } of works.filter(({ told }) => told === 'git')) {
+    const task = await loadTask(tx, id)
+    const why = `restored from a backup that does not know of the work handed in since (refs/tri-agent/${id}/${token}, in quarantine): released, it is made again`
+    if (task?.held === null)
+      await append(tx, { at, actor: 'daemon', stream: `task/${id}`, events: [{ type: 'task.held', why }] })
+  }
+}
 
 /** Whether tasks of these repositories have landed nobody can say: a person lets them go on. */
 export async function holdUnasked(tx: Tx, unasked: readonly RepoRow[], at: number): Promise<void> {

@@ -33,9 +33,10 @@ import { pathOf } from './ahead.ts'
 import { buryTree } from './bury.ts'
 import { machinePorts } from './ports.ts'
 import {
-  compareLandings,
+  compareWithGit,
+  findInGit,
+  holdHandedIn,
   holdUnasked,
-  landingsInGit,
   leftOut,
   record,
   type FoundLanding,
@@ -157,13 +158,15 @@ async function reconcile(parts: Parts): Promise<Omit<Restored, 'takenAt' | 'dama
   const { world, paths, settings, actor, git, database, left } = parts
   const keyId = keyIdOf(database.sealKey!)
   const asked = { git, repos: paths.repos, branch: settings.landing.branch, staged: database, left, keyId }
-  const { found, unasked } = await landingsInGit(asked)
-  const comparison = await compareLandings(asked, found)
+  const inGit = await findInGit(asked)
+  const { found, unasked } = inGit
+  const comparison = await compareWithGit(asked, inGit)
   const event = await describe({ ...parts, keyId }, found, unasked, comparison)
   const at = world.clock.now()
   await database.write(async (tx) => {
     await append(tx, { at, actor, stream: 'daemon/main', events: [event] })
     await record(tx, comparison, at)
+    await holdHandedIn(tx, comparison.handedIn, at)
     await holdUnasked(tx, unasked, at)
   })
   return {
@@ -178,7 +181,7 @@ async function describe(
   { paths, file, database, left, epoch, living, kept, keyId }: Parts & { keyId: string },
   found: readonly FoundLanding[],
   unasked: readonly RepoRow[],
-  { recorded }: Reconciliation,
+  { recorded, handedIn }: Reconciliation,
 ): Promise<StoreRestored> {
   const bytes = endAnchors(paths.database)
   const inFile = readAnchors(paths.database, bytes)
@@ -199,6 +202,7 @@ async function describe(
     anchors: { bytes, count: behindInFile.length, sha256: nameOfAnchors(behindInFile) },
     behind,
     landings: recorded,
+    handedIn,
     unasked: unasked.map(({ name }) => name),
     money: living.state === 'readable' ? 'counted' : 'day-closed',
     epoch,

@@ -1,6 +1,7 @@
 /** restore, with a real repository and a real daemon: what landed since the backup lands no second time, what was spent stays spent, the log explains it. */
 import assert from 'node:assert/strict'
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { dayOf } from '../../src/core/day.ts'
@@ -38,6 +39,16 @@ async function green(shop: Rig): Promise<void> {
   assert.deepEqual((await verifyProjections(shop.database)).differences, [])
   assert.equal((await shop.type('verify-history')).code, 0)
   assert.equal((await shop.type('db', 'check')).code, 0)
+}
+
+/** Nobody can read the database any more. */
+async function damage({ paths }: Rig): Promise<void> {
+  const other = new DatabaseSync(paths.database)
+  other.exec('pragma wal_checkpoint(truncate)') // or the WAL has a whole first page, and nothing is lost
+  other.close()
+  const file = await open(paths.database, 'r+')
+  await file.write('not a database any more')
+  await file.close()
 }
 
 /** The daemon as a process of its own, up: what a restore ends first. */
@@ -126,12 +137,7 @@ test('where the old database is damaged: landings are told by git, the day count
   await shop.type('down')
   await child.exit
   const epoch = (await shop.events()).filter(({ type }) => type === 'daemon.started').length
-  const other = new DatabaseSync(shop.paths.database)
-  other.exec('pragma wal_checkpoint(truncate)') // or the WAL has a whole first page, and nothing is lost
-  other.close()
-  const damaged = openSync(shop.paths.database, 'r+')
-  writeSync(damaged, 'not a database any more')
-  closeSync(damaged)
+  await damage(shop)
   const bytes = readFileSync(shop.paths.database)
   const typed = await shop.type('restore', 'latest')
   assert.equal(typed.code, 0, typed.stderr)
@@ -159,4 +165,52 @@ test('where the old database is damaged: landings are told by git, the day count
   assert.deepEqual(await landings(shop), ['Sell tea', 'Sell coffee', 'Sell cocoa'])
   await shop.down()
   await green(shop)
+})
+
+/** A backup of when coffee was only queued; it was implemented and approved by its reviewers since, and a person was still to look at it. */
+async function handedInSince(): Promise<{ shop: Rig; coffee: string }> {
+  const shop = await rig({ rules, config: { unattended: false } })
+  const coffee = await shop.add('Sell coffee')
+  await shop.type('backup')
+  await shop.up()
+  await shop.state(coffee, 'awaiting-approval')
+  await shop.down()
+  await shop.database.write((tx) => tx.run("update daemon set pid = 0, boot_id = 'none', start_time = null"))
+  return { shop, coffee }
+}
+
+test('work handed in since the backup is not made again: its task goes on from there', async () => {
+  const { shop, coffee } = await handedInSince()
+  await using _ = shop
+  const before = await today(shop)
+  const typed = await shop.type('restore', 'latest')
+  assert.equal(typed.code, 0, typed.stderr)
+  assert.match(typed.stdout, /1 attempt handed in since goes on from there/)
+  assert.deepEqual(
+    (await restoredIn(shop))?.handedIn?.map(({ task, token, told }) => [task, token, told]),
+    [[coffee, 1, 'log']],
+  )
+  await green(shop)
+  assert.equal((await shop.task(coffee)).phase, 'awaiting-approval')
+  await shop.up()
+  assert.equal((await shop.type('approve', coffee)).code, 0)
+  await shop.state(coffee, 'done')
+  await shop.down()
+  assert.deepEqual(await landings(shop), ['Sell coffee'])
+  assert.equal((await today(shop)).charged, before.charged, 'no model was asked again')
+  await green(shop)
+})
+
+test('where the old log cannot be believed, a task whose work was handed in is held until a person lets it be made again', async () => {
+  const { shop, coffee } = await handedInSince()
+  await using _ = shop
+  await damage(shop)
+  const typed = await shop.type('restore', 'latest')
+  assert.equal(typed.code, 0, typed.stderr)
+  assert.match(typed.stdout, new RegExp(`Held {6}${coffee}: .*refs/tri-agent/${coffee}/1`))
+  shop.reopen()
+  await green(shop)
+  assert.match((await shop.task(coffee)).held ?? '', /does not know of the work handed in since/)
+  assert.equal((await shop.type('release', coffee)).code, 0)
+  assert.equal((await shop.task(coffee)).held, null)
 })
