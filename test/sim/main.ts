@@ -45,6 +45,22 @@ type Told = { endings: Map<number, Ending>; twice: number; failures: Failure[]; 
 const daysOf = (endings: ReadonlyMap<number, Ending>): number => sum([...endings.values()].map(({ days }) => days))
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, each) => all + each, 0)
 
+const progressMs = 20_000
+
+/** Says on stderr how far it is, now and then. */
+function tellProgress({ mostDays, stories }: Options): (endings: Told['endings']) => void {
+  const began = performance.now()
+  let saidAt = began
+  return (endings) => {
+    const now = performance.now()
+    if (now - saidAt < progressMs) return
+    saidAt = now
+    const [count, of] = Number.isFinite(mostDays) ? [daysOf(endings), mostDays] : [endings.size, stories]
+    const left = Number.isFinite(of) ? `, about ${Math.ceil(((now - began) / 60_000) * (of / count - 1))} min left` : ''
+    console.error(`${endings.size} stories, ${daysOf(endings).toFixed(0)} simulated days${left}`)
+  }
+}
+
 /** Tells stories until something is used up or breaks, or somebody asks for the end: what was told until then counts. */
 async function tellMany(options: Options): Promise<Told> {
   const told: Told = { endings: new Map(), twice: 0, failures: [], entered: [] }
@@ -59,6 +75,7 @@ async function tellMany(options: Options): Promise<Told> {
     next < options.from + options.stories &&
     performance.now() < endsAt &&
     daysOf(told.endings) < options.mostDays
+  const progress = tellProgress(options)
   const fail = (seed: number, ending: Ending, broken = ending.broken) =>
     told.failures.push({ seed, ending: { ...ending, broken } })
   const tellSome = async (): Promise<Entered[]> => {
@@ -67,6 +84,7 @@ async function tellMany(options: Options): Promise<Told> {
       const seed = next++
       const ending = await teller.tell(seed, options.days, options.bug)
       told.endings.set(seed, ending)
+      progress(told.endings)
       if (ending.broken !== null) fail(seed, ending)
       else if ((seed - options.from) % twiceEvery === 0) {
         told.twice += 1
