@@ -1,6 +1,6 @@
 /** prices: what models cost, where each price is from and how old it is; `check` refuses what a budget could not hold. */
 import type { ModelPrice } from '../core/price.ts'
-import { ageOf, findPrice, ratesFor, trustPrice, type FlatRates } from '../core/price.ts'
+import { ageOf, findPrice, priceNote, ratesFor, trustPrice, type FlatRates } from '../core/price.ts'
 import { dayOf } from '../core/day.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { loadConfig } from '../host/config.ts'
@@ -21,7 +21,7 @@ export const prices: Act = async (context, said) => {
   ]
   if (what === 'explain') return explain(context, said, known, today)
   if (what === 'check') return check(context, configured, known, today)
-  if (what === 'confirm') return confirm(context, said, known, today)
+  if (what === 'confirm') return confirm(context, said.flag('all') ? configured : said.args.slice(1, 2), known, today)
   const names = said.flag('all') || configured.length === 0 ? [...known.models.keys()].toSorted() : configured
   const rows = names.map((name) => ({ name, price: findPrice(known, name) }))
   const cells = rows.map(({ name, price }) =>
@@ -91,30 +91,58 @@ function explain(context: Context, said: Said, known: Known, today: string): num
 function check(context: Context, configured: readonly string[], known: Known, today: string): number | Refusal {
   if (configured.length === 0)
     return refuse('no-family', 'no family is configured, so there is nothing to check', 'tri-agent init')
-  const untrusted = configured.map((name) => trustPrice(known, name, today)).find(isRefusal)
-  if (untrusted) return untrusted
+  const untrusted = configured.map((name) => trustPrice(known, name, today)).filter(isRefusal)
+  const [first, ...more] = untrusted
+  if (first && more.length === 0) return first
+  if (first)
+    return refuse(
+      first.refused,
+      untrusted.map(({ why }) => why).join('\n'),
+      untrusted.every(({ refused }) => refused === 'price-old')
+        ? 'tri-agent prices; where the vendors say the same: tri-agent prices confirm --all'
+        : untrusted.map(({ hint }) => hint).join('\n'),
+    )
+  const notes = configured.flatMap((name) => priceNote(known, name, today) ?? [])
   return answer(
     context,
-    { ok: true, models: configured },
-    `All ${configured.length} configured models have a price that is not too old.`,
+    { ok: true, models: configured, notes },
+    [`All ${configured.length} configured models have a price that is not too old.`, ...notes].join('\n'),
   )
 }
 
-/** The price in the table was compared with the vendor's today. All of it stays: what caches cost, tiers, what changes on a day. */
-async function confirm(context: Context, said: Said, known: Known, today: string): Promise<number | Refusal> {
-  const name = said.args[1]
-  if (name === undefined) return refuse('no-model', 'say which model', 'tri-agent prices confirm claude-opus-5-5')
-  const price = findPrice(known, name)
-  if (isRefusal(price)) return price
-  if (price.origin === 'operator')
-    return refuse('own-price', `the price of ${name} is one of your own settings, which do not age`)
+/** Prices in the table were compared with the vendors' today. All of it stays: what caches cost, tiers, what changes on a day. */
+async function confirm(
+  context: Context,
+  names: readonly string[],
+  known: Known,
+  today: string,
+): Promise<number | Refusal> {
+  if (names.length === 0)
+    return refuse('no-model', 'say which model, or --all', 'tri-agent prices confirm claude-opus-5-5')
+  const found = names.map((name) => findPrice(known, name))
+  const unknown = found.find(isRefusal)
+  if (unknown) return unknown
+  const aging = found.flatMap((price) => (isRefusal(price) || price.origin === 'operator' ? [] : [price]))
+  if (aging.length === 0)
+    return refuse('own-price', `the price of ${names.join(', ')} is one of your own settings, which do not age`)
   const { writeSetting } = await import('../host/setting-file.ts')
-  const written = await writeSetting(context.paths.configFile, ['prices', price.model], { checked: today })
-  if (isRefusal(written)) return written
+  const models = [...new Set(aging.map(({ model }) => model))]
+  for (const model of models) {
+    const written = await writeSetting(context.paths.configFile, ['prices', model], { checked: today })
+    if (isRefusal(written)) return written
+  }
+  const [model] = models
   return answer(
     context,
-    { model: price.model, checked: today, daemonHeard: await nudge(context.paths.socket) },
-    `${price.model} costs what the table says, looked up ${today}, in ${context.paths.configFile}.`,
+    {
+      ...(models.length === 1 ? { model } : {}),
+      models,
+      checked: today,
+      daemonHeard: await nudge(context.paths.socket),
+    },
+    models
+      .map((each) => `${each} costs what the table says, looked up ${today}, in ${context.paths.configFile}.`)
+      .join('\n'),
   )
 }
 

@@ -14,7 +14,12 @@ export const up: Act = async (given, said) => {
   const climbed = detached ? null : (await import('../daemon/ahead.ts')).climbAhead(context.env)
   const loaded = await settle(context, said)
   if (isRefusal(loaded) || typeof loaded === 'number') return loaded
-  if (climbed === null) return (await import('./detach.ts')).detach(given, said)
+  if (climbed === null) {
+    const { notesOnPrices } = await import('../daemon/price-note.ts') // what the daemon says of itself is in its log, where nobody looks now
+    const notes = [...loaded.notes, ...(await notesOnPrices(context.world, loaded.settings))]
+    for (const each of notes) context.note(`${each}\n`)
+    return (await import('./detach.ts')).detach(given, said)
+  }
   const { up: stay } = await import('../daemon/up.ts')
   return stay({
     env: context.env,

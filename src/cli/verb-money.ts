@@ -58,7 +58,10 @@ export const moneyVerbs: readonly Verb[] = [
     ],
     about: 'What models cost, where each price comes from, and how old it is',
     options: [
-      { flags: '-a, --all', about: 'for list: every model with a price, not only the configured ones' },
+      {
+        flags: '-a, --all',
+        about: 'for list: every model with a price, not only the configured ones; for confirm: all configured ones',
+      },
       { flags: '--input <usd>', about: 'for set: dollars per million input tokens' },
       { flags: '--output <usd>', about: 'for set: dollars per million output tokens' },
     ],
@@ -67,6 +70,7 @@ export const moneyVerbs: readonly Verb[] = [
       'tri-agent prices explain claude-opus-5-5',
       'tri-agent prices check',
       'tri-agent prices confirm gpt-6-sol',
+      'tri-agent prices confirm --all',
       'tri-agent prices set my-model --input 2.50 --output 10',
     ],
     load: async () => (await import('./prices.ts')).prices,

@@ -5,6 +5,7 @@ import {
   costOf,
   findPrice,
   noTokens,
+  priceNote,
   ratesFor,
   tokensFor,
   type ModelPrice,
@@ -112,4 +113,21 @@ test('the tokens that fit into an amount cost no more than it, and one more woul
       assert.ok(BigInt(fit + 1) * BigInt(rate) > BigInt(nanoUsd) * 1_000_000n)
     }),
   )
+})
+
+test('a price is spoken of in the two weeks before it becomes too old, and from then on as one by which nothing is asked', () => {
+  const table: PriceTable = { models: new Map([['claude-opus-5-5', opus]]), asOf: '2026-09-23', mostDays: 180 }
+  const note = (day: string, from: PriceTable = table) => priceNote(from, 'claude-opus-5-5', day)
+  assert.equal(note('2027-03-08'), null)
+  assert.equal(
+    note('2027-03-09'),
+    'the price of claude-opus-5-5 was looked up 167 days ago (2026-09-23) and is refused after 180; where the vendor still says the same: tri-agent prices confirm claude-opus-5-5',
+  )
+  assert.match(note('2027-03-22')!, /180 days ago .* is refused after 180/)
+  assert.match(
+    note('2027-03-23')!,
+    /^nothing is asked of claude-opus-5-5: the price .* 181 days ago \(2026-09-23\).*prices confirm claude-opus-5-5\)$/,
+  )
+  assert.equal(note('2030-01-01', { ...table, mostDays: null }), null)
+  assert.match(priceNote(table, 'mystery-1', '2026-11-28')!, /^nothing is asked of mystery-1: no price is known/)
 })

@@ -97,6 +97,22 @@ export function trustPrice(table: PriceTable, model: string, day: string): Model
   )
 }
 
+/** So many days before it becomes too old a price is spoken of, so that nobody is stopped by it unprepared. */
+const noticeDays = 14
+
+/** What a person should know of a model's price: it has none, it is too old, or it soon will be. Null: nothing. */
+export function priceNote(table: PriceTable, model: string, day: string): string | null {
+  const price = trustPrice(table, model, day)
+  if (isRefusal(price)) return `nothing is asked of ${model}: ${price.why} (${price.hint})`
+  const age = ageOf(price, day)
+  if (age === null || table.mostDays === null || age <= table.mostDays - noticeDays) return null
+  return `the price of ${model} was looked up ${age} days ago (${price.asOf}) and is refused after ${table.mostDays}; where the vendor still says the same: tri-agent prices confirm ${model}`
+}
+
+/** Whether any price that was looked up on `asOf` may have to be spoken of. */
+export const isNoteworthy = (asOf: string, mostDays: number, day: string): boolean =>
+  numberOf(day) - numberOf(asOf) > mostDays - noticeDays
+
 /** The rates that hold on `day` for a request with `totalInput` tokens of input, cached ones included. */
 export function ratesFor(price: ModelPrice, day: string, totalInput: number): FlatRates {
   const period = price.periods.findLast(({ from }) => from <= day) ?? price.periods[0]

@@ -4,7 +4,7 @@ import { adapterNamed } from '../agent/registry.ts'
 import { judgeVersion } from '../agent/version.ts'
 import { dayOf } from '../core/day.ts'
 import { lack, ok, warn, type Check } from '../core/check.ts'
-import { findPrice, ratesFor, trustPrice, type PriceTable } from '../core/price.ts'
+import { findPrice, priceNote, ratesFor, trustPrice, type PriceTable } from '../core/price.ts'
 import { providerToolNames, type ProviderTools } from '../core/provider-tool.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { FamilySettings, OperatorSettings } from '../core/setting.ts'
@@ -109,7 +109,9 @@ function models({ prices, world }: FamilyPorts, family: string, { models: named 
     const price = trustPrice(prices, model, dayOf(world.clock.now()))
     return isRefusal(price) ? [price] : []
   })
-  return unpriced[0] ? missing(name, unpriced[0]) : ok(name, each.join(', '))
+  if (unpriced[0]) return missing(name, unpriced[0])
+  const aging = each.flatMap((model) => priceNote(prices, model, dayOf(world.clock.now())) ?? [])
+  return aging[0] ? warn(name, aging.join('; ')) : ok(name, each.join(', '))
 }
 
 /** What the provider may do by itself has a price for each model, or the request that wants it would be refused. What it opens is said with the settings. */

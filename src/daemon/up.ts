@@ -7,6 +7,7 @@ import { programVersion } from '../host/version.ts'
 import { realWorld } from '../host/world.ts'
 import type { Climbed } from '../sandbox/create.ts'
 import { startDaemon } from './daemon.ts'
+import { notesOnPrices } from './price-note.ts'
 
 export type UpOptions = {
   env: Env
@@ -22,10 +23,11 @@ export type UpOptions = {
 /** Starts the daemon and stays until it is told to stop. Answers the exit code; a refusal is thrown as a Fault with its hint. */
 export async function up({ env, loaded, unattended, climbed, note, onReady }: UpOptions): Promise<number> {
   const paths = findPaths(env)
-  for (const each of loaded.notes) note(each)
+  const world = realWorld()
+  for (const each of [...loaded.notes, ...(await notesOnPrices(world, loaded.settings))]) note(each)
   const settings = unattended ? { ...loaded.settings, unattended: true } : loaded.settings
   const started = await startDaemon({
-    world: realWorld(),
+    world,
     paths,
     settings,
     file: loaded.file,

@@ -4,6 +4,9 @@
  */
 import type { PriceEntry } from './prices.ts'
 
+/** The day the bundled prices were last looked up: the release of the pinned package. */
+export const bundledAsOf = '2026-09-23'
+
 export const corrections: { asOf: string; models: Readonly<Record<string, PriceEntry>> } = {
   asOf: '2026-11-23',
   models: {

@@ -6,7 +6,7 @@
  */
 import { findProvider, type MatchLogic, type ModelInfo, type ModelPrice as BundledPrice } from '@pydantic/genai-prices'
 import type { ModelPrice, PriceTable, Rate, Rates } from '../core/price.ts'
-import { corrections } from './price-correction.ts'
+import { bundledAsOf, corrections } from './price-correction.ts'
 
 /** One model as an operator writes it: US dollars per million tokens. */
 export type PriceEntry = {
@@ -22,9 +22,6 @@ export type PriceEntry = {
   /** Above so many input tokens the whole request costs this. */
   above?: { tokens: number; input: number; output: number; cachedInput?: number; cacheWrite?: number }
 }
-
-/** The day the bundled prices were last looked up: the release of the pinned package. */
-const bundledAsOf = '2026-09-23'
 
 /** Providers whose own list prices are taken; a reseller's price for the same name is not the price. */
 export const providers = [

@@ -1,6 +1,6 @@
 /** What a person sees of money and decides about it: budget, cost, prices, on a real database. */
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
 import { scopePath, defaultLimits } from '../../src/core/budget.ts'
 import { dayOf } from '../../src/core/day.ts'
@@ -187,4 +187,23 @@ test('prices tell where each is from; a model without one is refused with the co
   assert.equal((await ada.type(['prices', 'set', 'my-model', '--input', '2.50', '--output', '10'])).code, 0)
   assert.match((await ada.type(['prices', 'explain', 'my-model'])).stdout, /from your settings\ninput 2\.5,/)
   assert.match((await ada.type(['prices', 'check'])).stderr, /no family is configured/)
+})
+
+test('every price that is too old is named at once, and one command confirms them all', async () => {
+  await using ada = await shop()
+  const families =
+    '{ anthropic: { models: claude-opus-4-8 }, openai: { models: gpt-6-sol }, own: { agent: opencode, baseUrl: https://x.example, keyFrom: { env: K }, models: my-own } }'
+  await writeFile(
+    ada.paths.configFile,
+    `families: ${families}\nmoney: { priceAge: 1d }\nprices: { my-own: { input: 1, output: 1 } }\n`,
+  )
+  const { code, stderr } = await ada.type(['prices', 'check'])
+  assert.equal(code, 1)
+  assert.match(
+    stderr,
+    /price of claude-opus-4-8 was looked up[^\n]*\n[^\n]*price of gpt-6-sol was looked up[\s\S]*tri-agent prices; where the vendors say the same: tri-agent prices confirm --all/,
+  )
+  assert.deepEqual((await ada.json(['prices', 'confirm', '--all']))['models'], ['claude-opus-4-8', 'gpt-6-sol'])
+  assert.equal((await ada.type(['prices', 'check'])).code, 0)
+  assert.match((await ada.type(['prices', 'confirm'])).stderr, /say which model, or --all/)
 })

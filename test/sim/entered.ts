@@ -22,7 +22,7 @@ const reasons: readonly [RegExp, string][] = [
   [/^src\/daemon\/(agents|check-\w+|doctor|survey|trial-turn)\.ts$/, 'looks for what is installed on a machine'],
   [/^src\/daemon\/(demo|demo-progress|demo-report|scripted)\.ts$/, 'the demo'],
   [/^src\/(daemon\/chaos(-\w+)?|store\/left)\.ts$/, 'chaos, which needs a real machine'],
-  [/^src\/daemon\/(estimate|read-along|trust|verify)\.ts$/, 'for verbs that need no daemon'],
+  [/^src\/daemon\/(estimate|price-note|read-along|trust|verify)\.ts$/, 'for verbs that need no daemon'],
   [
     /^src\/(core\/forecast|store\/moving|daemon\/(audit|audit-history|reap-by-hand))\.ts$/,
     'for verbs that start nothing',
