@@ -195,6 +195,23 @@ test('stopped wins over a last word and exit 0; a reason that is no outcome mean
   assert.deepEqual({ outcome, exit, text }, { outcome: 'killed', exit: { code: 0, signal: null }, text: 'done' })
 })
 
+test('what ended by itself was not stopped, however soon after it is told to', async () => {
+  const stop = new AbortController()
+  const { options } = rig(`console.log('${done}')`, { signal: stop.signal })
+  const { outcome, text } = await launch({
+    ...options,
+    async start(plan) {
+      const started = await options.start(plan)
+      const kill = () => {
+        stop.abort('killed')
+        return started.kill()
+      }
+      return { ...started, kill }
+    },
+  })
+  assert.deepEqual([outcome, text], ['passed', 'done'])
+})
+
 test('what was stopped before it began is never started', async () => {
   const { options, pids } = rig(waiting, { signal: AbortSignal.abort('over-budget') })
   const { outcome, killed, exit } = await launch(options)

@@ -66,13 +66,16 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
       options.onEvent(event)
     }
     const heard = listen({ ...options, onEvent }, started)
-    const end = started.exit.then(async (exit) => ({ exit, killed: await started.kill() }))
-    const [{ exit, killed }] = await Promise.all([end, heard.done])
-    const said = parser.end(signal.aborted ? { ...exit, stopped: stopWord(signal) } : exit)
+    const end = started.exit.then(async (exit) => {
+      const stopped = signal.aborted // what comes after its own end did not end it
+      return { exit, stopped, killed: await started.kill() }
+    })
+    const [{ exit, stopped, killed }] = await Promise.all([end, heard.done])
+    const said = parser.end(stopped ? { ...exit, stopped: stopWord(signal) } : exit)
     const flood = { outcome: 'failed' as const, reason: `a flood: it printed more than ${limits.totalBytes} bytes` }
-    const stuck = signal.aborted ? plight.say(stopWord(signal)) : null
+    const stuck = stopped ? plight.say(stopWord(signal)) : null
     const reason = stuck === null ? said.reason : `${said.reason}: ${stuck}`
-    return { ...said, reason, ...(heard.flooded() && !signal.aborted ? flood : {}), exit, killed, ...heard.counted }
+    return { ...said, reason, ...(heard.flooded() && !stopped ? flood : {}), exit, killed, ...heard.counted }
   } finally {
     forget()
     await started.kill() // also when a listener threw: nothing survives

@@ -55,7 +55,9 @@ export async function askAgent(
     const { killed, ...end } = await start(ports, work, question, tree)
     await work.ended()
     const facts = { promptSha256, killed, ...(work.kept ? {} : { said: end.tokens }) }
-    const outcome = work.signal.aborted ? stoppedAs(work.signal) : end.outcome
+    // told to end, a daemon takes what had come to its end by then
+    const isOver = end.outcome === 'passed' && work.isDrained()
+    const outcome = work.signal.aborted && !isOver ? stoppedAs(work.signal) : end.outcome
     if (outcome !== 'passed') {
       const isParked =
         'edit' in question.tree &&

@@ -14,13 +14,30 @@ export const isMissing = (path: string): Promise<boolean> =>
     (error: NodeJS.ErrnoException) => error.code === 'ENOENT',
   )
 
+/**
+ * What ends a hand-off: what ends the attempt, but not that its daemon was told to end. The work is finished and paid for, and bundling it takes a moment: that
+ * is waited for, unless nobody waits any more.
+ */
+function endOfHandOff(work: Work): AbortSignal {
+  const end = new AbortController()
+  const stop = () => {
+    if (work.hurry.aborted || !work.isDrained()) end.abort(work.signal.reason)
+  }
+  for (const signal of [work.signal, work.hurry]) {
+    signal.addEventListener('abort', stop)
+    if (signal.aborted) stop()
+  }
+  return end.signal
+}
+
 /** Commits what is in the tree and bundles it, inside a second container without key and network. Null, or why it failed. */
 export async function handOff(
   ports: StagePorts,
   work: Work,
-  { area, mounts }: Asked,
+  { area, mounts }: Pick<Asked, 'area' | 'mounts'>,
   base: string,
 ): Promise<string | null> {
+  const signal = endOfHandOff(work)
   const view = ports.sandbox.view(area, null)
   const script = [
     'set -e',
@@ -40,7 +57,7 @@ export async function handOff(
   }
   const ran = await contain(
     ports,
-    work,
+    { ...work, signal },
     {
       area,
       argv: ['/bin/sh', '-c', script],
@@ -52,6 +69,6 @@ export async function handOff(
     },
     handOffMs,
   )
-  if (work.signal.aborted) return 'stopped while handing off'
+  if (signal.aborted) return 'stopped while handing off'
   return ran.code === 0 ? null : `the work could not be bundled (exit ${ran.code ?? ran.signal}): ${ran.tail}`
 }

@@ -11,7 +11,7 @@ import { handOff, isMissing } from './hand-off.ts'
 import { bringBack } from './park.ts'
 import { bullets, prompt } from './prompt.ts'
 import { tellPath } from './task-path.ts'
-import { without, withProduct, type Stage } from './stage.ts'
+import { stoppedAs, without, withProduct, type Stage } from './stage.ts'
 
 export const implement: Stage = async (ports, work) => {
   const { task, repo } = work
@@ -53,7 +53,7 @@ export const implement: Stage = async (ports, work) => {
     { role: 'implementer', prompt: asked, tree: { edit: startFrom.commit, base: startFrom.base } },
     async (driven) => {
       const left = await handOff(ports, work, driven, startFrom.base)
-      if (left !== null) return without('failed', left, driven.facts)
+      if (left !== null) return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', left, driven.facts)
       const bundle = join(driven.area.out, 'task.bundle')
       const unchanged = () =>
         without('no-change', driven.end.text.trim() || 'the agent changed nothing and gave no reason', driven.facts)

@@ -142,6 +142,44 @@ test('what has not ended within its grace is parked with its work, and the next 
   await endsWell(shop)
 })
 
+for (const [when, before] of [
+  ['has just begun', true],
+  ['is done', false],
+] as const)
+  test(`told to end when the bundling of finished work ${when}, the daemon takes it in: nobody is paid for it again`, async () => {
+    await using shop = await rig({
+      config: { drain: { normal: '0s' } },
+      rules: [writing('Sell coffee'), approving],
+    })
+    const running = await shop.up()
+    const ports = running.daemon.stagePorts
+    const { sandbox } = ports
+    const drained = Promise.withResolvers<void>()
+    ports.sandbox = {
+      ...sandbox,
+      async start(box, born) {
+        const isHandOff = box.argv.some((word) => word.includes('git bundle create'))
+        const contained = await sandbox.start(box, born)
+        if (!isHandOff) return contained
+        if (!before) await contained.exit
+        running.drain(new AbortController().signal).then(drained.resolve, drained.reject)
+        for (const { parking, engine } = running.daemon; !engine.carrying().every((each) => parking.drained.has(each));)
+          await new Promise(setImmediate)
+        return contained
+      },
+    }
+    const id = await shop.add('Sell coffee')
+    await drained.promise
+    await shop.down()
+    const { step, phase, running: left, failures } = await shop.task(id)
+    assert.deepEqual([step, phase, left, failures], ['verify', 'open', [], []])
+    await shop.up()
+    await shop.state(id, 'done')
+    const ended = (await shop.events(id)).flatMap((event) => (event.type === 'attempt.admitted' ? [event.step] : []))
+    assert.equal(ended.filter((each) => each === 'implement').length, 1)
+    await endsWell(shop)
+  })
+
 test('told to end, the daemon starts nothing new and lets what is under way come to its end; told again it does not wait', async () => {
   await using shop = await rig({
     config: { drain: { normal: '10m' } },
