@@ -1,7 +1,9 @@
 /**
  * bench gateway: what passing through our gateway costs, metering and ledger included, beside going straight to the provider and beside two proxies a
- * person would take instead. All of them live at once in processes of their own and are visited in turn, so that noise is shared.
+ * person would take instead. All of them live at once in processes of their own and are visited in turn, so that noise is shared. What no gateway can
+ * be without is measured in between as rows of its own: a process that only copies bytes, one that is only a hop of HTTP, and one fsync of this disk.
  */
+import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { request, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -19,6 +21,10 @@ import { installPeers, searchedPath } from './peer.ts'
 const mostEventMs = 0.15
 const mostFirstMs = 1.5
 const mostMb = 100
+
+/** What `gateway-bare.mjs` is: each is in the way and does nothing else. */
+const bare = ['relay', 'hop'] as const
+const bareWords = { relay: 'a process that copies bytes', hop: 'a hop of node:http' } as const
 
 const packages = { 'http-proxy-3': '2.0.1', '@portkey-ai/gateway': '1.15.2' }
 const model = 'claude-opus-5-5'
@@ -63,15 +69,42 @@ export async function measureGateway(extent: Extent, note: (text: string) => voi
     { name: 'straight', pid: null, port: Number(provider.said[0]), headers: plain },
     { name: 'ours', pid: ours.pid, port: Number(port), headers: (stream) => ({ 'x-api-key': keys[stream]! }) },
   ]
+  for (const program of bare) {
+    const { pid, said } = await start([join(import.meta.dirname, 'gateway-bare.mjs'), program, url])
+    ways.push({ name: program, pid, port: Number(said[0]), headers: plain })
+  }
   if (extent.peers) ways.push(...(await startPeers({ url, start, stack, plain, note })))
+  const disk = await openDisk(stack)
   const seen = new Map<string, Seen>()
   for (const streams of extent.streams)
     for (let round = 0; round < extent.rounds; round += 1)
       for (const way of shuffled(ways)) {
         if (round === 0) note(`${way.name}, ${streams} at once`)
         await visit(way, streams, extent, slot(seen, `${way.name} ${streams}`))
+        disk.sync()
       }
-  return rowsOf(seen, ways, extent.streams)
+  return [
+    ...rowsOf(seen, ways, extent.streams),
+    { what: 'one fsync of this disk', unit: 'ms', measured: median(disk.syncMs), baseline: null, target: null },
+  ]
+}
+
+/** As much as a small commit writes, made durable: a hold must be so before its request may leave. */
+async function openDisk(stack: AsyncDisposableStack): Promise<{ sync: () => void; syncMs: number[] }> {
+  const folder = await mkdtemp(join(tmpdir(), 'tri-agent-disk-'))
+  stack.defer(() => rm(folder, { recursive: true, force: true }))
+  const file = openSync(join(folder, 'file'), 'w')
+  stack.defer(() => closeSync(file))
+  const syncMs: number[] = []
+  return {
+    syncMs,
+    sync() {
+      writeSync(file, Buffer.alloc(4096))
+      const began = world.clock.mono()
+      fdatasyncSync(file)
+      syncMs.push(world.clock.mono() - began)
+    },
+  }
 }
 
 /** Our gateway as it ships: bundled, with the migrations beside it. */
@@ -195,7 +228,7 @@ async function hear(response: IncomingMessage): Promise<number[]> {
 }
 
 function rowsOf(seen: Map<string, Seen>, ways: readonly Way[], streams: readonly number[]): Row[] {
-  const peers = ways.filter(({ name }) => name !== 'straight' && name !== 'ours').map(({ name }) => name)
+  const peers = ways.map(({ name }) => name).filter((name) => !['straight', 'ours', ...bare].includes(name))
   const added = (name: string, of: 'events' | 'firsts', at: number): number =>
     median(seen.get(`${name} ${at}`)![of]) - median(seen.get(`straight ${at}`)![of])
   const [one] = streams
@@ -223,29 +256,23 @@ function rowsOf(seen: Map<string, Seen>, ways: readonly Way[], streams: readonly
     ...streams.map((at) =>
       row(`memory, ${at} streams`, 'MB', at === most ? mostMb : null, (name) => seen.get(`${name} ${at}`)!.rssMb),
     ),
-    ...peers.slice(1).flatMap((name): Row[] => [
-      {
-        what: `${name}: an event, added`,
-        unit: 'ms',
-        measured: added(name, 'events', one!),
-        baseline: null,
-        target: null,
-      },
-      {
-        what: `${name}: the first byte, added`,
-        unit: 'ms',
-        measured: added(name, 'firsts', one!),
-        baseline: null,
-        target: null,
-      },
-      { what: `${name}: CPU for an event`, unit: 'µs', measured: cpu(name), baseline: null, target: null },
-      {
-        what: `${name}: memory, ${most} streams`,
-        unit: 'MB',
-        measured: seen.get(`${name} ${most}`)!.rssMb,
-        baseline: null,
-        target: null,
-      },
-    ]),
+    ...peers.slice(1).flatMap((name) => rowsBeside(name, name)),
+    ...bare.flatMap((name) => rowsBeside(name, bareWords[name])),
   ]
+
+  function rowsBeside(name: string, words: string): Row[] {
+    const beside = (what: string, unit: Row['unit'], measured: number): Row => ({
+      what: `${words}: ${what}`,
+      unit,
+      measured,
+      baseline: null,
+      target: null,
+    })
+    return [
+      beside('an event, added', 'ms', added(name, 'events', one!)),
+      beside('the first byte, added', 'ms', added(name, 'firsts', one!)),
+      beside('CPU for an event', 'µs', cpu(name)),
+      beside(`memory, ${most} streams`, 'MB', seen.get(`${name} ${most}`)!.rssMb),
+    ]
+  }
 }
