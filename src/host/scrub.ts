@@ -24,8 +24,8 @@ export type Scrubber = {
 export type Secrets = {
   /** Every form of every secret as a string of bytes, longest first, by its first byte. */
   byFirst: ReadonlyMap<string, readonly string[]>
-  /** Source of a pattern that finds any form; null where there is none. */
-  source: string | null
+  /** Finds any form, from its `lastIndex` on; null where there is none. One for all streams: making it costs more than most texts. */
+  exact: RegExp | null
   longest: number
 }
 
@@ -38,7 +38,7 @@ const shapes: readonly (readonly [prefix: string, least: number])[] = [
   ['glpat-', 16],
   ...['xoxa-', 'xoxb-', 'xoxp-', 'xoxr-', 'xoxs-'].map((prefix) => [prefix, 10] as const),
 ]
-const shapeSource = shapes.map(([prefix, least]) => String.raw`${prefix}[\w-]{${least}}`).join('|')
+const shape = new RegExp(shapes.map(([prefix, least]) => String.raw`${prefix}[\w-]{${least}}`).join('|'), 'g')
 const longestShape = Math.max(...shapes.map(([prefix, least]) => prefix.length + least))
 
 /** A key begins a word: first of all, or after anything but a letter or digit, or after an escape such as `\n` or `%3D`; none is over 6 bytes. */
@@ -52,7 +52,7 @@ export function prepareSecrets(secrets: readonly string[]): Secrets {
     .toSorted((a, b) => b.length - a.length) // an alternation takes the first that fits
   return {
     byFirst: Map.groupBy(forms, (form) => form[0]!),
-    source: forms.length === 0 ? null : forms.map(escapePattern).join('|'),
+    exact: forms.length === 0 ? null : new RegExp(forms.map(escapePattern).join('|'), 'g'),
     longest: Math.max(longestShape, ...forms.map((form) => form.length)),
   }
 }
@@ -81,7 +81,7 @@ const bytesOf = (text: string): string => Buffer.from(text, 'utf8').toString('la
 
 /** A scrubber for one stream. It holds back at most one byte less than the longest form of a secret. */
 export function createScrubber(secrets: Secrets): Scrubber {
-  const find = finder(secrets)
+  const { exact } = secrets
   let held = ''
   /** What came just before `held`. */
   let context = ''
@@ -95,7 +95,7 @@ export function createScrubber(secrets: Secrets): Scrubber {
       covered = wordEnd(text, covered)
       open = covered === text.length
     }
-    const found = find(text, context)
+    const found = find(exact, text, context)
     const keep = last ? text.length : holdFrom(text, context, secrets)
     if (found.length === 0 && covered === 0 && held === '' && keep === text.length) {
       context = (context + text.slice(-contextBytes)).slice(-contextBytes)
@@ -124,23 +124,19 @@ export function createScrubber(secrets: Secrets): Scrubber {
 type Found = { from: number; to: number; isShape: boolean }
 
 /** Finds every secret, also one that begins inside another: taking out only the first would leave the end of the second. */
-function finder({ source }: Secrets): (text: string, context: string) => Found[] {
-  const exact = source === null ? null : new RegExp(source, 'g')
-  const shape = new RegExp(shapeSource, 'g')
-  return (text, context) => {
-    const found: Found[] = []
-    for (let match = first(exact, text); match; match = exact!.exec(text)) {
-      found.push({ from: match.index, to: match.index + match[0].length, isShape: false })
-      exact!.lastIndex = match.index + 1
-    }
-    for (let match = first(shape, text); match; match = shape.exec(text)) {
-      const begins = beginsWord(text, match.index, context)
-      const to = begins ? wordEnd(text, match.index + match[0].length) : match.index + 1
-      if (begins) found.push({ from: match.index, to, isShape: true })
-      shape.lastIndex = to
-    }
-    return found.toSorted((a, b) => a.from - b.from)
+function find(exact: RegExp | null, text: string, context: string): Found[] {
+  const found: Found[] = []
+  for (let match = first(exact, text); match; match = exact!.exec(text)) {
+    found.push({ from: match.index, to: match.index + match[0].length, isShape: false })
+    exact!.lastIndex = match.index + 1
   }
+  for (let match = first(shape, text); match; match = shape.exec(text)) {
+    const begins = beginsWord(text, match.index, context)
+    const to = begins ? wordEnd(text, match.index + match[0].length) : match.index + 1
+    if (begins) found.push({ from: match.index, to, isShape: true })
+    shape.lastIndex = to
+  }
+  return found.toSorted((a, b) => a.from - b.from)
 }
 
 function first(pattern: RegExp | null, text: string): RegExpExecArray | null {

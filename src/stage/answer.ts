@@ -65,12 +65,15 @@ export const readPlan = (end: AgentEnd): Plan | Unreadable => read(planSchema, e
 export const readReview = (end: AgentEnd): ReviewAnswer | Unreadable => read(reviewSchema, end)
 export const readCheck = (end: AgentEnd): CheckAnswer | Unreadable => read(checkSchema, end)
 
-/** The JSON schemas, for clients that can be held to one. */
-export const answerSchemas = () => ({
+const makeSchemas = () => ({
   plan: z.toJSONSchema(planSchema, { io: 'input' }),
   review: z.toJSONSchema(reviewSchema, { io: 'input' }),
   check: z.toJSONSchema(checkSchema, { io: 'input' }),
 })
+let made: ReturnType<typeof makeSchemas> | null = null
+
+/** The JSON schemas, for clients that can be held to one. Made once: each takes milliseconds. */
+export const answerSchemas = (): ReturnType<typeof makeSchemas> => (made ??= makeSchemas())
 
 function read<T>(schema: z.ZodType<T>, end: AgentEnd): T | Unreadable {
   const found = end.structured ?? lastObject(end.text)
