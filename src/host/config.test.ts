@@ -173,38 +173,6 @@ test('every setting can be said in the file, in human units', async (context) =>
   })
 })
 
-test('what lets a provider act by itself is said with its line and with the promise it takes', async (context) => {
-  const head = `families: { anthropic: { models: claude-a } }\nproviderTools:\n`
-  const { origins, notes } = await loaded(context, `${head}  anthropic: { web_search: { uses: 5 }, file_ids: true }\n`)
-  assert.deepEqual(
-    origins.filter(({ key }) => key.startsWith('providerTools')),
-    [
-      {
-        key: 'providerTools.anthropic.web_search',
-        value: '5 uses a request, at its list price, 32000 tokens each',
-        origin: 'file FILE:3',
-      },
-      { key: 'providerTools.anthropic.file_ids', value: 'let through', origin: 'file FILE:3' },
-    ],
-  )
-  assert.deepEqual(notes, [
-    "providerTools lets anthropic use web_search, file_ids: its provider reaches the network in an agent's name, so what an agent knows can leave the sandbox that way",
-  ])
-  const wrong = async (said: string) => (await refused(context, head + said))[1]
-  assert.match(
-    (await wrong('  antropic: { web_search: true }\n'))!,
-    /FILE:3: providerTools\.antropic: is no configured family; did you mean "anthropic"\?/,
-  )
-  assert.match(
-    (await wrong('  anthropic: { websearch: true }\n'))!,
-    /FILE:3: providerTools\.anthropic\.websearch: unknown key; did you mean "web_search"\?/,
-  )
-  assert.match((await wrong('  anthropic: { file_ids: false }\n'))!, /must be true, or left out|is not known/)
-  const own = await parseRepositoryConfig('providerTools: { anthropic: { web_search: true } }\n')
-  assert.ok(isRefusal(own))
-  assert.match(own.why, /belongs in the operator's config file; a repository may not say it/)
-})
-
 test('each value says where it comes from: the default, a variable, or a line of the file', async (context) => {
   const env = { CLAUDE_AUTONOMOUS_MODE: 'true', ANTHROPIC_API_KEY: 'sk-ant-0123456789abcdefgh' }
   const text = `families:\n  anthropic:\n    models: ${JSON.stringify(models)}\nmoney:\n  day: $20\n`
