@@ -97,6 +97,15 @@ export const verbs: readonly Verb[] = [
     load: async () => (await import('./down.ts')).down,
   },
   {
+    name: 'companion',
+    group: 'Start',
+    args: [],
+    about: 'Start agents for a daemon in another container, which cannot contain them itself; docs/companion.md',
+    options: [{ flags: '--socket <path>', about: 'where the daemon reaches it: a folder that both containers share' }],
+    examples: ['tri-agent companion --socket /companion/socket'],
+    load: async () => (await import('./companion.ts')).companion,
+  },
+  {
     name: 'add',
     group: 'Ask',
     args: [{ name: '[title]', about: 'what you want, in one line; may stand in the file instead' }],

@@ -114,6 +114,8 @@ export type OperatorSettings = {
   sizes: { taskTextBytes: number; lineBytes: number; outputBytes: number; bundleBytes: number; diffBytes: number }
   /** The lowest rung accepted. */
   rung: Rung
+  /** Where the companion listens, for the rung of that name; empty: there is none. */
+  companion: { socket: string }
   /** Land without a person's approval wherever the review policy asks for none. */
   unattended: boolean
   landing: { branch: string }
@@ -199,6 +201,7 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
     diffBytes: 2 * megabyte,
   },
   rung: 'namespace',
+  companion: { socket: '' },
   unattended: false,
   landing: { branch: 'tri-agent/landing' },
   http: { host: '127.0.0.1', port: 8080 },

@@ -17,7 +17,7 @@ import { makeArea, removeTree } from '../sandbox/area.ts'
 import { buildArena } from '../sandbox/arena.ts'
 import { askForCalls, assault, type Verdict } from '../sandbox/assault.ts'
 import { attacks } from '../sandbox/attack.ts'
-import { createSandbox } from '../sandbox/create.ts'
+import { askedOf, createSandbox } from '../sandbox/create.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { pathOf } from './ahead.ts'
 import { searchHistory } from './audit-history.ts'
@@ -32,10 +32,12 @@ export async function audit({ world, env, paths, note }: AuditPorts): Promise<Au
   const loaded = await loadConfig({ file: paths.configFile, env })
   const settings = isRefusal(loaded) ? defaultSettings(1) : loaded.settings
   const path = pathOf(env)
-  const folder = await makeTemporary('tri-audit')
+  const own = await makeTemporary('tri-audit')
+  let folder = own
   try {
-    const sandbox = await createSandbox(world, { lowest: settings.rung, path, folder })
+    const sandbox = await createSandbox(world, { ...askedOf(settings, paths, path), folder })
     if (isRefusal(sandbox)) return sandbox
+    if (sandbox.place !== undefined) folder = await makeTemporary('tri-audit', sandbox.place)
     await using arena = await buildArena(world, path)
     const ports = { world, sandbox, arena, path }
     const verdicts: Verdict[] = []
@@ -50,7 +52,7 @@ export async function audit({ world, env, paths, note }: AuditPorts): Promise<Au
     }
     return { rung: sandbox.rung, verdicts, notes: notesOnTools(settings.providerTools) }
   } finally {
-    await removeTree(folder)
+    for (const each of new Set([own, folder])) await removeTree(each)
   }
 }
 

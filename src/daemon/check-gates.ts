@@ -11,7 +11,7 @@ import { createGit } from '../git/subprocess.ts'
 import { makeFolders, type Env, type Paths } from '../host/path.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
-import { createSandbox } from '../sandbox/create.ts'
+import { askedOf, createSandbox } from '../sandbox/create.ts'
 import { executeGates } from '../stage/gates.ts'
 import { layersIn } from '../stage/setup.ts'
 import type { StagePorts } from '../stage/stage.ts'
@@ -32,7 +32,7 @@ export type GatePorts = {
 export async function examineGates({ world, env, paths, settings, row, note }: GatePorts): Promise<Check[]> {
   const path = env['PATH'] ?? '/usr/bin:/bin'
   await makeFolders(paths)
-  const sandbox = await createSandbox(world, { lowest: settings.rung, path, folder: paths.stateFolder })
+  const sandbox = await createSandbox(world, askedOf(settings, paths, path))
   if (isRefusal(sandbox)) return [lack('gates on the base', sandbox.why, sandbox.hint ?? null)]
   const credentials = readCredentials(settings, env, paths.configFile)
   if (isRefusal(credentials)) return [lack('gates on the base', credentials.why, credentials.hint ?? null)]
@@ -49,7 +49,7 @@ export async function examineGates({ world, env, paths, settings, row, note }: G
     pool: { take: () => Promise.resolve(null) },
     registries: registriesFor({ world, folder: paths.sockets, env, settings, credentials }),
   }
-  const folder = await makeTemporary('tri-doctor', paths.stateFolder)
+  const folder = await makeTemporary('tri-doctor', sandbox.place ?? paths.stateFolder)
   try {
     const { repo, toolchain, registries } = context
     const work = {

@@ -16,7 +16,7 @@ import { mountOptionsOf } from '../host/process-tree.ts'
 import { capture } from '../host/process.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
-import { probe, type Probe } from '../sandbox/create.ts'
+import { askedOf, probe, type Probe } from '../sandbox/create.ts'
 import { checkAreas, checkRoom, measureRoom } from './room.ts'
 
 export type MachinePorts = {
@@ -139,17 +139,17 @@ async function git({ world, env }: MachinePorts): Promise<Check> {
   }
 }
 
-async function sandbox({ world, env, settings }: MachinePorts): Promise<Check> {
-  const { rung: lowest } = settings ?? defaultSettings(1)
+async function sandbox({ world, env, settings, paths }: MachinePorts): Promise<Check> {
+  const known = settings ?? defaultSettings(1)
   const folder = await makeTemporary('tri-doctor') // the state's folder may not be there, and looking never makes it
-  const found = await probe(world, { path: env['PATH'] ?? '/usr/bin:/bin', folder }).finally(() =>
+  const found = await probe(world, { ...askedOf(known, paths, env['PATH'] ?? '/usr/bin:/bin'), folder }).finally(() =>
     rm(folder, { recursive: true, force: true }),
   )
-  return judgeRung(found, lowest)
+  return judgeRung(found, known.rung)
 }
 
 /** Of the rung a machine stands on, where `lowest` is accepted. */
-export function judgeRung({ rung, reasons, above }: Omit<Probe, 'available'>, lowest: Rung): Check {
+export function judgeRung({ rung, reasons, above, companion }: Omit<Probe, 'available'>, lowest: Rung): Check {
   const why = reasons.join('; ')
   const lost = losses[rung]
   if (!isAtLeast(rung, lowest))
@@ -157,10 +157,15 @@ export function judgeRung({ rung, reasons, above }: Omit<Probe, 'available'>, lo
       'sandbox',
       lost === null
         ? `rung ${rung}, and your settings ask for ${lowest}: ${above.join('; ')}`
-        : `no namespace: ${why}; left is the rung ${rung}`,
+        : `no namespace: ${[...reasons, ...above.filter((each) => each.startsWith('no companion'))].join('; ')}; left is the rung ${rung}`,
       lost === null
         ? `mend that, or set rung: ${rung}`
         : `mend that (apt-get install bubblewrap), or accept what is lost on a lower rung: ${lowerRungs()}`,
+    )
+  if (companion !== undefined)
+    return warn(
+      'sandbox',
+      `rung companion, as your settings accept. It holds: ${companion.holds.join('; ')}. It loses: ${companion.loses.join('; ')}. ${why}`,
     )
   if (lost !== null)
     return warn('sandbox', `rung ${rung}, as your settings accept: ${lost}. ${[...reasons, ...above].join('; ')}`)

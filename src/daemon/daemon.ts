@@ -23,7 +23,7 @@ import type { Git } from '../git/git.ts'
 import type { ReadCredential } from '../host/credential.ts'
 import type { Paths } from '../host/path.ts'
 import type { World } from '../host/world.ts'
-import type { Climbed } from '../sandbox/create.ts'
+import { askedOf, type Climbed } from '../sandbox/create.ts'
 import type { Sandbox } from '../sandbox/sandbox.ts'
 import { objectsInside } from '../stage/ask.ts'
 import { layAhead, layersIn } from '../stage/setup.ts'
@@ -133,7 +133,7 @@ export type RunningDaemon = AsyncDisposable & {
 /** Starts everything. Refuses `already-up`, `rung-too-low`, `no-agent`, `credential-missing`; faults where the machine is broken. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon | Refusal> {
   const { world, paths, settings, ports = machinePorts } = options
-  const asked = { lowest: settings.rung, path: pathOf(options.env), folder: paths.stateFolder }
+  const asked = askedOf(settings, paths, pathOf(options.env))
   const standing = ports.createSandbox(world, asked, options.climbed)
   const trial = trialWith(options, standing)
   const [sandbox, { agents, missing }] = await Promise.all([
@@ -158,6 +158,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     return epoch
   }
   try {
+    await sandbox.claim?.(epoch)
     return await wire({ ...options, ports, sandbox, agents, credentials, database, epoch, stack })
   } catch (error) {
     await stack.disposeAsync()

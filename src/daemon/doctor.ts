@@ -12,7 +12,7 @@ import { loadConfig } from '../host/config.ts'
 import { isAlive } from '../host/proc.ts'
 import type { Env, Paths } from '../host/path.ts'
 import type { World } from '../host/world.ts'
-import { createSandbox } from '../sandbox/create.ts'
+import { askedOf, createSandbox } from '../sandbox/create.ts'
 import { openDatabase, type Database } from '../store/database.ts'
 import { daemonRow } from '../store/lease.ts'
 import { lastAt } from '../store/log.ts'
@@ -107,7 +107,7 @@ const trialWith =
   async (family, named, located) => {
     if (database === null) return null
     const path = env['PATH'] ?? '/usr/bin:/bin'
-    const sandbox = await createSandbox(world, { lowest: settings.rung, path, folder: paths.stateFolder })
+    const sandbox = await createSandbox(world, askedOf(settings, paths, path))
     if (isRefusal(sandbox)) return null
     const { trialTurn } = await import('./trial-turn.ts')
     return trialTurn({ world, sandbox, settings, database }, family, named, located)

@@ -10,7 +10,7 @@ import type { Git, RepoStores } from '../git/git.ts'
 import { bytesOf } from '../host/file-system.ts'
 import { turnedLogs } from '../host/log-file.ts'
 import { socketParents, temporaryFolder, type Env, type Paths } from '../host/path.ts'
-import { isAbandoned } from '../host/temporary.ts'
+import { isAbandoned, isTemporary } from '../host/temporary.ts'
 import { isListening } from '../host/unix-socket.ts'
 import { layerLink } from '../sandbox/overlay.ts'
 import { usedMark } from '../stage/setup.ts'
@@ -115,7 +115,8 @@ const lostCgroups = ({ cgroups }: Lookout): Promise<Leftover[]> =>
 
 async function lostAreas({ paths, isOwned }: Lookout): Promise<Leftover[]> {
   const names = await namesIn(paths.areas) // before anybody is asked: a folder made since has an owner since
-  const lost = names.filter((name) => name !== 'warm' && !isOwned(name))
+  // on the rung companion, what only looks has its area here, too
+  const lost = names.filter((name) => name !== 'warm' && !isOwned(name) && (!isTemporary(name) || isAbandoned(name)))
   return lostPaths('area', paths.areas, lost, 'no attempt under way has this folder')
 }
 

@@ -70,12 +70,12 @@ export const isTryOut = (attempt: string): boolean => attempt.startsWith('look_'
 export function witnessOf(world: World, database: Database, epoch: number): Witness {
   const attempt = tryOutOf(epoch)
   return {
-    born: ({ pid, startTime }, area) =>
+    born: ({ pid, startTime, bootId: place }, area) =>
       database.write((tx) =>
         recordProcess(tx, {
           attempt,
           pid,
-          boot_id: bootId(),
+          boot_id: place ?? bootId(),
           start_time: startTime,
           area,
           started_at: world.clock.now(),

@@ -50,7 +50,7 @@ async function attempt(
   { agent, models }: FamilySettings,
   located: Located,
 ): Promise<string | null> {
-  const folder = await makeTemporary('tri-trial')
+  const folder = await makeTemporary('tri-trial', sandbox.place)
   await using stack = new AsyncDisposableStack()
   stack.defer(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }))
   const provider = stack.use(

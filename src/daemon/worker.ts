@@ -155,7 +155,7 @@ function workOf(
       const row = {
         attempt: carried.attempt,
         pid: contained.pid,
-        boot_id: epochBoot,
+        boot_id: contained.bootId ?? epochBoot,
         start_time: contained.startTime,
         area: area.root,
         started_at: world.clock.now(),

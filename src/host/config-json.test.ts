@@ -23,7 +23,7 @@ test('an editor is told every key, what may stand behind it, and that no other k
     'toolchain',
     'gates',
   ])
-  assert.deepEqual(operator.properties['rung']!.enum, ['cgroup', 'namespace', 'subreaper', 'group'])
+  assert.deepEqual(operator.properties['rung']!.enum, ['cgroup', 'namespace', 'companion', 'subreaper', 'group'])
   assert.deepEqual(operator.properties['money']!.properties['day'], { type: ['string', 'number'] })
 })
 

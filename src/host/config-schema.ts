@@ -64,6 +64,12 @@ const file = z
   .min(1)
   .regex(/^(?!\/)(?!(?:.*\/)?\.\.(?:\/|$))[^\p{Cc}\\]+$/u, 'must be a path within the repository, written with /')
 
+/** The kernel takes 107 bytes for the path of a socket. */
+const socketPath = z
+  .string()
+  .max(100, 'is too long for a socket: at most 100 letters')
+  .regex(/^\/[^\p{Cc}]*[^\p{Cc}/]$/u, 'must be the absolute path of a socket')
+
 const taskPath = z.string().transform((written, context): string => {
   const read = readTaskPath(written)
   if (!isRefusal(read)) return read
@@ -207,6 +213,7 @@ export const operatorSchema = z.strictObject({
   lane: section({ step: duration }),
   sizes: section({ taskText: size, line: size, output: size, bundle: size, diff: size }),
   rung: z.enum(rungs).optional(),
+  companion: section({ socket: socketPath }),
   unattended: z.boolean().optional(),
   landing: section({ branch }),
   http: section({ host: z.string().min(1), port: count(65_535, 0) }),

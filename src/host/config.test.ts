@@ -75,6 +75,7 @@ review: { rounds: 2, reviewer: 10m }
 lane: { step: 5m }
 sizes: { taskText: 10KB, line: 2MB, output: 3MB, bundle: 1MB, diff: 1MB }
 rung: group
+companion: { socket: /companion/socket }
 unattended: true
 landing: { branch: agents/landing }
 http: { host: 127.0.0.2, port: 0 }
@@ -149,6 +150,7 @@ test('every setting can be said in the file, in human units', async (context) =>
       diffBytes: 1_048_576,
     },
     rung: 'group',
+    companion: { socket: '/companion/socket' },
     unattended: true,
     landing: { branch: 'agents/landing' },
     http: { host: '127.0.0.2', port: 0 },
@@ -209,7 +211,7 @@ test('variables that nothing uses are named', async (context) => {
 const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
   [
     'mony:\n  day: $1',
-    'FILE:1: mony: unknown key; did you mean "money"? one of: families, money, providerTools, slots, caps, lending, patience, lease, drain, retry, review, lane, sizes, rung, unattended, landing, http, setup, backup, retention, prices',
+    'FILE:1: mony: unknown key; did you mean "money"? one of: families, money, providerTools, slots, caps, lending, patience, lease, drain, retry, review, lane, sizes, rung, companion, unattended, landing, http, setup, backup, retention, prices',
   ],
   [
     'money:\n  dya: $1',
@@ -224,7 +226,7 @@ const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
   ['sizes: { line: 5 }', 'FILE:1: sizes.line: must be a size with its unit, such as 100KB or 64MB'],
   [
     'rung: namespaces',
-    'FILE:1: rung: is not known; did you mean "namespace"? one of: cgroup, namespace, subreaper, group',
+    'FILE:1: rung: is not known; did you mean "namespace"? one of: cgroup, namespace, companion, subreaper, group',
   ],
   ['unattended: yes', 'FILE:1: unattended: must be true or false'],
   ['slots: { gate: 0 }', 'FILE:1: slots.gate: must be at least 1'],

@@ -19,7 +19,7 @@ test('paths follow the XDG variables, and without them the home folder', () => {
     stateFolder: '/s/tri-agent',
     keys: '/s/tri-agent-keys',
     database: '/s/tri-agent/tasks.db',
-    socket: '/s/tri-agent/sockets/daemon.sock',
+    socket: '/s/tri-agent/daemon.sock',
     areas: '/s/tri-agent/areas',
     repos: '/s/tri-agent/repos',
     layers: '/s/tri-agent/layers',

@@ -55,7 +55,8 @@ export function findPaths(env: Env = process.env): Paths {
     stateFolder,
     keys: `${stateFolder}-keys`,
     database: join(stateFolder, 'tasks.db'),
-    socket: join(sockets, 'daemon.sock'),
+    // where it is shared with a companion, a folder of attempts' sockets must not hold the door of the daemon
+    socket: join(sockets.startsWith(stateFolder) ? stateFolder : sockets, 'daemon.sock'),
     areas: join(stateFolder, 'areas'),
     repos: join(stateFolder, 'repos'),
     layers: join(stateFolder, 'layers'),

@@ -15,5 +15,8 @@ const shapeOf = new RegExp(`^(?:${purposes.join('|')})-${makerShape}-\\w{6}$`)
 export const makeTemporary = (purpose: Purpose, parent = tmpdir()): Promise<string> =>
   mkdtemp(join(parent, `${purpose}-${makerMark()}-`))
 
+/** True for the name of one, whoever made it. */
+export const isTemporary = (name: string): boolean => shapeOf.test(name)
+
 /** True for the name of one whose maker is gone. */
 export const isAbandoned = (name: string): boolean => isMakerGone((shapeOf.exec(name) ?? []).slice(1))

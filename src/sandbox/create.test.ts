@@ -29,7 +29,7 @@ async function pathWith(script: string | null): Promise<string> {
 const probing = async (script: string | null) => probe(world, { path: await pathWith(script), folder })
 const noNamespace = {
   rung: low,
-  available: { cgroup: false, namespace: false, subreaper: low === 'subreaper', group: true },
+  available: { cgroup: false, namespace: false, companion: false, subreaper: low === 'subreaper', group: true },
 }
 
 test(
@@ -39,7 +39,7 @@ test(
     const { reasons, above, ...rest } = await probe(world, { path, folder })
     assert.deepEqual(rest, {
       rung: top,
-      available: { cgroup: top === 'cgroup', namespace: true, subreaper: false, group: true },
+      available: { cgroup: top === 'cgroup', namespace: true, companion: false, subreaper: false, group: true },
     })
     assert.equal(
       above.some((each) => each.startsWith('no cgroup: ')),

@@ -7,20 +7,24 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { arch, homedir, platform } from 'node:os'
 import { basename, delimiter, dirname, join, relative } from 'node:path'
-import type { Readable } from 'node:stream'
 import { refuse, type Refusal } from '../core/refusal.ts'
+import type { OperatorSettings } from '../core/setting.ts'
 import { isAtLeast, lowerRungs, type Rung } from '../core/rung.ts'
-import { hasProc, startTimeOf } from '../host/proc.ts'
+import type { Paths } from '../host/path.ts'
+import { hasProc } from '../host/proc.ts'
 import { capture } from '../host/process.ts'
 import { makeTemporary } from '../host/temporary.ts'
 import type { World } from '../host/world.ts'
 import { makeArea, removeTree } from './area.ts'
 import { findCgroupPlace } from './cgroup.ts'
+import { type CompanionPlace, companionPlace, type Companionship, standOnCompanion } from './companion-probe.ts'
 import { etcFiles, gatewayPort, insideNode, type NodePlace } from './bubblewrap.ts'
 import { groupSandbox } from './group.ts'
 import { namespaceSandbox, type NamespaceTools } from './namespace.ts'
 import { layBelow } from './overlay.ts'
 import type { Area, Sandbox, Witness } from './sandbox.ts'
+import { textOf } from './finish.ts'
+import { trySubreaper } from './subreaper.ts'
 import { seccompFilter } from './seccomp.ts'
 
 export type SandboxOptions = {
@@ -32,6 +36,8 @@ export type SandboxOptions = {
   folder: string
   /** This rung and no other, where it works: a lower one than the machine's best, or its best or nothing. */
   rung?: Rung
+  /** Tried where nothing better is there. */
+  companion?: CompanionPlace | undefined
 }
 
 export type Probe = {
@@ -41,7 +47,21 @@ export type Probe = {
   reasons: string[]
   /** What keeps it from a still higher one; nothing is wrong with that. */
   above: string[]
+  /** What the companion holds and loses, where it is what is stood on. */
+  companion?: Pick<Companionship, 'holds' | 'loses'>
 }
+
+/** What these settings ask for. */
+export const askedOf = (
+  settings: Pick<OperatorSettings, 'rung' | 'companion'>,
+  paths: Paths,
+  path: string,
+): SandboxOptions => ({
+  lowest: settings.rung,
+  path,
+  folder: paths.stateFolder,
+  companion: companionPlace(settings, paths),
+})
 
 /** The best sandbox this machine has, or the one asked for. `climbed`: what `climb` found for it. Refuses `rung-too-low`. */
 export async function createSandbox(
@@ -49,7 +69,7 @@ export async function createSandbox(
   options: SandboxOptions,
   climbed: Promise<Climbed> = climb(world, options),
 ): Promise<Sandbox | Refusal> {
-  const { stands, reasons, above } = await climbed
+  const { stands, reasons, above } = await withCompanion(world, options, await climbed)
   const best = stands[0]!
   const asked = options.rung ?? best.rung
   const sandbox = stands.find(({ rung }) => rung === asked)
@@ -60,21 +80,46 @@ export async function createSandbox(
       ? `the rung ${asked} was asked for, and ${options.lowest} is the lowest that is accepted`
       : isAtLeast(best.rung, 'namespace')
         ? `this machine stands on ${best.rung}, not on ${options.rung ?? options.lowest}: ${above.join('; ')}`
-        : `this machine cannot hold an agent in a namespace: ${reasons.join('; ')}`,
+        : `this machine cannot hold an agent in a namespace: ${[...reasons, ...above].join('; ')}`,
     `mend that, or accept in your settings what is lost on a lower rung: ${lowerRungs()}`,
   )
 }
 
 /** The rung this machine stands on, and why not a higher one. Starts a contained process; about 0.1 s. */
-export async function probe(world: World, options: Pick<SandboxOptions, 'path' | 'folder'>): Promise<Probe> {
-  const { stands, reasons, above } = await climb(world, options)
+export async function probe(
+  world: World,
+  options: Pick<SandboxOptions, 'path' | 'folder' | 'companion'>,
+): Promise<Probe> {
+  const { stands, reasons, above, companion } = await withCompanion(world, options, await climb(world, options))
   const has = (rung: Rung): boolean => stands.some((each) => each.rung === rung)
   return {
     rung: stands[0]!.rung,
-    available: { cgroup: has('cgroup'), namespace: has('namespace'), subreaper: has('subreaper'), group: has('group') },
+    available: {
+      cgroup: has('cgroup'),
+      namespace: has('namespace'),
+      companion: has('companion'),
+      subreaper: has('subreaper'),
+      group: has('group'),
+    },
     reasons,
     above,
+    ...(companion && { companion: { holds: companion.holds, loses: companion.loses } }),
   }
+}
+
+/** The same with the companion among them, where one is named, and nothing better is there or it was asked for. */
+async function withCompanion(
+  world: World,
+  { companion: place, rung }: Pick<SandboxOptions, 'companion' | 'rung'>,
+  climbed: Climbed,
+): Promise<Climbed & { companion?: Companionship }> {
+  const { stands, above } = climbed
+  const isWanted = rung === undefined ? !isAtLeast(stands[0]!.rung, 'companion') : rung === 'companion'
+  if (!isWanted || (place === undefined && rung === undefined)) return climbed
+  const found = place ? await standOnCompanion(world, place) : { missing: 'the settings name none (companion:)' }
+  if ('missing' in found) return { ...climbed, above: [...above, `no companion: ${found.missing}`] }
+  const higher = stands.filter((each) => isAtLeast(each.rung, 'companion'))
+  return { ...climbed, stands: [...higher, found.sandbox, ...stands.slice(higher.length)], companion: found }
 }
 
 /** How a namespace is entered: with the starter, or without where that does not work here. */
@@ -333,46 +378,8 @@ const isKept = async (root: string, { work }: Area): Promise<boolean> => {
   return (await Promise.all(texts)).join(' ') === 'layer tree'
 }
 
-/** Lets a program leave something behind, and sees whether it is gone. Null, or why that did not work. */
-async function trySubreaper(sandbox: Sandbox): Promise<string | null> {
-  if (platform() !== 'linux' || !hasProc()) return `it is Linux's, with a /proc`
-  const root = await makeTemporary('tri-probe')
-  try {
-    const area = await makeArea(root)
-    await mkdir(area.work)
-    const argv = [
-      '/bin/sh',
-      '-c',
-      `(setsid env -i /bin/sh -c 'exec 3<&-; echo $$; exec sleep ${answerS}' &) | head -n 1`,
-    ]
-    const contained = await sandbox.start({
-      area,
-      argv,
-      env: { PATH: '/usr/bin:/bin' },
-      stdin: null,
-      mounts: [],
-      gateway: null,
-    })
-    const [said, complained] = await Promise.all([textOf(contained.stdout), textOf(contained.stderr), contained.exit])
-    const { survivors } = await contained.kill()
-    const left = Number(said)
-    if (left > 0 && survivors === 0 && startTimeOf(left) === null) return null
-    return !/Cannot find (?:package|module) /.test(complained)
-      ? complained.trim().split('\n').at(-1) || 'what a program left behind was not ended'
-      : 'koffi is not installed (npm install @koromix/koffi-linux-x64, or -arm64, beside tri-agent)'
-  } finally {
-    await removeTree(root)
-  }
-}
-
 /** What the system answered, as a word for a sentence; a bug of ours is thrown on. */
 function systemError(error: NodeJS.ErrnoException): string {
   if (error.code === undefined || error.syscall === undefined) throw error
   return `${error.code} (${error.syscall})`
-}
-
-async function textOf(stream: Readable): Promise<string> {
-  const chunks: Buffer[] = []
-  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk)
-  return Buffer.concat(chunks).toString('utf8')
 }

@@ -1,5 +1,5 @@
 /** What all rungs do alike with a started child: its streams end soon after it does, whoever still holds the other end. */
-import { type Duplex, PassThrough, type Readable } from 'node:stream'
+import { PassThrough, type Readable } from 'node:stream'
 import type { Child } from '../host/process.ts'
 import type { World } from '../host/world.ts'
 import type { Contained, Outermost } from './sandbox.ts'
@@ -36,7 +36,7 @@ export function finish(
 }
 
 /** The same bytes, with an end of its own: destroying the source would be an error for whoever reads. */
-function ending(world: World, source: Readable, exit: Promise<unknown>): Readable {
+export function ending(world: World, source: Readable, exit: Promise<unknown>): PassThrough {
   const passed = new PassThrough()
   let bytes = 0
   source.on('data', (chunk: Buffer) => void (bytes += chunk.length))
@@ -62,7 +62,7 @@ function ending(world: World, source: Readable, exit: Promise<unknown>): Readabl
 }
 
 /** All that a pipe says to its end. */
-export async function textOf(stream: Duplex): Promise<string> {
+export async function textOf(stream: Readable): Promise<string> {
   const chunks: Buffer[] = []
   return new Promise((resolve) => {
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -3,6 +3,7 @@
  *
  *     cgroup      the next one, inside of a cgroup of its own: killed in one step of the kernel, with limits on processes and memory
  *     namespace   bubblewrap: own pid, mount, network and user namespace, seccomp filter; nothing survives a kill
+ *     companion   a launcher without secrets in a container of its own, beside ours: see companion.ts; one attempt is NOT held from another
  *     subreaper   a process group with a parent of ours that adopts and ends whatever leaves it: files and network are NOT held
  *     group       a process group and a scrubbed environment: files, network and daemons are NOT held; promises 3-6 are lost
  *
@@ -31,7 +32,7 @@ export type View = { work: string; home: string; out: string; tmp: string; gatew
 export type Mount = {
   /** Host path. */
   from: string
-  /** Path inside. On the group rung it must equal `from`. */
+  /** Path inside. Below the rung namespace it must equal `from`. */
   to: string
   mode: 'ro' | 'rw'
 }
@@ -57,7 +58,7 @@ export type Box = {
 export type KillReport = { method: string; survivors: number; ms: number }
 
 /** The outermost process of a tree, by what names it for ever. */
-export type Outermost = Pick<Contained, 'pid' | 'startTime'>
+export type Outermost = Pick<Contained, 'pid' | 'startTime' | 'bootId'>
 
 /** Who writes down that a tree is there before it goes on, and that it is gone: so that it is found should we die meanwhile. */
 export type Witness = { born(outermost: Outermost, folder: string): Promise<void>; over(): Promise<void> }
@@ -65,6 +66,8 @@ export type Witness = { born(outermost: Outermost, folder: string): Promise<void
 export type Contained = {
   /** Host pid of the outermost process. */
   pid: number
+  /** Where its numbers are not this machine's view but another container's: names that, in place of this boot. No signal may be sent to it. */
+  bootId?: string
   /** Field 22 of /proc/PID/stat, or null where there is no /proc: with boot id and pid it names the process for ever. */
   startTime: number | null
   stdout: Readable
@@ -89,6 +92,10 @@ export type Sandbox = {
   /** A sealed layer can be laid below a tree instead of being copied into it. */
   overlays: boolean
   view(area: Area, gateway: Box['gateway']): View
+  /** The only folder in which areas may lie; absent where they may lie anywhere. */
+  place?: string
+  /** Where trees can outlive this daemon's view of them: ends all that daemons of an earlier epoch have left, and proves it. Faults where it cannot. */
+  claim?(epoch: number): Promise<void>
   /**
    * `born` is told of the outermost process, and has to be done with it before the tree goes on: on the namespace rung there is nothing beside that
    * one process until then, and should we die meanwhile, it ends by itself. When `born` rejects, so does this, and nothing is left.
