@@ -51,15 +51,12 @@ export async function offerLease(tx: Tx, lease: Lease, monoMs: number, leaseMs: 
 /** Claims one offered attempt of this epoch, or answers null. */
 export async function claimLease(tx: Tx, epoch: number, monoMs: number, leaseMs: number): Promise<Lease | null> {
   const lease = await tx.get<Lease>(
-    `select attempt, task, token, epoch from lease where state = 'offered' and epoch = :epoch order by attempt limit 1`,
-    { epoch },
+    `update lease set state = 'claimed', expires_at = :expires, beat_at = :mono, active_at = :mono
+     where attempt = (select attempt from lease where state = 'offered' and epoch = :epoch order by attempt limit 1)
+     returning attempt, task, token, epoch`,
+    { epoch, expires: monoMs + leaseMs, mono: monoMs },
   )
-  if (!lease) return null
-  await tx.run(
-    `update lease set state = 'claimed', expires_at = :expires, beat_at = :mono, active_at = :mono where attempt = :attempt`,
-    { attempt: lease.attempt, expires: monoMs + leaseMs, mono: monoMs },
-  )
-  return lease
+  return lease ?? null
 }
 
 /** Extends a lease; false when it is no longer this holder's. */
