@@ -6,18 +6,14 @@
  * within the microtask queue, and `write` fails loudly when a timer tick passes.
  *
  * A commit is synchronous: no turn of the event loop passes in it. So one takes no more callers in once it has taken 5 ms, and between two of a
- * busy time everybody else gets a turn. Everything special to SQLite is in this file and statement.ts.
+ * busy time everybody else gets a turn. Everything special to SQLite is in this file, connect.ts and statement.ts.
  */
-import { mkdirSync, chmodSync, existsSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { pathToFileURL } from 'node:url'
+import type { DatabaseSync } from 'node:sqlite'
 import type { LogAnchor } from '../core/trailer.ts'
-import { Fault } from '../host/fault.ts'
-import { fileSystemType, networkNameOf } from '../host/file-system.ts'
 import { ownSecret, readSecret } from '../host/secret.ts'
 import { crossesAnchor, writeAnchor } from './anchor.ts'
-import { refuseForeignWal, refuseUnfit } from './fit.ts'
+import { connect, explain, memory, usualBusyMs, type ConnectOptions } from './connect.ts'
+import { checkKnown, forgetAll, startKnown, type Known } from './known.ts'
 import { migrate, type Migrated } from './migrate.ts'
 import { refuseWhileRestoring } from './restoring.ts'
 import { lastSeal, sealAppended, sealKeyOf, type LogRow, type Seal, type SealKey } from './seal.ts'
@@ -37,6 +33,7 @@ export type Tx = Reader & {
   run(sql: string, params?: Params): Promise<{ changes: number; rowId: number }>
   /** Told of every event appended, for the seal of this commit. */
   appended(row: LogRow): void
+  known: Known
   /** Called after this transaction is durable, in order; never when it was rolled back. */
   afterCommit(listener: () => void): void
 }
@@ -63,33 +60,21 @@ type Waiting = {
 }
 type Answer = () => void
 
-const memory = ':memory:'
-
-/** SQLite before this version can corrupt a WAL database (WAL-reset bug, fixed 2026-03-13). */
-const oldestSqlite = [3, 51, 3] as const
 /** More callers than this in one commit gain nothing and make the first of them wait. */
 const batchSize = 256
 /** Nor does one that has taken so long take more of them in; and after so long without, the event loop gets a turn. */
 const batchMs = 5
 
 /**
- * `fileSystemType`: what statfs says of a folder. `mono`: monotonic milliseconds, for whoever has more to do than to write. `wait`: how whoever has more
- * to do waits while another process writes; without it SQLite does the waiting, and nothing else happens meanwhile. `keyFile`: where the key of the seals
- * lies; a backup has none of its own. `copyBefore: false`: it is a copy already, and is migrated without another one.
+ * `mono`: monotonic milliseconds, for whoever has more to do than to write. `wait`: how whoever has more to do waits while another process writes;
+ * without it SQLite does the waiting, and nothing else happens meanwhile. `copyBefore: false`: it is a copy already, and is migrated without another one.
  */
-export type OpenOptions = {
-  busyMs?: number
-  readOnly?: boolean
-  keyFile?: string
+export type OpenOptions = ConnectOptions & {
   copyBefore?: false
-  /** With `readOnly`, on a disk that takes nothing: only where no WAL holds more than the file does. */
-  immutable?: boolean
-  fileSystemType?: (folder: string) => number
   mono?: () => number
   wait?: (ms: number) => Promise<void>
 }
 
-const usualBusyMs = 5000
 /** SQLITE_BUSY: another process writes. */
 const sqliteBusy = 5
 /** Between two looks whether another process has written. Milliseconds. */
@@ -103,9 +88,11 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   const schema = options.readOnly ? null : migrated(writer, path, sealKey!, options.copyBefore ?? path !== memory)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
   const free = beginning(writer, options)
+  const known = startKnown()
   const begin = async () => {
     await free()
     refuseWhileRestoring(writer)
+    checkKnown(known, dataVersion(writer))
   }
   const queue: Waiting[] = []
   let draining = false
@@ -118,7 +105,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   const drain = async () => {
     let turnedAt = mono()
     while (queue.length > 0) {
-      await commitBatch(writer, queue, begin, mono, (sealing ??= sealKeyOf(sealKey!)), sealed)
+      await commitBatch(writer, queue, begin, mono, { known, sealKey: (sealing ??= sealKeyOf(sealKey!)), sealed })
       await everybody() // whom this commit answered writes again by then, and shares the next one
       if (mono() - turnedAt < batchMs) continue
       await turn()
@@ -209,8 +196,7 @@ async function commitBatch(
   queue: Waiting[],
   begin: () => Promise<void>,
   mono: () => number,
-  sealKey: SealKey,
-  sealed: (before: number, seal: Seal) => void,
+  { known, sealKey, sealed }: { known: Known; sealKey: SealKey; sealed: (before: number, seal: Seal) => void },
 ): Promise<void> {
   const taken: Waiting[] = []
   const answers: Answer[] = []
@@ -226,15 +212,16 @@ async function commitBatch(
       const caller = queue.shift()
       if (!caller) break
       taken.push(caller)
-      answers.push(await makePart(db, caller, made, { watch, redo }))
+      answers.push(await makePart(db, caller, made, { watch, redo, known }))
     }
     const { rows, listeners } = made
     if (rows.length > 0) {
-      const seal = await sealAppended(statements(db), sealKey, rows)
+      const seal = await sealAppended({ ...statements(db), known }, sealKey, rows)
       listeners.unshift(() => sealed(rows[0]!.seq - 1, seal))
     }
     control(db, 'commit')
   } catch (error) {
+    forgetAll(known)
     if (db.isOpen && db.isTransaction) db.exec('rollback')
     if (taken.length === 0) taken.push(...queue.splice(0, batchSize)) // it did not even begin
     for (const { reject } of taken) reject(explain(error))
@@ -254,7 +241,7 @@ async function makePart(
   db: DatabaseSync,
   { body, resolve, reject }: Waiting,
   made: Made,
-  { watch, redo }: { watch: Watch; redo: Redo },
+  { watch, redo, known }: { watch: Watch; redo: Redo; known: Known },
 ): Promise<Answer> {
   const heard: (() => void)[] = []
   const mine: LogRow[] = []
@@ -272,7 +259,8 @@ async function makePart(
   }
   try {
     const tx = {
-      ...statements(db, check, failed, isGuarded ? undefined : written),
+      ...statements(db, check, failed, isGuarded ? undefined : written, known),
+      known,
       appended: (row: LogRow) => void mine.push(row),
       afterCommit: (listener: () => void) => void heard.push(listener),
     }
@@ -284,6 +272,7 @@ async function makePart(
     made.rows.push(...mine)
     return () => resolve(value)
   } catch (error) {
+    forgetAll(known)
     if (!db.isTransaction) throw lost ?? error
     if (isGuarded) db.exec('rollback to caller; release caller')
     else if (written.length > 0) {
@@ -317,11 +306,13 @@ function statements(
   check = () => {},
   failed: (error: unknown) => void = () => {},
   written?: Written[],
+  known?: Known,
 ) {
   const ask = <T>(by: (bound: Bound) => T, sql: string, params: Params): T => {
     check()
     try {
       const bound = bind(db, sql, params)
+      if (bound.prepared.forgets && known) forgetAll(known)
       const answer = by(bound)
       if (written && !bound.prepared.reads)
         written.push({ bound, answered: by === executeOnly ? (answer as ReturnType<typeof executeOnly>) : null })
@@ -347,53 +338,6 @@ function statements(
 /** What stands around transactions and their parts, compiled once like any other. */
 const control = (db: DatabaseSync, sql: string): unknown => executeOnly(bind(db, sql, {}))
 
-function connect(path: string, options: OpenOptions): DatabaseSync {
-  if (path !== memory) refuseNetwork(path, options.fileSystemType ?? fileSystemType)
-  const fresh = path !== memory && !existsSync(path)
-  if (fresh && options.readOnly)
-    throw new Fault('database-missing', `there is no database at ${path}`, { hint: 'tri-agent init' })
-  if (path !== memory) refuseUnfit(path)
-  try {
-    if (path !== memory) mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    if (path !== memory && !options.readOnly) refuseForeignWal(path, options.keyFile ?? `${path}.key`)
-    // where nothing can be written not even a reader may say that it reads: SQLite is told that nobody else writes either
-    const place = options.immutable ? new URL(`${pathToFileURL(path).href}?immutable=1`) : path
-    const db = new DatabaseSync(place, { timeout: options.busyMs ?? usualBusyMs, readOnly: options.readOnly ?? false })
-    if (fresh) chmodSync(path, 0o600)
-    checkVersion(db)
-    if (!options.readOnly)
-      db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
-    db.exec('pragma foreign_keys = on; pragma trusted_schema = off; pragma temp_store = memory')
-    return db
-  } catch (error) {
-    throw explain(error, path)
-  }
-}
-
-function refuseNetwork(path: string, typeOf: (folder: string) => number): void {
-  const network = networkNameOf(typeOf(dirname(path)))
-  if (network !== null)
-    throw new Fault('network-file-system', `${path} is on ${network}: a database there is lost sooner or later`, {
-      hint: 'export XDG_STATE_HOME=/a/folder/on/a/local/disk',
-    })
-}
-
-function checkVersion(db: DatabaseSync): void {
-  const { version } = db.prepare('select sqlite_version() as version').get() as { version: string }
-  const parts = version.split('.').map(Number)
-  const older = oldestSqlite.findIndex((least, index) => (parts[index] ?? 0) !== least)
-  if (older >= 0 && (parts[older] ?? 0) < oldestSqlite[older]!)
-    throw new Fault('sqlite-too-old', `this Node carries SQLite ${version}; 3.51.3 or newer is needed`, {
-      hint: 'install Node 24.15 or newer',
-    })
-}
-
-function explain(error: unknown, path?: string): unknown {
-  if (error instanceof Fault || !(error instanceof Error) || (error as { code?: string }).code !== 'ERR_SQLITE_ERROR')
-    return error
-  const trouble = troubleOf(error, path)
-  if (trouble) return trouble
-  const constraint = /constraint failed: (.+)/.exec(error.message)?.[1]
-  if (constraint) return error
-  return new Fault('database-unusable', `${path ? `${path}: ` : ''}${error.message}`, { cause: error })
-}
+/** Changes when another connection has written. */
+const dataVersion = (db: DatabaseSync): number =>
+  firstRow<{ data_version: number }>(bind(db, 'pragma data_version', {}))!.data_version

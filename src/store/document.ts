@@ -48,9 +48,26 @@ export function encodeTask(task: Task): string {
 }
 
 /** Without the text where none was selected. */
-export function decodeTask({ state, added_at: addedAt, doc, ...row }: TaskRow & { text?: string }): Task {
-  const phase = state === 'ready' || state === 'delayed' || state === 'running' ? 'open' : state
-  const task = { ...usual, text: '', ...row, root: row.id, addedAt, readyAt: addedAt, phase } satisfies Task
+export function decodeTask(row: TaskRow & { text?: string }): Task {
+  const { id, state, doc, added_at: addedAt } = row
+  const task = {
+    ...usual,
+    id,
+    repo: row.repo,
+    title: row.title,
+    text: row.text ?? '',
+    kind: row.kind,
+    lane: row.lane,
+    size: row.size,
+    parent: row.parent,
+    root: id,
+    addedAt,
+    version: row.version,
+    phase: state === 'ready' || state === 'delayed' || state === 'running' ? ('open' as const) : state,
+    step: row.step,
+    readyAt: addedAt,
+    held: row.held,
+  } satisfies Task
   return doc === '{}' ? task : Object.assign<Task, Partial<Task>>(task, JSON.parse(doc) as Partial<Task>)
 }
 
@@ -69,3 +86,8 @@ export const taskRow = (task: Task): TaskRow => ({
   held: task.held,
   doc: encodeTask(task),
 })
+
+export const insertTask = `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
+  values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :added_at, :version, :held, :doc)`
+export const updateTask = `update task set lane = :lane, state = :state, step = :step, version = :version, held = :held, doc = :doc
+  where id = :id`

@@ -5,7 +5,8 @@
 import type { DaemonEvent, LoggedEvent, RepoEvent, TaskEvent } from '../core/event.ts'
 import { evolve, stateOf, type Task } from '../core/task.ts'
 import type { Tx } from './database.ts'
-import { columns, decodeTask, encodeTask, taskRow, type TaskRow } from './document.ts'
+import { columns, decodeTask, encodeTask, insertTask, taskRow, updateTask, type TaskRow } from './document.ts'
+import { learnTask } from './known.ts'
 import { endPause, keepPause } from './pause.ts'
 import { keepDependencies, placeInQueue, placeWaiting } from './queue.ts'
 
@@ -27,8 +28,8 @@ type Standing = { version: number; task: Task | null }
 /** What a stream's next events follow on. A task's row knows how many there were, so that the log need not be asked. */
 export async function standing(tx: Tx, stream: string): Promise<Standing> {
   if (stream.startsWith(ofTask)) {
-    const row = await tx.get<TaskRow>(`select ${columns} from task where id = :id`, { id: stream.slice(ofTask.length) })
-    const task = row ? decodeTask(row) : null
+    const id = stream.slice(ofTask.length)
+    const task = tx.known.tasks.get(id) ?? (await readTask(tx, id))
     return { version: task?.version ?? 0, task }
   }
   const last = await tx.get<{ version: number }>(
@@ -36,6 +37,11 @@ export async function standing(tx: Tx, stream: string): Promise<Standing> {
     { stream },
   )
   return { version: last!.version, task: null }
+}
+
+async function readTask(tx: Tx, id: string): Promise<Task | null> {
+  const row = await tx.get<TaskRow>(`select ${columns} from task where id = :id`, { id })
+  return row ? decodeTask(row) : null
 }
 
 /** How a task's stream is called, before its id. */
@@ -82,14 +88,15 @@ async function projectTask(tx: Tx, id: string, logged: readonly LoggedEvent[], b
   const task = now!
   // apart from the update: an upsert checks every constraint twice, and that is most of what writing a task costs
   if (before === null) await tx.run(insertTask, taskRow(task))
-  else await tx.run(updateTask, changing(task))
+  else {
+    await tx.run(updateTask, changing(task))
+    learnTask(tx.known, task)
+  }
   if (before === null) await keepDependencies(tx, task)
   await placeInQueue(tx, task, before)
   if (task.phase === 'done' && before?.phase !== 'done') await placeWaiting(tx, task)
 }
 
-const updateTask = `update task set lane = :lane, state = :state, step = :step, version = :version, held = :held, doc = :doc
-  where id = :id`
 const changing = (task: Task) => ({
   id: task.id,
   lane: task.lane,
@@ -99,9 +106,6 @@ const changing = (task: Task) => ({
   held: task.held,
   doc: encodeTask(task),
 })
-export const insertTask = `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
-  values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :added_at, :version, :held, :doc)`
-
 export type Row = Record<string, string | number | null>
 /** A row beside the task's own that an event makes, or changes where it is there already: columns and their values. */
 export type Part = { table: 'attempt' | 'vote' | 'landing'; key: string; values: Row; sql: string; isNew: boolean }

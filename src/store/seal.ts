@@ -45,8 +45,12 @@ const bytesOf = ({ seq, at, stream, version, type, actor, body }: LogRow): strin
   `${seq} ${at} ${version} ${stream.length} ${type.length} ${actor.length} ${body.length}\n${stream}${type}${actor}${body}\n`
 
 /** Seals what one commit appended, in that commit. Faults: `log-shortened` when events that were sealed are gone. */
-export async function sealAppended(tx: Pick<Tx, 'get' | 'run'>, key: SealKey, rows: readonly LogRow[]): Promise<Seal> {
-  const before = await lastSeal(tx)
+export async function sealAppended(
+  tx: Pick<Tx, 'get' | 'run' | 'known'>,
+  key: SealKey,
+  rows: readonly LogRow[],
+): Promise<Seal> {
+  const before = tx.known.seal ?? (await lastSeal(tx))
   const first_seq = rows[0]!.seq
   const last_seq = rows.at(-1)!.seq
   if (before && before.last_seq >= first_seq)
@@ -58,6 +62,7 @@ export async function sealAppended(tx: Pick<Tx, 'get' | 'run'>, key: SealKey, ro
   mac.add(rows)
   const seal = { last_seq, first_seq, key_id: key.id, previous, mac: mac.end() }
   await tx.run(insertSeal, seal)
+  tx.known.seal = seal
   return seal
 }
 

@@ -3,6 +3,7 @@
  * statement costs. What callers write are names, `:task`; the same name may stand in several places.
  */
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { insertTask, updateTask } from './document.ts'
 
 export type SqlValue = SQLInputValue
 export type Params = Record<string, SqlValue>
@@ -18,6 +19,8 @@ type Prepared = {
   sql: string
   /** It is a `select`, and changes nothing. */
   reads: boolean
+  /** It changes tasks in another way than their projection does, which says what it makes of them. */
+  forgets: boolean
 }
 
 const compiled = new WeakMap<DatabaseSync, Map<string, Prepared>>()
@@ -81,6 +84,8 @@ function valuesOf({ places, names }: Prepared, sql: string, params: Params): Sql
 /** A quoted text, a comment to the line's end, or a name; only names are replaced. */
 const part = /'[^']*'|--[^\n]*|:(\w+)/g
 
+const writesTask = /\b(?:into|update|from|replace)\s+"?task\b/i
+
 function compile(db: DatabaseSync, sql: string): Prepared {
   const places: string[] = []
   const placed = sql.replaceAll(part, (text, name: string | undefined) => {
@@ -91,5 +96,7 @@ function compile(db: DatabaseSync, sql: string): Prepared {
   const statement = db.prepare(placed)
   statement.setReturnArrays(true)
   const names = new Set(places).size
-  return { statement, places, names, columns: [], sql, reads: /^\s*select\b/i.test(sql) }
+  const reads = /^\s*select\b/i.test(sql)
+  const forgets = !reads && writesTask.test(sql) && sql !== insertTask && sql !== updateTask
+  return { statement, places, names, columns: [], sql, reads, forgets }
 }

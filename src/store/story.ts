@@ -3,9 +3,9 @@ import type { TaskEvent } from '../core/event.ts'
 import { evolve, stateOf, type Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
 import { storyOf } from './log.ts'
-import { taskRow } from './document.ts'
+import { insertTask, taskRow } from './document.ts'
 import type { Told } from './log-page.ts'
-import { insertLanding, insertTask, insertVote, partOf, type Part, type Row } from './projection.ts'
+import { insertLanding, insertVote, partOf, type Part, type Row } from './projection.ts'
 import { insertDependency, insertPlace, queueRow } from './queue.ts'
 
 /** A task, and its rows in tables beside its own. */

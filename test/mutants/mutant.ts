@@ -31,7 +31,6 @@ const of = (
 
 export const mutants: readonly Mutant[] = [
   ...of('src/store/database.ts', 'src/store/database.test.ts', {
-    'synchronous = normal': ['pragma synchronous = full', 'pragma synchronous = normal'],
     'deferred begin': ["async () => void control(db, 'begin immediate')", "async () => void control(db, 'begin')"],
     'acknowledged before the commit': [
       "    control(db, 'commit')\n  } catch",
@@ -42,7 +41,13 @@ export const mutants: readonly Mutant[] = [
     'a statement after the end of its transaction is executed': ['if (over) throw', 'if (over && lost !== null) throw'],
     'nobody hears of a commit': ['    made.listeners.push(...heard)\n', ''],
     'a listener hears of what was undone': ['void heard.push(listener)', 'void made.listeners.push(listener)'],
+  }),
+  ...of('src/store/connect.ts', 'src/store/database.test.ts', {
+    'synchronous = normal': ['pragma synchronous = full', 'pragma synchronous = normal'],
     'a network file system is accepted': ['if (network !== null)', "if (network === 'nothing')"],
+  }),
+  ...of('src/store/known.ts', 'src/store/known.test.ts', {
+    'what another process wrote is written over': ['if (version !== known.version) forgetAll(known)', ''],
   }),
   ...of('src/store/redo.ts', 'src/store/batch.test.ts', {
     'a refusal takes with it what others wrote': ['bound.prepared.statement.all(...bound.values)', 'continue'],

@@ -99,6 +99,7 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
       get: (sql, params) => step('statement', () => tx.get(sql, params)),
       run: (sql, params) => step('statement', () => tx.run(sql, params)),
       appended: tx.appended,
+      known: tx.known,
       afterCommit: tx.afterCommit,
     }
     return sick(machine.bug, own)
