@@ -36,3 +36,16 @@ test('the board says of each task what is done, what moves, what waits, and stay
     ' –        ✓        ✓       ✓      ✓    normal      Taste tea',
   ])
 })
+
+test('the board counts down to the moment at which what was parked goes on by itself', () => {
+  const parked = (until: number | null) =>
+    foldTask([
+      added('task_1', { title: 'Sell tea' }),
+      { type: 'task.parked', attempt: 'att_1', scope: 'minute', why: 'dear', until, archive: null },
+    ])
+  const last = (until: number | null, at: number) => /\((.*)\)$/.exec(board([parked(until)], at)[1]!)?.[1]
+  assert.deepEqual(
+    [last(61_000, 1000), last(61_000, 60_500), last(61_000, 62_000), last(null, 1000)],
+    ['parked, 60 s left', 'parked, 1 s left', 'parked, goes on', 'parked'],
+  )
+})

@@ -48,14 +48,14 @@ export async function showProgress(view: View): Promise<Task[]> {
 }
 
 function redraw(
-  { say, columns }: View,
+  { say, columns, world }: View,
   tasks: readonly Task[],
   lines: readonly string[],
   seen: { drawn: number },
 ): void {
   const up = seen.drawn > 0 ? `\u001B[${seen.drawn}A` : ''
   const news = lines.map((line) => `\u001B[2K${cut(line, columns)}\n`).join('')
-  const rows = board(tasks).map((line) => `\u001B[2K${cut(line, columns)}\n`)
+  const rows = board(tasks, world.clock.now()).map((line) => `\u001B[2K${cut(line, columns)}\n`)
   say(`${up}\u001B[J${news}\n${rows.join('')}`)
   seen.drawn = rows.length + 1
 }
@@ -72,16 +72,19 @@ const tag = ({ isTerminal, columns }: View, title: string): string =>
  *     plan  implement  verify  review  land  lane        task
  *      ✓        ▶                            normal      Write durations, not only read them
  */
-export function board(tasks: readonly Task[]): string[] {
+export function board(tasks: readonly Task[], at = 0): string[] {
   const rows = tasks.map((task) => {
     const cells = stages.map((stage, index) => centred(mark(task, index), stage.length))
     const after = task.after.filter((id) => tasks.some((each) => each.id === id && each.phase !== 'done'))
     const waits = after.length > 0 ? ' (waits for another)' : ''
-    const state = ['open', 'done'].includes(task.phase) ? waits : ` (${stateOf(task)})`
+    const state = ['open', 'done'].includes(task.phase) ? waits : ` (${stateOf(task)}${soon(task.parked?.until, at)})`
     return `${cells.join('  ')}  ${task.lane.padEnd(10)}  ${task.title}${state}`
   })
   return [`${stages.join('  ')}  ${'lane'.padEnd(10)}  task`, ...rows]
 }
+
+const soon = (until: number | null | undefined, at: number): string =>
+  until == null ? '' : until > at ? `, ${Math.ceil((until - at) / 1000)} s left` : ', goes on'
 
 function mark(task: Task, index: number): string {
   if (stages[index] === 'plan' && task.size === 'small') return '–' // small tasks need none
@@ -92,9 +95,12 @@ function mark(task: Task, index: number): string {
 
 const centred = (text: string, width: number): string => text.padStart((width + 1) >> 1).padEnd(width)
 
+/** Amounts as a person reads them; the log has every digit. */
+const inCents = (text: string): string => text.replaceAll(/(\$\d+\.\d\d)\d+/g, '$1')
+
 /** One event in a person's words, or nothing where it would only be noise. */
 function describe(event: Event, task: Task | undefined): { title: string; what: string }[] {
-  if (event.type === 'breaker.tripped') return [{ title: 'money', what: `the breaker trips: ${event.why}` }]
+  if (event.type === 'breaker.tripped') return [{ title: 'money', what: `the breaker trips: ${inCents(event.why)}` }]
   if (event.type === 'breaker.closed') return [{ title: 'money', what: 'the breaker closes: a minute is cheap again' }]
   return task ? wordsFor(event).map((what) => ({ title: task.title, what })) : []
 }
@@ -124,7 +130,11 @@ function wordsFor(event: Event): string[] {
     case 'verdict.reached':
       return [`review: ${event.verdict}`]
     case 'task.parked':
-      return [`parked${event.archive ? ', its work sealed' : ''}: ${event.why}`]
+      return [
+        event.until === null
+          ? `parked${event.archive ? ', its work sealed' : ''}: ${inCents(event.why)}`
+          : `parked${event.archive ? ', its work sealed' : ''}; goes on by itself`,
+      ]
     case 'task.resumed':
       return [`goes on with its work: ${event.why}`]
     case 'task.landed':
@@ -134,7 +144,7 @@ function wordsFor(event: Event): string[] {
     case 'attempt.ended':
       return event.outcome === 'passed' || event.outcome === 'failed'
         ? []
-        : [`attempt ended: ${event.outcome}, ${event.reason}`]
+        : [`attempt ended: ${event.outcome}, ${inCents(event.reason)}`]
     default:
       return []
   }

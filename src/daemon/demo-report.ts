@@ -89,7 +89,8 @@ async function asText(report: Report, ok: boolean, tests: { green: boolean; tail
     `\nLook around (the log is ${paths.database}):\n`,
     `  export XDG_STATE_HOME=${join(folder, 'state')} XDG_CONFIG_HOME=${join(folder, 'config')}`,
     `  cd ${repository}`,
-    '  tri-agent log; tri-agent list; tri-agent verify-history     # in a clone the command is its ./tri-agent',
+    '  tri-agent log; tri-agent list; tri-agent budget history; tri-agent verify-history',
+    '  # in a clone the command is its ./tri-agent',
     '\nWith real agents, in your own repository: tri-agent keys set anthropic (openai, google), then init, doctor, up, add.',
     `\n${ok ? 'Done' : 'FAILED'} in ${seconds.toFixed(1)} s.\n`,
   ].join('\n')

@@ -37,8 +37,11 @@ const plays = {
   overspend: {
     tasks: overspendTasks,
     scenario: overspendScenario,
-    about:
-      'A dollar a minute may be spent. The simulated provider will bill far more than it was asked for: watch the breaker trip, the task be parked\nwith its work, and both go on a minute later (about 90 seconds).\n\n',
+    about: [
+      'A dollar a minute may be spent, three at once. This provider bills far more than the gateway',
+      'could hold money for. Watch what happens then: the breaker trips and ends what spends, the task',
+      'is parked with its work, nothing is asked for a minute, and both go on. About 90 seconds.\n\n',
+    ].join('\n'),
   },
 } as const
 
