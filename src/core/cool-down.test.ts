@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { seededRandom } from '../../sim/world.ts'
 import {
   closedUntil,
   departed,
@@ -118,8 +119,9 @@ test('a probe whose client went away leaves the place to another', () => {
 
 test('an overloaded provider is left alone for a minute after three answers in a row, then asked once', () => {
   const twice = ask(ask(newCoolDown(start), overloaded, start), overloaded, start)
-  assert.ok(may(twice, start))
-  assert.ok(may(ask(ask(twice, fine, start), overloaded, start), start), 'an answer between them starts the count anew')
+  const soon = start + 1000
+  assert.ok(may(twice, soon))
+  assert.ok(may(ask(ask(twice, fine, start), overloaded, start), soon), 'an answer between them starts the count anew')
   const broken = ask(twice, overloaded, start)
   assert.deepEqual(mayLeave(broken, free, start + 1), { may: false, why: 'overloaded', until: start + minute })
   const probing = departed(broken, 88, free)
@@ -139,6 +141,72 @@ test('an overloaded provider is left alone for a minute after three answers in a
     'closed since the first time, and until it answers',
   )
   assert.ok(may(ask(again, fine, start + 2 * minute), start + 2 * minute))
+})
+
+test('an overloaded answer holds everybody for a second or a few, then fewer leave at once, and after a breaker one alone', () => {
+  const wide = { ...newCoolDown(start), window: 10, unheard: [1, 2, 3, 4, 5].map((id) => ({ id, cost: free })) }
+  const once = ask(wide, overloaded, start)
+  assert.deepEqual(mayLeave(once, free, start + 999), { may: false, why: 'overloaded', until: start + 1000 })
+  assert.deepEqual([once.window, may(once, start + 1000)], [6 * 0.7, false], 'five are still on their way')
+  const twice = ask(once, overloaded, start + 1)
+  assert.equal(twice.window, once.window, 'those that left together narrow it once')
+  assert.ok(ask(once, overloaded, start + 1000).window < once.window)
+  assert.equal(ask(twice, overloaded, start + 2).window, 1)
+})
+
+/** What came of so many agents in ten minutes that ask a provider which says 529 to whatever is more than `capacity` at once. */
+function crowd(agents: number, capacity: number): { sent: number; answered: number } {
+  const dice = seededRandom(1)
+  const due: { at: number; what: () => void }[] = []
+  const waiting = Array.from({ length: agents }, () => 0) // each one's last pause
+  const count = { sent: 0, answered: 0 }
+  let [state, now, onTheWay] = [newCoolDown(0), 0, 0]
+  const after = (ms: number, what: () => void): unknown => due.push({ at: now + ms, what })
+  const comes = (pauseMs: number): void => {
+    waiting.push(pauseMs)
+    look()
+  }
+  const look = (): void => {
+    for (let passage = mayLeave(state, free, now); waiting.length > 0; passage = mayLeave(state, free, now)) {
+      if (!passage.may) return void (passage.until !== null && after(passage.until - now, look))
+      leave(waiting.shift()!)
+    }
+  }
+  const leave = (pauseMs: number): void => {
+    const [id, leftAt] = [++nextId, now]
+    const isTaken = ++onTheWay <= capacity
+    count.sent += 1
+    state = departed(state, id, free)
+    after(isTaken ? 1000 : 50, () => {
+      onTheWay -= 1
+      const signal = isTaken ? fine : overloaded
+      state = heard(state, { id, leftAt, at: now, signal, levels: {}, chance: dice() })
+      const nextMs = isTaken ? 0 : overloadedMs(pauseMs, dice())
+      count.answered += Number(isTaken)
+      after(isTaken ? 16_000 * dice() : nextMs, () => comes(nextMs))
+      look()
+    })
+  }
+  look()
+  while (due.length > 0 && now <= 10 * minute) {
+    const next = due.reduce((first, each) => (each.at < first.at ? each : first))
+    due.splice(due.indexOf(next), 1)
+    now = next.at
+    next.what()
+  }
+  return count
+}
+
+test('a provider that is overloaded by half is neither stormed nor left alone', () => {
+  for (const [agents, capacity, least] of [
+    [12, 3, 500],
+    [6, 1, 250],
+    [30, 3, 600],
+  ] as const) {
+    const { sent, answered } = crowd(agents, capacity)
+    const seen = `${agents} agents, ${capacity} at once: ${answered} answered, ${sent} sent`
+    assert.ok(answered >= least && sent <= 1.7 * answered, seen)
+  }
 })
 
 test('a provider that stays away is asked less and less often, at least every ten minutes', () => {

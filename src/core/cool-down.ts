@@ -4,6 +4,7 @@
  *     levels (a mirror of what the headers say is left) ─ enough for this request? ─no─▶ wait until it has filled up
  *     open ──429, short──▶ gated until its delay; the window narrows ──time──▶ open
  *       ├───429, long───▶ exhausted: one probe at the named reset, or after 5, 10, 20, 30, 30 … min ──answered──▶ open
+ *       ├───overloaded, once or twice──▶ paused for a second or a few; the window narrows ──time──▶ open
  *       ├───3 × overloaded──▶ broken for 60 s ──one probe──▶ open, or broken again, for longer the longer it has been
  *       └───key refused──▶ closed until the key is another
  *
@@ -45,6 +46,8 @@ export type CoolDown = {
   window: number
   narrowedAt: number | null
   gatedUntil: number | null
+  /** Until when one overloaded answer holds everybody back. */
+  pausedUntil: number | null
   exhausted: { since: number; until: number | null; probes: number; probeAt: number } | null
   broken: { since: number; until: number } | null
   /** Overloaded answers in a row, and 429s in a row of requests that left after the one before. */
@@ -87,6 +90,7 @@ export const newCoolDown = (at: number): CoolDown => ({
   window: firstWindow,
   narrowedAt: null,
   gatedUntil: null,
+  pausedUntil: null,
   exhausted: null,
   broken: null,
   failures: 0,
@@ -123,6 +127,7 @@ export function mayLeave(state: CoolDown, cost: Cost, at: number): Passage {
   if (barred && (at < barred.opens || state.probe !== null))
     return closed(barred.why, at < barred.opens ? barred.opens : null)
   if (state.gatedUntil !== null && at < state.gatedUntil) return closed('limit', state.gatedUntil)
+  if (state.pausedUntil !== null && at < state.pausedUntil) return closed('overloaded', state.pausedUntil)
   const fits = fitsAt(state, cost, at)
   if (fits === null || fits > at) return closed('limit', fits)
   if (state.unheard.length >= Math.floor(state.window)) return closed('window', null)
@@ -166,7 +171,7 @@ export function heard(before: CoolDown, { id, leftAt, at, signal, levels, chance
     case 'exhausted':
       return usedUp(state, signal.delayMs, at, wasProbe, leftAt)
     case 'overloaded':
-      return failed(state, at, leftAt, wasProbe)
+      return failed(state, { at, leftAt, chance }, wasProbe)
     case 'key-refused':
       return { ...state, keyRefused: at }
   }
@@ -202,16 +207,21 @@ function refused(state: CoolDown, delayMs: number | null, at: number, leftAt: nu
   const leastMs = leastDelayMs * 2 ** (refusals - 1)
   const until = at + Math.ceil(Math.max(leastMs, delayMs ?? plainDelayMs) * (1 + 0.1 * chance))
   const mayNarrow = state.narrowedAt === null || at - state.narrowedAt >= narrowEveryMs
-  const onTheWay = Math.min(state.window, state.unheard.length + 1)
   return {
-    ...state,
+    ...(mayNarrow ? narrowed(state, at) : state),
     gatedUntil: Math.max(state.gatedUntil ?? 0, until),
     failures: 0,
     refusals,
     refusedAt: at,
-    ...(mayNarrow ? { window: Math.max(1, onTheWay * narrowing), narrowedAt: at } : {}),
   }
 }
+
+/** Fewer may be on the way than were. */
+const narrowed = (state: CoolDown, at: number): CoolDown => ({
+  ...state,
+  window: Math.max(1, Math.min(state.window, state.unheard.length + 1) * narrowing),
+  narrowedAt: at,
+})
 
 function usedUp(state: CoolDown, delayMs: number | null, at: number, wasProbe: boolean, leftAt: number): CoolDown {
   const { exhausted } = state
@@ -224,7 +234,11 @@ function usedUp(state: CoolDown, delayMs: number | null, at: number, wasProbe: b
   return { ...state, exhausted: { since: exhausted?.since ?? at, until, probes, probeAt }, window: 1, failures: 0 }
 }
 
-function failed(state: CoolDown, at: number, leftAt: number, wasProbe: boolean): CoolDown {
+function failed(
+  state: CoolDown,
+  { at, leftAt, chance }: Pick<Heard, 'at' | 'leftAt' | 'chance'>,
+  wasProbe: boolean,
+): CoolDown {
   if (state.broken) {
     if (!wasProbe && leftAt <= state.broken.since) return state
     const { since } = state.broken
@@ -232,8 +246,11 @@ function failed(state: CoolDown, at: number, leftAt: number, wasProbe: boolean):
     return { ...state, broken: { since, until: at + Math.ceil(awayMs) } }
   }
   const failures = state.failures + 1
-  if (failures < breakerFailures) return { ...state, failures }
-  return { ...state, failures, broken: { since: at, until: at + breakerMs } }
+  if (failures >= breakerFailures)
+    return { ...state, failures, window: firstWindow, broken: { since: at, until: at + breakerMs } }
+  const isNew = state.pausedUntil === null || at >= state.pausedUntil // else it left together with the one before
+  const pausedUntil = at + overloadedMs(1000 * state.failures, chance)
+  return { ...(isNew ? narrowed(state, at) : state), failures, pausedUntil }
 }
 
 /** The key is another one now: whether it is known is to be seen. */
