@@ -21,7 +21,7 @@ async function settle(ada: Person, families: Record<string, string>, rest = ''):
   const lines = Object.entries(families).map(([name, text]) => `  ${name}: ${text}\n`)
   await writeFile(
     ada.paths.configFile,
-    `rung: group\nhttp: { port: 0 }\n${rest}${lines.length === 0 ? '' : `families:\n${lines.join('')}`}`,
+    `rung: group\nhttp: { port: 0 }\nmoney: { priceAge: 30000d }\n${rest}${lines.length === 0 ? '' : `families:\n${lines.join('')}`}`,
     { mode: 0o600 },
   )
 }
