@@ -55,6 +55,7 @@ import { repositoryReader, type RepoContext } from './repository.ts'
 import { reapEveryMs, reaper } from './reaper.ts'
 import { patientDatabase } from './patient.ts'
 import { rescuer } from './rescuer.ts'
+import { openSalvaging, type Salvaging } from './salvage.ts'
 import { takeOver, tellOf } from './takeover.ts'
 import { carryAttempt } from './worker.ts'
 
@@ -76,6 +77,7 @@ export type Daemon = {
   trusted: boolean
   /** Attempts a worker of this daemon has in hand. */
   carrying: Set<string>
+  salvaging: Salvaging
   parking: Parking
   /** Virtual keys of attempts not yet claimed, in memory only. */
   keys: Map<string, string>
@@ -230,9 +232,8 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
       failed: (error) => void failed('pool', error),
     }),
   )
-  const { beatMs, leaseMs } = settings.lease
   const absence = stack.use(
-    watchAbsence({ world, database, epoch, beatMs, leaseMs }, (error) => void failed('absence', error)),
+    watchAbsence({ world, database, epoch, ...settings.lease }, (error) => void failed('absence', error)),
   )
   const grants = new Map<string, { grant: Grant; isUsual: boolean }>()
   const read = repositoryReader({ world, git, settings, repos: paths.repos, env })
@@ -270,6 +271,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     stagePorts,
     trusted: parts.trusted === true,
     carrying: new Set(),
+    salvaging: stack.use(openSalvaging()),
     parking: { drained: new Set(), hurry: new AbortController() },
     keys: new Map(),
     snapshot: (reader, seen) =>

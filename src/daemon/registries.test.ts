@@ -140,6 +140,7 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
     hurry: new AbortController().signal,
     keep: async () => null,
     kept: null,
+    finished: async () => {},
     anchor: async () => null,
     cachedGates: async () => null,
   }

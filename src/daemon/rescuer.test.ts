@@ -10,6 +10,7 @@ import { append } from '../store/append.ts'
 import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import { rescuer } from './rescuer.ts'
+import { openSalvaging } from './salvage.ts'
 
 test('trees that cannot be proven dead, however many, keep no other lease from being given back', async (t) => {
   const world = virtualWorld()
@@ -29,6 +30,8 @@ test('trees that cannot be proven dead, however many, keep no other lease from b
     epoch: 2,
     absence: { look: async () => {} },
     trouble: () => null,
+    paths: { areas: '/nowhere' },
+    salvaging: openSalvaging(),
     engine: { revoke: () => {}, carrying: () => [] },
     gateway: { revoke: async () => {} },
     bury: async ({ attempt }: { attempt: string }) => {
@@ -79,6 +82,8 @@ test('a task over which every daemon dies before it can give it back is set asid
     epoch,
     absence: { look: async () => {} },
     trouble: () => null,
+    paths: { areas: '/nowhere' },
+    salvaging: openSalvaging(),
     engine: { revoke: () => {}, carrying: () => [] },
     gateway: { revoke: async () => {} },
     repository: async () => {

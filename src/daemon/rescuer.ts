@@ -2,17 +2,27 @@
  * The rescuer: rows, not processes. A lease of an earlier epoch, or one that ran out, goes back to ready, but only after its process tree is
  * proven dead; an intended landing is compared with the ref before anything is done again.
  */
+import { join } from 'node:path'
 import type { AttemptEnded, TaskEvent } from '../core/event.ts'
 import { conclude } from '../core/flow.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { evolve, type Task } from '../core/task.ts'
 import { removeTree } from '../sandbox/area.ts'
 import { append } from '../store/append.ts'
-import { deadLeases, forgetProcess, recordedProcesses, releaseLease, type Lease } from '../store/lease.ts'
+import {
+  deadLeases,
+  forgetProcess,
+  recordedProcesses,
+  recordProcess,
+  releaseLease,
+  type Lease,
+} from '../store/lease.ts'
 import { totalsBy, type Total } from '../store/account.ts'
 import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import type { RepoContext } from './repository.ts'
+import { readFinished, salvage, type Salvaged, type Written } from './salvage.ts'
+import { workOf } from './worker.ts'
 
 /** At most this many per pass, so that a pass stays short. */
 const sweep = 64
@@ -36,29 +46,85 @@ export function rescuer(daemon: Daemon) {
       engine.revoke(lease.attempt, 'lost')
       if (engine.carrying().includes(lease.attempt)) continue // its own worker ends it and finds itself fenced or not
       await daemon.gateway.revoke(lease.attempt)
-      if (await buried(daemon, lease)) await giveBack(daemon, lease)
+      if (daemon.salvaging.under.has(lease.attempt)) continue
+      const written = await readFinished(daemon, lease.attempt)
+      if (!(await buried(daemon, lease, written !== null))) continue
+      if (written === null) await giveBack(daemon, lease, null)
+      else daemon.salvaging.under.set(lease.attempt, salvageOf(daemon, lease, written))
     }
     if (dead.length > 0) daemon.wake()
   }
 }
 
-/** True when nothing of the attempt's process tree is alive any more. */
-async function buried(daemon: Daemon, { attempt }: Lease): Promise<boolean> {
+/** Takes in what its agent had finished, beside everything else, and gives it back. */
+async function salvageOf(daemon: Daemon, lease: Lease, written: Written): Promise<void> {
+  const { database, epochBoot, world } = daemon
+  const { under, ending } = daemon.salvaging
+  const { attempt } = lease
+  try {
+    const task = await database.read((reader) => loadTask(reader, lease.task))
+    const running = task?.running.find((each) => each.attempt === attempt)
+    const context = task && !isSuspectOf(daemon, lease, task) ? await daemon.repository(task.repo) : null
+    let salvaged: Salvaged | 'stopped' | null = null
+    if (task && running && context && !isRefusal(context)) {
+      const carried = { ...lease, signal: ending, beat: () => Promise.resolve(true) }
+      salvaged = await salvage(
+        daemon,
+        {
+          ...workOf(daemon, carried, task, running, context, []),
+          folder: join(daemon.paths.areas, attempt),
+          gateway: null,
+          kept: null,
+          onAgentEvent: () => {},
+          onOutput: () => {},
+          active: () => {},
+          finished: () => Promise.resolve(),
+          started: ({ pid, startTime }, { root }) =>
+            database.write((tx) =>
+              recordProcess(tx, {
+                attempt,
+                pid,
+                boot_id: epochBoot,
+                start_time: startTime,
+                area: root,
+                started_at: world.clock.now(),
+              }),
+            ),
+        },
+        written,
+      )
+    } else await removeTree(join(daemon.paths.areas, attempt))
+    if (salvaged === 'stopped') return
+    await giveBack(daemon, lease, salvaged)
+    daemon.wake()
+  } catch (error) {
+    await daemon.failed('salvage', error)
+  } finally {
+    under.delete(attempt)
+  }
+}
+
+/** True when nothing of the attempt's process tree is alive any more. `isKept`: its area is looked at again. */
+async function buried(daemon: Daemon, { attempt }: Lease, isKept: boolean): Promise<boolean> {
   const { database } = daemon
   const row = (await database.read(recordedProcesses)).find((each) => each.attempt === attempt)
   if (row) {
     if (!(await daemon.bury(row))) return false
-    await removeTree(row.area)
+    if (!isKept) await removeTree(row.area)
     await database.write((tx) => forgetProcess(tx, attempt))
   }
   return true
 }
 
-async function giveBack(daemon: Daemon, lease: Lease): Promise<void> {
+/** So many daemons in a row did not live to give it back. */
+const isSuspectOf = ({ epoch }: Daemon, lease: Lease, task: Task): boolean =>
+  epoch - lease.epoch >= mostStarts && task.intent === null
+
+async function giveBack(daemon: Daemon, lease: Lease, salvaged: Salvaged | null): Promise<void> {
   const { database, world } = daemon
   const task = await database.read((reader) => loadTask(reader, lease.task))
   const starts = daemon.epoch - lease.epoch
-  const isSuspect = starts >= mostStarts && task !== null && task.intent === null
+  const isSuspect = task !== null && isSuspectOf(daemon, lease, task)
   const context = task && !isSuspect ? await daemon.repository(task.repo) : null
   const known = context === null || isRefusal(context) ? null : context
   if (task?.intent && !known) return // whether it landed is not known while the repository cannot be read: the next pass looks again
@@ -74,7 +140,9 @@ async function giveBack(daemon: Daemon, lease: Lease): Promise<void> {
       ? landedAfterAll(lease, now.intent!)
       : isSuspect && now.phase === 'open'
         ? [ended, setAside(starts)]
-        : lost(daemon, now, ended, known, at)
+        : salvaged
+          ? late(daemon, now, ended, salvaged, known, at)
+          : lost(daemon, now, ended, known, at)
     await append(tx, { at, actor: 'daemon', stream: `task/${lease.task}`, events })
   })
 }
@@ -84,6 +152,19 @@ const setAside = (starts: number): TaskEvent => ({
   why: `the daemon died ${starts} times before it could give this back`,
   evidence: 'look into daemon.log for what it died of; then retry or cancel',
 })
+
+/** It was finished, and is taken in by another daemon than that which saw it. */
+function late(
+  daemon: Daemon,
+  task: Task,
+  ended: AttemptEnded,
+  { product, reason, promptSha256 }: Salvaged,
+  context: RepoContext | null,
+  at: number,
+): TaskEvent[] {
+  const ending = { ended: { ...ended, outcome: 'passed' as const, reason, promptSha256 }, product, feedback: null }
+  return conclude(task, ending, daemon.flowPolicy(context), { at, chance: daemon.world.random() })
+}
 
 function lost(daemon: Daemon, task: Task, ended: AttemptEnded, context: RepoContext | null, at: number): TaskEvent[] {
   const { attempt } = ended

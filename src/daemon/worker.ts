@@ -2,7 +2,6 @@
  * The worker: carries one attempt from its claim to its recorded end. It owns the order in which an attempt dies (key, program, container, proof)
  * and is the only door through which a stage's result becomes events; the fence decides whether it may.
  */
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isRefusal } from '../core/refusal.ts'
 import { isOver, type Running, type Task } from '../core/task.ts'
@@ -30,9 +29,11 @@ import { lastEvent } from '../store/log.ts'
 import { append } from '../store/append.ts'
 import { forgetProcess, gateResult, recordProcess } from '../store/lease.ts'
 import { awaitsStart, loadTask } from '../store/task.ts'
+import { removeTree } from '../sandbox/area.ts'
 import { openArchive, sealArchive } from './archive.ts'
 import type { Daemon } from './daemon.ts'
 import type { RepoContext } from './repository.ts'
+import { writeFinished } from './salvage.ts'
 import { settle } from './settle.ts'
 import { keepVigil } from './vigil.ts'
 
@@ -82,6 +83,7 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
         folder,
         gateway: opened,
         kept: await keptFor(daemon, task, running),
+        finished: (done) => writeFinished(daemon, running, folder, done),
         onAgentEvent: vigil.onAgentEvent,
         onOutput: (stream, line) => transcript?.write(stream, line),
         active: vigil.active,
@@ -96,7 +98,7 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
     keys.delete(carried.attempt)
     await gateway.revoke(carried.attempt)
     // what is left of it is removed at the next start; a result that was paid for does not wait for that
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch((error) => daemon.failed('worker', error))
+    await removeTree(folder).catch((error) => daemon.failed('worker', error))
   }
   result = { ...result, killed: result.killed ?? (await lastReport(trees)) }
   await settle(daemon, carried, running, result, context, await closeTranscript(daemon, transcript))
@@ -133,7 +135,8 @@ async function lastReport(trees: readonly Contained[]): Promise<KillReport | nul
   return last ? { ...last, survivors: reports.reduce((sum, { survivors }) => sum + survivors, 0) } : null
 }
 
-function workOf(
+/** What a stage is told of an attempt, but for what its worker alone knows. */
+export function workOf(
   daemon: Daemon,
   carried: Carried,
   task: Task,

@@ -3,15 +3,18 @@ import { chmod, lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Area } from './sandbox.ts'
 
+/** The folders of the area under `root`. */
+export const areaAt = (root: string): Area => ({
+  root,
+  work: join(root, 'work'),
+  home: join(root, 'home'),
+  out: join(root, 'out'),
+  tmp: join(root, 'tmp'),
+})
+
 /** Makes the folders of an area under `root`, all 0700. `work` is left for whoever fills it. */
 export async function makeArea(root: string): Promise<Area> {
-  const area = {
-    root,
-    work: join(root, 'work'),
-    home: join(root, 'home'),
-    out: join(root, 'out'),
-    tmp: join(root, 'tmp'),
-  }
+  const area = areaAt(root)
   for (const folder of [root, area.home, area.out, area.tmp]) await mkdir(folder, { recursive: true, mode: 0o700 })
   return area
 }

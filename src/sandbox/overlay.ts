@@ -7,8 +7,9 @@
  * The tree is its own upper folder and the place it is mounted on, so every path stays what it is. Deleted files of the layer are marks in the tree that
  * only the overlay understands: whoever looks into a tree after a program was in it looks from inside.
  */
-import { mkdir, symlink } from 'node:fs/promises'
+import { mkdir, readlink, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { areaAt } from './area.ts'
 import type { Area } from './sandbox.ts'
 
 /** What it takes beside bubblewrap's own needs; both are of util-linux. */
@@ -20,11 +21,25 @@ export const layerLink = 'layer'
 
 /** The same area with a sealed layer below its tree. While the area is there the layer counts as in use. */
 export async function layBelow(area: Area, layer: string): Promise<Area> {
-  const scratch = join(area.root, scratchName)
-  await mkdir(scratch, { mode: 0o700 })
+  await mkdir(join(area.root, scratchName), { mode: 0o700 })
   await symlink(layer, join(area.root, layerLink))
-  return { ...area, below: { files: join(layer, 'files'), scratch } }
+  return { ...area, below: belowOf(area, layer) }
 }
+
+/** An area that somebody made, with the layer that he laid below its tree. */
+export async function findArea(root: string): Promise<Area> {
+  const area = areaAt(root)
+  const layer = await readlink(join(root, layerLink)).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+    return null
+  })
+  return layer === null ? area : { ...area, below: belowOf(area, layer) }
+}
+
+const belowOf = ({ root }: Area, layer: string): NonNullable<Area['below']> => ({
+  files: join(layer, 'files'),
+  scratch: join(root, scratchName),
+})
 
 /** What is read before anything is mounted, each ended by a NUL. */
 export const overlayPaths = ({ below, work }: Pick<Area, 'below' | 'work'>): string[] =>

@@ -37,6 +37,9 @@ export type Asked = {
 const programInside = '/opt/agent'
 export const objectsInside = '/store'
 
+/** The folder of the agent's area in the attempt's. */
+export const agentArea = 'agent'
+
 const graceMs = 2000
 
 /** Asks, and calls `use` when the agent came to a good end; any other end is the result. */
@@ -47,7 +50,7 @@ export async function askAgent(
   use: (asked: Asked) => Promise<StageResult>,
 ): Promise<StageResult> {
   const promptSha256 = question.prompt.sha256
-  const area = await makeArea(join(work.folder, 'agent'))
+  const area = await makeArea(join(work.folder, agentArea))
   try {
     const tree = await layTree(ports, work, area, question)
     if ('failed' in tree)
@@ -100,14 +103,21 @@ async function layTree(
       dependencies.added.map((path) => `/${path}\n`).join(''),
     )
   }
-  const borrowed = 'edit' in tree && contained ? git.objectFolders(stores) : []
   const { modules } = await git.outside(stores, commit)
   return {
     area: dependencies.area,
-    mounts: borrowed.map((from, index) => ({ from, to: `${objectsInside}/${index}`, mode: 'ro' })),
+    mounts: 'edit' in tree ? borrowedBy(ports, work) : [],
     modules: contained ? modules.filter(({ there }) => there).map(({ path }) => readOnlyAt(ports, area, path)) : [],
   }
 }
+
+/** A clone borrows objects: only with these is it whole. */
+export const borrowedBy = ({ git, sandbox }: StagePorts, { repo }: Pick<Work, 'repo'>): Mount[] =>
+  (sandbox.contained ? git.objectFolders(repo.stores) : []).map((from, index) => ({
+    from,
+    to: `${objectsInside}/${index}`,
+    mode: 'ro',
+  }))
 
 /**
  * What a task does in a submodule is no work of its own, so it is told at once that it cannot. Only for the agent's own start: once it was at work in the

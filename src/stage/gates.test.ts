@@ -68,6 +68,7 @@ async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
       hurry: new AbortController().signal,
       keep: async () => null,
       kept: null,
+      finished: async () => {},
       anchor: async () => null,
       cachedGates: async (of, key) => {
         const found = kept.get(`${of} ${key}`)

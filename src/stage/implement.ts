@@ -5,13 +5,24 @@
 import { join } from 'node:path'
 import { plural } from '../core/quantity.ts'
 import { isRefusal } from '../core/refusal.ts'
+import type { Sha } from '../git/git.ts'
+import { findArea } from '../sandbox/overlay.ts'
 import { goesOnFrom } from '../core/task.ts'
-import { askAgent } from './ask.ts'
+import { agentArea, askAgent, borrowedBy, type Asked } from './ask.ts'
 import { handOff, isMissing } from './hand-off.ts'
 import { bringBack } from './park.ts'
 import { bullets, prompt } from './prompt.ts'
 import { tellPath } from './task-path.ts'
-import { stoppedAs, without, withProduct, type Stage } from './stage.ts'
+import {
+  stoppedAs,
+  without,
+  withProduct,
+  type Finished,
+  type Stage,
+  type StagePorts,
+  type StageResult,
+  type Work,
+} from './stage.ts'
 
 export const implement: Stage = async (ports, work) => {
   const { task, repo } = work
@@ -52,36 +63,56 @@ export const implement: Stage = async (ports, work) => {
     work,
     { role: 'implementer', prompt: asked, tree: { edit: startFrom.commit, base: startFrom.base } },
     async (driven) => {
-      const left = await handOff(ports, work, driven, startFrom.base)
-      if (left !== null) return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', left, driven.facts)
-      const bundle = join(driven.area.out, 'task.bundle')
-      const unchanged = () =>
-        without('no-change', driven.end.text.trim() || 'the agent changed nothing and gave no reason', driven.facts)
-      if (await isMissing(bundle)) return unchanged()
-      const candidate = await ports.git.intake(repo.stores, bundle, startFrom.base, `${task.id}/${work.attempt.token}`)
-      if (isRefusal(candidate))
-        return candidate.refused === 'no-change'
-          ? unchanged()
-          : without('failed', candidate.why, { ...driven.facts, feedback: `Your work was refused: ${candidate.why}` })
-      // Told what is wrong with it and handed in as it was: the same tests and reviews would say the same again.
-      if (candidate.tree === task.candidate?.tree && !task.rebase) return unchanged()
-      const { commit, tree, base, changes, added, removed } = candidate
-      const files = changes.map(({ path }) => path)
-      const product = {
-        step: 'implement' as const,
-        candidate: {
-          commit,
-          tree,
-          base,
-          family: work.attempt.family!,
-          model: work.attempt.model!,
-          files,
-          added,
-          removed,
-          message: driven.end.text,
-        },
-      }
-      return withProduct(product, `${plural(files.length, 'file')}, +${added} −${removed}`, driven.facts)
+      const { promptSha256 } = driven.facts
+      await work.finished({ base: startFrom.base, message: driven.end.text, promptSha256 })
+      return takeIn(ports, work, driven, startFrom.base)
     },
   )
+}
+
+/** Hands finished work off and takes it in. */
+async function takeIn(
+  ports: StagePorts,
+  work: Work,
+  driven: Pick<Asked, 'area' | 'mounts' | 'facts'> & { end: { text: string } },
+  startedFrom: Sha,
+): Promise<StageResult> {
+  const { task, repo } = work
+  const left = await handOff(ports, work, driven, startedFrom)
+  if (left !== null) return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', left, driven.facts)
+  const bundle = join(driven.area.out, 'task.bundle')
+  const unchanged = () =>
+    without('no-change', driven.end.text.trim() || 'the agent changed nothing and gave no reason', driven.facts)
+  if (await isMissing(bundle)) return unchanged()
+  const candidate = await ports.git.intake(repo.stores, bundle, startedFrom, `${task.id}/${work.attempt.token}`)
+  if (isRefusal(candidate))
+    return candidate.refused === 'no-change'
+      ? unchanged()
+      : without('failed', candidate.why, { ...driven.facts, feedback: `Your work was refused: ${candidate.why}` })
+  // Told what is wrong with it and handed in as it was: the same tests and reviews would say the same again.
+  if (candidate.tree === task.candidate?.tree && !task.rebase) return unchanged()
+  const { commit, tree, base, changes, added, removed } = candidate
+  const files = changes.map(({ path }) => path)
+  const product = {
+    step: 'implement' as const,
+    candidate: {
+      commit,
+      tree,
+      base,
+      family: work.attempt.family!,
+      model: work.attempt.model!,
+      files,
+      added,
+      removed,
+      message: driven.end.text,
+    },
+  }
+  return withProduct(product, `${plural(files.length, 'file')}, +${added} −${removed}`, driven.facts)
+}
+
+/** Takes in what the agent of an attempt had finished whose daemon died before it was taken in. Its processes are gone; its area is as they left it. */
+export async function takeInLate(ports: StagePorts, work: Work, done: Finished): Promise<StageResult> {
+  const area = await findArea(join(work.folder, agentArea))
+  const facts = { promptSha256: done.promptSha256, killed: null }
+  return takeIn(ports, work, { area, mounts: borrowedBy(ports, work), facts, end: { text: done.message } }, done.base)
 }

@@ -81,6 +81,9 @@ export type KeptWork = {
   drained: boolean
 }
 
+/** An agent's finished work before it is taken in: what it began at, and what is not in its tree. */
+export type Finished = { base: Sha; message: string; promptSha256: string | null }
+
 export type Work = {
   task: Task
   attempt: Running
@@ -115,6 +118,8 @@ export type Work = {
   keep(left: LeftWork): Promise<Archive | null>
   /** What an earlier attempt of this family left when it was parked, sealed and whole, or null. */
   kept: KeptWork | null
+  /** Told that the agent came to its good end, and what is to be taken in: should we die meanwhile, it is found. */
+  finished(done: Finished): Promise<void>
   /** Any sign that the work itself moves. */
   active(): void
   /** Called when a process tree exists, before anything else happens to it, and when it is proven dead. */
@@ -130,7 +135,17 @@ export type Work = {
 /** What gates and set-up need of it: no task, no agent, no model. */
 export type GateWork = Omit<
   Work,
-  'task' | 'attempt' | 'gateway' | 'onAgentEvent' | 'anchor' | 'isOverBudget' | 'isDrained' | 'hurry' | 'keep' | 'kept'
+  | 'task'
+  | 'attempt'
+  | 'gateway'
+  | 'onAgentEvent'
+  | 'anchor'
+  | 'isOverBudget'
+  | 'isDrained'
+  | 'hurry'
+  | 'keep'
+  | 'kept'
+  | 'finished'
 >
 
 export type StageResult = {

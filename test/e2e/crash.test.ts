@@ -10,13 +10,14 @@ import type { Child } from '../../src/host/process.ts'
 import { endsWell } from './ending.ts'
 import { approving, implementing, program, rig, survivorsIn, world, writing, type Rig } from './rig.ts'
 
-/** The real daemon as a process of its own, with `git` in front of the real one where it is given. */
-async function daemonOf(shop: Rig, git?: string): Promise<Child> {
+/** The real daemon as a process of its own, with `git`, or another program, in front of the real one where it is given. */
+async function daemonOf(shop: Rig, git?: string, name = 'git'): Promise<Child> {
   const bin = join(shop.home, 'bin')
   await mkdir(bin, { recursive: true })
   if (git !== undefined) {
-    await writeFile(join(bin, 'git'), `#!/bin/sh\nreal() { PATH='${shop.env['PATH']}' git "$@"; }\n${git}\nreal "$@"\n`)
-    await chmod(join(bin, 'git'), 0o700)
+    const real = `real() { PATH='${shop.env['PATH']}' ${name} "$@"; }`
+    await writeFile(join(bin, name), `#!/bin/sh\n${real}\n${git}\nreal "$@"\n`)
+    await chmod(join(bin, name), 0o700)
   }
   const env = { ...shop.env, PATH: git === undefined ? shop.env['PATH']! : `${bin}:${shop.env['PATH']}` }
   const child = await world.spawn({
@@ -48,6 +49,35 @@ for (const [when, git] of [
     assert.equal((await shop.type('cancel', id)).code, 1)
     await shop.up()
     await shop.state(id, 'done')
+    assert.deepEqual(await landingsOf(shop), ['Sell coffee'])
+    await endsWell(shop)
+  })
+
+const isHandOff = `case "$*" in *'git bundle create'*)`
+
+for (const [when, bwrap] of [
+  ['before it is begun', `${isHandOff} kill -9 $PPID; exit 1;; esac`],
+  ['when it is done', `${isHandOff} real "$@"; kill -9 $PPID; exit 0;; esac`],
+] as const)
+  test(`kill -9 while finished work is bundled, ${when}: the next daemon takes it in, and nobody is paid for it again`, async () => {
+    let asked = 0
+    await using shop = await rig({ rules: [writing('Sell coffee'), approving], onRequest: () => (asked += 1) })
+    const id = await shop.add('Sell coffee')
+    const child = await daemonOf(shop, bwrap, 'bwrap')
+    assert.equal((await child.exit).signal, 'SIGKILL')
+    const { attempt } = (await shop.task(id)).running[0]!
+    const before = asked
+    assert.ok(before > 0)
+    await shop.up()
+    const ended = await shop.happened(id, 'attempt.ended')
+    assert.deepEqual([ended.attempt, ended.outcome], [attempt, 'passed'], ended.reason)
+    assert.ok(ended.costNanoUsd > 0)
+    const taken = await shop.happened(id, 'candidate.taken')
+    assert.deepEqual([taken.attempt, taken.files, taken.message.length > 0], [attempt, ['sell-coffee.txt'], true])
+    assert.equal(taken.family, 'openai')
+    await shop.state(id, 'done')
+    const steps = (await shop.events(id)).flatMap((event) => (event.type === 'attempt.admitted' ? [event.step] : []))
+    assert.equal(steps.filter((each) => each === 'implement').length, 1)
     assert.deepEqual(await landingsOf(shop), ['Sell coffee'])
     await endsWell(shop)
   })
