@@ -1,4 +1,4 @@
-/** A real daemon with keys from .env.prod and from keys set does a task: no key is in an argument or variable of any process of ours, nor in any file of ours. */
+/** A real daemon with keys from .env.prod, from keys set and from its environment does a task: no key is in an argument or variable of any process of ours, nor in any file of ours. */
 import assert from 'node:assert/strict'
 import { readFileSync, readdirSync } from 'node:fs'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
@@ -10,7 +10,11 @@ import { bundle, person, world } from './cli-rig.ts'
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())
 
-const [fromFile, kept] = ['sk-nowhere-canary-file-0123456789', 'sk-nowhere-canary-kept-0123456789']
+const [fromFile, kept, inVariable] = ['file', 'kept', 'vars'].map((how) => `sk-nowhere-canary-${how}-0123456789`) as [
+  string,
+  string,
+  string,
+]
 const isLinux = process.platform === 'linux'
 
 /** Arguments and environment of every process that can be read here, as one text each. */
@@ -36,7 +40,7 @@ test(
     await using provider = await startProvider({
       world,
       scenario: { rules: [] },
-      keys: [fromFile, kept],
+      keys: [fromFile, kept, inVariable],
       log: () => void seen.push(processes()),
     })
     const program = JSON.stringify([process.execPath, join(dirname(built.program), 'scripted-agent.js')])
@@ -45,7 +49,7 @@ test(
     await mkdir(dirname(ada.paths.configFile), { recursive: true })
     await writeFile(
       ada.paths.configFile,
-      `rung: group\nhttp: { port: 0 }\nmoney: { priceAge: 30000d }\nfamilies:\n  openai: ${family('gpt-6-sol')}\n  google: ${family('gemini-3.8-flash')}\n`,
+      `rung: group\nhttp: { port: 0 }\nmoney: { priceAge: 30000d }\nfamilies:\n  openai: ${family('gpt-6-sol')}\n  google: ${family('gemini-3.8-flash')}\n  anthropic: ${family('claude-opus-5-5')}\n`,
       { mode: 0o600 },
     )
     await ada.type(['keys', 'set', 'google', '--from-file', '-', '--force'], { stdin: kept })
@@ -61,7 +65,10 @@ test(
     await ada.type(['init', '--yes'])
     await ada.git('add', '--all')
     await ada.git('commit', '--quiet', '--message', 'Say how to test this')
-    const up = await ada.json(['up', '--detach', '--trust', '--env-file', file])
+    const start = await ada.type(['up', '--detach', '--trust', '--env-file', file, '--json'], {
+      env: { ANTHROPIC_API_KEY: inVariable },
+    })
+    const up = JSON.parse(start.stdout) as Record<string, unknown>
     try {
       assert.equal(up['up'], true, JSON.stringify(up))
       assert.equal((await ada.type(['add', 'Sell tea'])).code, 0)
@@ -86,7 +93,9 @@ test(
     assert.deepEqual(files.toSorted(), ['.env.prod', '.local/state/tri-agent-keys/google.json'])
     assert.match(readFileSync(ada.paths.log, 'utf8'), /REDIS_URL is accepted and not used/)
     assert.deepEqual(
-      [...new Set(provider.requests.map(({ key }) => key))].filter((key) => key !== fromFile && key !== kept),
+      [...new Set(provider.requests.map(({ key }) => key))].filter(
+        (key) => ![fromFile, kept, inVariable].includes(key!),
+      ),
       [],
     )
   },

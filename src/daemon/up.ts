@@ -1,6 +1,8 @@
 /** `up` in the foreground: the daemon until SIGTERM or SIGINT. The first drains, the second ends what is under way at once. */
 import { isRefusal } from '../core/refusal.ts'
 import type { LoadedConfig } from '../host/config.ts'
+import { type OperatorSettings, vendors } from '../core/setting.ts'
+import { takeOut } from '../host/environment.ts'
 import { Fault } from '../host/fault.ts'
 import { findPaths, type Env } from '../host/path.ts'
 import { programVersion } from '../host/version.ts'
@@ -25,13 +27,16 @@ export async function up({ env, loaded, unattended, climbed, note, onReady }: Up
   const paths = findPaths(env)
   const world = realWorld()
   for (const each of [...loaded.notes, ...(await notesOnPrices(world, loaded.settings))]) note(each)
+  const own = { ...env }
+  const shown = takeOut(namesOf(loaded.settings))
+  if (shown.length > 0) note(`${shown.join(', ')}: other programs of yours can read it in this process's environment`)
   const settings = unattended ? { ...loaded.settings, unattended: true } : loaded.settings
   const started = await startDaemon({
     world,
     paths,
     settings,
     file: loaded.file,
-    env,
+    env: own,
     version: programVersion(),
     pid: process.pid,
     climbed,
@@ -45,6 +50,14 @@ export async function up({ env, loaded, unattended, climbed, note, onReady }: Up
   await running.drain(told.twice)
   return 0
 }
+
+/** Variables that may hold a secret of the operator's. */
+const namesOf = ({ families, setup }: OperatorSettings): string[] => [
+  ...Object.values(vendors).flatMap(({ keyVariables }) => keyVariables),
+  ...Object.values(families).flatMap(({ keyFrom }) => ('env' in keyFrom ? [keyFrom.env] : [])),
+  ...setup.credentials.flatMap(({ from }) => ('env' in from ? [from.env] : [])),
+  'GRAFANA_PASSWORD',
+]
 
 /** Told once it drains, told twice it ends what is under way at once, told three times it waits for nothing: the next start finds what it left. */
 function toldToStop(): { once: Promise<void>; twice: AbortSignal } {
