@@ -153,7 +153,7 @@ async function place(
   live: Live,
   { asked, upstream, price, passed, raw, waiter, count }: Question,
 ): Promise<(HeldRequest & { told: number | null }) | Refusal | OverBudget> {
-  const { limits, world, database, turnstile } = wiring
+  const { limits, world, turnstile } = wiring
   const day = dayOf(world.clock.now())
   const billsAfterAbort = upstream.billsAfterAbort ?? !['anthropic', 'openai'].includes(upstream.family)
   const size = sizeOf(asked, limits, billsAfterAbort)
@@ -161,7 +161,7 @@ async function place(
   const bounded = (tokens: number) => inputOf({ price, day, passed, hour: asked.cachesHour }, tokens)
   let input = bounded(byBytes)
   const hold = () =>
-    database.write((tx) =>
+    wiring.write((tx) =>
       placeHold(tx, {
         keyHash: live.keyHash,
         grant: live.grant,

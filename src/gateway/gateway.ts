@@ -18,6 +18,7 @@ import type { Database } from '../store/database.ts'
 import { hashKey, keyOwner, recoverHolds, revokeAllKeys, revokeKeys, setLimit } from '../store/ledger.ts'
 import { setPace } from '../store/pace.ts'
 import { createCoolDowns, type Closed, type CoolDowns } from './cool-downs.ts'
+import { gathering } from './gathering.ts'
 import { enter, judge, reportOf, type Live } from './live.ts'
 import { connectionsThrough, type ProxyEnv } from './proxy.ts'
 import { createTurnstile } from './turnstile.ts'
@@ -226,8 +227,10 @@ function wire(
   listeners: Set<(attempt: string, kind: 'bytes' | 'waiting') => void>,
   tripped: (why: string) => void,
 ): Wiring {
+  const together = gathering()
   return {
     ...options,
+    write: (body) => together().then(() => options.database.write(body)),
     families: options.families ?? {},
     timeouts: { ...defaultTimeouts, ...options.timeouts },
     agents: connectionsThrough(options.proxy ?? null),

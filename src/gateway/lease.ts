@@ -51,7 +51,7 @@ export function openLease(
   { lane, bytesPerToken }: { lane: Lane; bytesPerToken: number },
   meter: () => Meter | null,
 ): Lease {
-  const { world, limits, database } = wiring
+  const { world, limits } = wiring
   const outputCost = (tokens: number): number => Math.ceil((tokens * hold.outputRate) / 1e6)
   let { lease, held, whole } = hold
   let inputNanoUsd = hold.inputNanoUsd
@@ -65,7 +65,7 @@ export function openLease(
       const goal = lease + Math.ceil((to - lease) / share)
       const next = heldTokens(goal, hold.cap, limits)
       const more = { nanoUsd: outputCost(next) - outputCost(held), outputTokens: next, lane }
-      const extended = await database.write((tx) => extendHold(tx, hold.id, { ...more, at: world.clock.now() }))
+      const extended = await wiring.write((tx) => extendHold(tx, hold.id, { ...more, at: world.clock.now() }))
       if (isRefusal(extended)) {
         refused = extended
         if (!('scope' in extended)) return refused
@@ -83,7 +83,7 @@ export function openLease(
   }
   /** What was spent may trip the breaker, and whoever waits may find room now. */
   const move = async (body: (tx: Tx) => Promise<unknown>): Promise<void> => {
-    const tripped = await database.write(async (tx) => {
+    const tripped = await wiring.write(async (tx) => {
       await body(tx)
       return watchSpending(tx, world.clock.now())
     })

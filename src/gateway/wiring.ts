@@ -42,6 +42,8 @@ export const maxBodyBytes = 32 * 1024 * 1024
 export type Wiring = {
   world: World
   database: Database
+  /** One transaction, as `database.write`, in one commit with those of all requests that move in this turn of the event loop. */
+  write: Database['write']
   upstreams: readonly Upstream[]
   prices: PriceTable
   limits: Limits
