@@ -1,4 +1,6 @@
 /** How a "no" is said: a refusal, a fault of the world, or a bug of ours, each with its exit code. With `--json` on stdout, else on stderr. */
+import { existsSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import { environment } from '../host/environment.ts'
 import { isFault, type Fault } from '../host/fault.ts'
@@ -48,6 +50,10 @@ const passing = new Set([
 /** Another process writes; SQLite says no more than this (result codes SQLITE_BUSY, SQLITE_LOCKED). */
 const isBusy = ({ code, message }: Fault): boolean => code === 'database-unusable' && /is locked|is busy/.test(message)
 
+/** Starting a program says the same where it is the folder to start in that is not there. */
+const isNowhere = (program: string): boolean =>
+  !(environment()['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)))
+
 function describe(wrong: unknown, refusedCode: number): Said {
   if (isRefusal(wrong)) return { ...(wrong as Refusal), code: refusedCode }
   if (isFault(wrong)) {
@@ -59,7 +65,14 @@ function describe(wrong: unknown, refusedCode: number): Said {
       code: passing.has(code) || isBusy(wrong) ? exitCode.tryAgain : exitCode.refused,
     }
   }
-  const { code, syscall } = (wrong ?? {}) as NodeJS.ErrnoException
+  const { code, syscall, path } = (wrong ?? {}) as NodeJS.ErrnoException
+  if (wrong instanceof Error && code === 'ENOENT' && syscall?.startsWith('spawn ') && path && isNowhere(path))
+    return {
+      refused: 'program-missing',
+      why: `${path} is not installed, or not on PATH`,
+      hint: 'install it; tri-agent doctor says what else is missing',
+      code: exitCode.refused,
+    }
   if (wrong instanceof Error && code && syscall)
     return {
       refused: code.toLowerCase(),

@@ -146,3 +146,21 @@ test('whatever a task id looks like, it is text: each verb says that there is no
   }
   assert.deepEqual(await ada.json(['list']), before)
 })
+
+test('a program that is not installed is named, with what to do, and chaos is no exception', async () => {
+  await using ada = await person(built.program)
+  const env = { HOME: ada.home, PATH: join(ada.home, 'bin') }
+  const args = [built.program, 'chaos', '--kills', '1']
+  const { code, stderr } = await capture(world.spawn, { file: process.execPath, args, cwd: ada.home, env })
+  assert.deepEqual(
+    [code, stderr.split('\n').slice(-3)],
+    [
+      1,
+      [
+        'tri-agent: git is not installed, or not on PATH',
+        '  → install it; tri-agent doctor says what else is missing',
+        '',
+      ],
+    ],
+  )
+})
