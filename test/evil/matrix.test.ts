@@ -4,12 +4,14 @@
  */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, watch, writeFileSync } from 'node:fs'
+import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
+import { tmpdir } from 'node:os'
 import test, { after, describe } from 'node:test'
 import { rungs, type Rung } from '../../src/core/rung.ts'
 import { killProcess, startTimeOf } from '../../src/host/proc.ts'
 import { removeTree } from '../../src/sandbox/area.ts'
-import { boxOf, freshArea, makeFolder, path, standOn, world } from '../../src/sandbox/fixture.ts'
+import { boxOf, freshArea, makeFolder, path, standOn, startCompanion, world } from '../../src/sandbox/fixture.ts'
 import { implementing, rig, testGate, type Rig } from '../e2e/rig.ts'
 
 const folder = await makeFolder()
@@ -68,10 +70,19 @@ const survivors: Record<'program' | 'agent', (rung: Rung) => string[]> = {
   agent: (rung) => (rung === 'group' ? ['4', '5'] : []),
 }
 
+/** For the rung companion: one that shares this test's folder, in a container of its own. */
+const listening = await startCompanion({ folder: join(folder, 'companion'), shared: [folder] })
+after(() => (typeof listening === 'string' ? undefined : listening.end()))
+const place =
+  typeof listening === 'string'
+    ? undefined
+    : { socket: listening.socket, house: folder, areas: folder, sockets: folder, readOnly: [], hidden: [] }
+
 type Case = { rung: Rung; skip: string | false }
 const cases: Case[] = []
 for (const rung of rungs) {
-  const standing = await standOn(rung, folder)
+  const standing =
+    rung === 'companion' && typeof listening === 'string' ? listening : await standOn(rung, folder, place)
   if (typeof standing === 'string') process.stdout.write(`SKIPPED rung ${rung}: ${standing}\n`)
   cases.push({ rung, skip: typeof standing === 'string' && standing })
 }
@@ -88,7 +99,7 @@ test('without a sandbox all of it but its group survives a kill: the attack work
 
 for (const { rung, skip } of cases) {
   test(`${rung}: killed, nothing of it survives but what the rung does not hold`, { skip }, async () => {
-    const sandbox = await standOn(rung, folder)
+    const sandbox = await standOn(rung, folder, place)
     if (typeof sandbox === 'string') throw new Error(sandbox)
     const tag = world.id('evil')
     const argv = ['/bin/bash', '-c', scripts['evil.sh'], 'evil.sh', tag]
@@ -103,7 +114,7 @@ for (const { rung, skip } of cases) {
     `${rung}: a chain that respawns in ever new sessions is ended in the middle of it`,
     { skip },
     async (context) => {
-      const sandbox = await standOn(rung, folder)
+      const sandbox = await standOn(rung, folder, place)
       if (typeof sandbox === 'string') throw new Error(sandbox)
       const tag = world.id('chain')
       const area = await freshArea(folder)
@@ -121,10 +132,11 @@ for (const { rung, skip } of cases) {
   )
 }
 
-const watched = cases.find(({ rung }) => rung === 'subreaper')!
+const skipOf = (rung: Rung): string | false => cases.find((each) => each.rung === rung)!.skip
+
 test(
   'subreaper: a program that ends its watcher is held no better than on the rung group, as the rung says',
-  { skip: watched.skip },
+  { skip: skipOf('subreaper') },
   async () => {
     const sandbox = await standOn('subreaper', folder)
     if (typeof sandbox === 'string') throw new Error(sandbox)
@@ -138,6 +150,17 @@ test(
   },
 )
 
+test('companion: a program that ends its watcher is held all the same', { skip: skipOf('companion') }, async () => {
+  const sandbox = await standOn('companion', folder, place)
+  if (typeof sandbox === 'string') throw new Error(sandbox)
+  const tag = world.id('evil')
+  const script = `kill -9 $PPID; ${scripts['evil.sh']}`
+  const contained = await sandbox.start(boxOf(await freshArea(folder), ['/bin/bash', '-c', script, 'evil.sh', tag]))
+  assert.deepEqual(await contained.exit, { code: null, signal: 'SIGKILL' })
+  assert.equal((await contained.kill()).survivors, 0)
+  assert.deepEqual(await leftOf(tag, []), [])
+})
+
 /** How an attempt of a daemon comes to its end. */
 const ways = ['kill', 'time-out', 'breaker', 'SIGTERM of the daemon', 'kill -9 of the daemon'] as const
 type Way = (typeof ways)[number]
@@ -149,7 +172,7 @@ const begin = (tag: string): string =>
 /** Billed without a hold, whatever was asked: the breaker ends whoever spends. */
 const billed = { input: 400_000 }
 
-const shopWith = (way: Way, tag: string): Promise<Rig> => {
+const shopWith = (rung: Rung, way: Way, tag: string, socket: string): Promise<Rig> => {
   const last = way === 'breaker' ? { read: { path: 'evil.sh' }, usage: billed } : { misbehave: 'hang' as const }
   return rig({
     files: { 'evil.sh': scripts['evil.sh'] },
@@ -159,6 +182,7 @@ const shopWith = (way: Way, tag: string): Promise<Rig> => {
       drain: { normal: '0s' },
       money: { minute: '$0.10' },
       ...(way === 'time-out' ? { patience: { wall: '6s' } } : {}),
+      ...(rung === 'companion' ? { companion: { socket } } : {}),
     },
   })
 }
@@ -173,11 +197,27 @@ async function startDaemon(shop: Rig, rung: Rung) {
   return child
 }
 
+/** A companion of the shop's daemon: of the shop's home it sees only what is shared with it. */
+async function companionOf({ home, paths }: Rig, door: string): Promise<AsyncDisposable> {
+  const { areas, repos, layers, sockets } = paths
+  const started = await startCompanion({
+    folder: door,
+    shared: [areas],
+    readOnly: [repos, layers, sockets],
+    hidden: [home],
+    program: [process.execPath, join(import.meta.dirname, '../../src/cli/main.ts')], // koffi is not beside the bundle
+  })
+  if (typeof started === 'string') throw new Error(started)
+  return { [Symbol.asyncDispose]: started.end }
+}
+
 /** Does evil as an agent of a daemon on this rung, ends it in this way, and answers what of it is left. */
 async function play(rung: Rung, way: Way): Promise<string[]> {
   const tag = world.id('evil')
   const expected = survivors.agent(rung)
-  await using shop = await shopWith(way, tag)
+  const door = await mkdtemp(join(tmpdir(), 'tri-door-')) // a setting is a path without line breaks
+  await using shop = await shopWith(rung, way, tag, join(door, 'socket'))
+  await using _companion = rung === 'companion' ? await companionOf(shop, door) : null
   const watcher = watch(shop.paths.stateFolder, () => shop.look()) // each write of the daemon
   const daemons = [await startDaemon(shop, rung)]
   try {
@@ -202,6 +242,7 @@ async function play(rung: Rung, way: Way): Promise<string[]> {
     await Promise.all(daemons.map((daemon) => daemon.exit))
     watcher.close()
     await leftOf(tag, [])
+    await removeTree(door)
   }
 }
 
