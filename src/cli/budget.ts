@@ -10,7 +10,7 @@ import { loadConfig } from '../host/config.ts'
 import { nudge } from '../host/nudge.ts'
 import type { Database, Reader } from '../store/database.ts'
 import { accountOf, raisedFor, totalsBy } from '../store/account.ts'
-import { readLastLog } from '../store/log.ts'
+import { lastSeq, readLastLog, readLog } from '../store/log.ts'
 import { readPacing, readSpending, spentLately } from '../store/pace.ts'
 import { countTasks } from '../store/task.ts'
 import { ask } from './ask.ts'
@@ -68,9 +68,34 @@ async function readStatus(reader: Reader, { dayNanoUsd, taskNanoUsd, warnNanoUsd
       warnNanoUsd,
     },
     breaker,
+    drift: await readDrift(reader, at),
     taskNanoUsd,
     parked: (await countTasks(reader))['parked'] ?? 0,
   }
+}
+
+/** The alarm looks at the last day, and never through a log of years. */
+const alarmMs = 86_400_000
+const alarmEvents = 20_000
+
+/** Attempts of the last day whose clients' own counts do not agree with the wire. */
+async function readDrift(reader: Reader, at: number) {
+  const after = Math.max(0, (await lastSeq(reader)) - alarmEvents)
+  const found = await readLog(reader, { after, since: at - alarmMs, types: ['usage.drifted'], limit: 1000 })
+  const ways = found.flatMap(({ event }) => (event.type === 'usage.drifted' ? [event.drift] : []))
+  const [more, less] = (['more', 'less'] as const).map((way) => ways.filter((each) => each === way).length)
+  return { more: more!, less: less!, task: found.at(-1)?.stream.slice('task/'.length) ?? null }
+}
+
+function tellDrift({ more, less, task }: Awaited<ReturnType<typeof readDrift>>): string[] {
+  if (task === null) return []
+  const ways = [
+    ...(more > 0
+      ? [`${plural(more, 'attempt')} count more tokens than the wire saw: something may be asked past it`]
+      : []),
+    ...(less > 0 ? [`${plural(less, 'attempt')} count less than half of what the wire saw`] : []),
+  ]
+  return [`Drift    since yesterday the clients of ${ways.join('; of ')} (last: tri-agent show ${task})`]
 }
 
 async function status(context: Context, database: Database, { money: limits }: OperatorSettings): Promise<number> {
@@ -90,6 +115,7 @@ async function status(context: Context, database: Database, { money: limits }: O
       ? 'Breaker  closed'
       : `Breaker  tripped ${utcOf(breaker.trippedAt)}: ${breaker.why}\n         closes by itself once a minute is cheap again; at once: tri-agent budget resume`,
     `Task     ${money(now.taskNanoUsd)} each, where none was given a budget of its own`,
+    ...tellDrift(now.drift),
     ...(parked > 0 ? [`Parked   ${plural(parked, 'task')}: tri-agent list --state parked`] : []),
   ]
   return answer(context, now, lines.join('\n'))

@@ -189,6 +189,32 @@ test('prices tell where each is from; a model without one is refused with the co
   assert.match((await ada.type(['prices', 'check'])).stderr, /no family is configured/)
 })
 
+test('budget sounds an alarm where clients count otherwise than the wire, and only for a day', async () => {
+  await using ada = await shop()
+  const task = await added(ada, 'Sell tea')
+  const drift = (drift: 'more' | 'less', ageMs: number) =>
+    ada.withDatabase((database) =>
+      database.write((tx) => {
+        const wire = { input: 1, cachedInput: 0, cacheWrite: 0, output: 1 }
+        const event = { type: 'usage.drifted', attempt: 'att_1', drift, wire, said: wire } as const
+        return append(tx, { at: world.clock.now() - ageMs, actor: 'daemon', stream: `task/${task}`, events: [event] })
+      }),
+    )
+  await drift('more', 86_400_000)
+  assert.ok(!(await ada.type(['budget'])).stdout.includes('Drift'))
+  await drift('more', 1000)
+  await drift('less', 500)
+  await drift('less', 0)
+  assert.match(
+    (await ada.type(['budget'])).stdout,
+    new RegExp(
+      `^Drift    since yesterday the clients of 1 attempt count more tokens than the wire saw: something may be asked past it; of 2 attempts count less than half of what the wire saw \\(last: tri-agent show ${task}\\)$`,
+      'm',
+    ),
+  )
+  assert.deepEqual((await ada.json(['budget']))['drift'], { more: 1, less: 2, task })
+})
+
 test('every price that is too old is named at once, and one command confirms them all', async () => {
   await using ada = await shop()
   const families =
