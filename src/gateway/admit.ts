@@ -22,7 +22,8 @@ import type { Waiter } from './turnstile.ts'
 import type { Wiring } from './wiring.ts'
 
 export type Admission = {
-  asked: Asked
+  /** Without what could make its body again, which keeps all of the request for as long as its answer takes. */
+  asked: Omit<Asked, 'body'>
   upstream: Upstream
   /** What leaves. */
   body: Buffer
@@ -70,7 +71,8 @@ export async function admit(
   if (isRefusal(asked)) return asked
   const stranger = checkModel(wiring, live, asked.model)
   if (stranger) return stranger
-  if (route.kind === 'count') return { asked, upstream, body: asked.body(null), hold: null, leave: null }
+  if (route.kind === 'count')
+    return { asked: shapeOf(asked), upstream, body: asked.body(null), hold: null, leave: null }
   const price = trustPrice(wiring.prices, asked.model, dayOf(wiring.world.clock.now()))
   if (isRefusal(price)) return { ...price, why: `${price.why}; ${price.hint}` }
   const rates = ratesFor(price, dayOf(wiring.world.clock.now()), 0)
@@ -92,8 +94,10 @@ export async function admit(
     return hold
   }
   const { told, ...held } = hold
-  return { asked, upstream, body: asked.body(told), hold: held, leave }
+  return { asked: shapeOf(asked), upstream, body: asked.body(told), hold: held, leave }
 }
+
+const shapeOf = ({ body: _, ...shape }: Asked): Omit<Asked, 'body'> => shape
 
 const nobodyWaits = refuse('client-gone', 'nobody waits for it')
 

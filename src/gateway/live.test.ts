@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { densityOf, enter, noteDensity } from './live.ts'
+import { densityOf, enter, noteDensity, remember } from './live.ts'
 
 const grant = {
   attempt: 'att_1',
@@ -33,4 +33,19 @@ test('an answer that is short, or showed nothing, teaches nothing', () => {
   noteDensity(live, 'm', 100, 199)
   noteDensity(live, 'm', 0, 5000)
   assert.equal(densityOf(live, 'm'), null)
+})
+
+test('of a conversation that grows the latest request is kept, and beside it those of others', () => {
+  const live = enter(grant, 'hash')
+  const say = (words: string[], model = 'm') =>
+    remember(live, { model, body: Buffer.from(JSON.stringify({ messages: words })), tokens: words.length })
+  say(['a'])
+  say(['another'])
+  say(['a', 'b'], 'other')
+  say(['a', 'b'])
+  say(['a', 'b', 'c'])
+  assert.deepEqual(
+    live.anchors.map(({ model, body }) => `${model} ${body.toString()}`),
+    ['m {"messages":["a","b","c"]}', 'other {"messages":["a","b"]}', 'm {"messages":["another"]}'],
+  )
 })

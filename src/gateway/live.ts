@@ -1,7 +1,7 @@
 /** One attempt as the gateway sees it: its grant, what is in flight, and what the wire has shown so far. */
 import type { Server } from 'node:http'
 import type { Grant } from '../core/budget.ts'
-import type { Anchor } from './estimate.ts'
+import { addedBytes, type Anchor } from './estimate.ts'
 import type { WireReport } from './gateway.ts'
 import type { Settled } from './lease.ts'
 
@@ -98,9 +98,11 @@ export function judge(
 const keptAnchors = 4
 const largestAnchor = 4 * 1024 * 1024
 
+/** What it has grown out of is forgotten: of one conversation the latest request says the most. */
 export function remember(live: Live, anchor: Anchor): void {
   if (live.revoked || anchor.body.length > largestAnchor) return
-  live.anchors = [anchor, ...live.anchors].slice(0, keptAnchors)
+  const others = live.anchors.filter(({ model, body }) => model !== anchor.model || addedBytes(anchor.body, body) > 0)
+  live.anchors = [anchor, ...others].slice(0, keptAnchors)
 }
 
 const keptDensities = 8
