@@ -5,6 +5,7 @@ import { stateOf, type Task } from '../core/task.ts'
 import { tellGate, type GateProgress } from '../core/gate-progress.ts'
 import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/account.ts'
+import { outlived } from '../store/lease.ts'
 import { readTrouble, type Trouble } from '../store/told.ts'
 import { countTasks, heldTasks, listRepos, listTasks } from '../store/task.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
@@ -20,6 +21,8 @@ export type Overview = {
   daemon: Presence | null
   /** What keeps the daemon's database from being written. */
   trouble: Trouble | null
+  /** Attempts whose processes have outlived them. */
+  outlived: string[]
   counts: Record<string, number>
   running: Task[]
   /** The gates that are being executed, by task. */
@@ -63,6 +66,7 @@ export async function readOverview(reader: Reader, { world, paths }: Context): P
   return {
     daemon,
     trouble: daemon === null ? null : readTrouble(paths.database),
+    outlived: (await outlived(reader)).map(({ attempt }) => attempt),
     counts: await countTasks(reader),
     running: inState('running'),
     gates: await readGates(reader, inState('running'), { now, folder: paths.transcripts }),
@@ -98,6 +102,9 @@ export function overviewText(context: Context, overview: Overview, most: number)
     `Tasks     ${states.join(', ') || 'none yet: tri-agent add "what you want"'}`,
     `Today     ${money(spentNanoUsd)} spent${heldNanoUsd > 0 ? `, ${money(heldNanoUsd)} held` : ''}${limitNanoUsd === null ? '' : ` of ${money(limitNanoUsd)}`}`,
     `Where     ${repositories.map(({ name, base }) => `${name} (${base})`).join(', ') || 'no repository: tri-agent init'}`,
+    ...(overview.outlived.length > 0
+      ? [`Survived  processes of ${overview.outlived.join(', ')}, which are looked for: tri-agent reap --dry-run`]
+      : []),
     ...overview.closures.map((each) => `Closed    ${each.family}: ${tellClosure(each, clockTime)}`),
     ...overview.paused.map(({ told, at, undo }) => `Paused    ${told}, for ${age(now - at)}: ${undo}`),
     ...group('Under way', overview.running, most, (task) => {

@@ -109,7 +109,7 @@ function tellWork(event: Exclude<TaskEvent, { type: `task.${string}` | `verdict.
     case 'attempt.started':
       return `${event.attempt} started on rung ${event.rung}`
     case 'attempt.ended':
-      return `${event.attempt} ${event.outcome}${event.reason ? `: ${firstLine(event.reason)}` : ''}${event.costNanoUsd > 0 ? ` (${money(event.costNanoUsd)})` : ''}`
+      return `${event.attempt} ${event.outcome}${event.reason ? `: ${firstLine(event.reason)}` : ''}${event.costNanoUsd > 0 ? ` (${money(event.costNanoUsd)})` : ''}${event.killed !== null && event.killed.survivors > 0 ? `; of its processes ${event.killed.survivors} survived` : ''}`
     case 'candidate.taken':
       return `${event.family} handed over ${short(event.commit)}: ${list(event.files, 'files')}, +${event.added} −${event.removed}`
     case 'usage.drifted':

@@ -101,6 +101,7 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
     await removeTree(folder).catch((error) => daemon.failed('worker', error))
   }
   result = { ...result, killed: result.killed ?? (await lastReport(trees)) }
+  await tellSurvivors(daemon, carried.attempt, result.killed)
   await settle(daemon, carried, running, result, context, await closeTranscript(daemon, transcript))
   if (result.reason === untrusted) await holdUntrusted(daemon, carried.task)
   if (context) daemon.wantClone(task.repo, context)
@@ -124,6 +125,12 @@ const closeTranscript = async (daemon: Daemon, transcript: Transcript | null): P
         await daemon.failed('transcript', error)
         return null
       })
+
+async function tellSurvivors({ failed }: Daemon, attempt: string, killed: StageResult['killed']): Promise<void> {
+  if (killed === null || killed.survivors === 0) return
+  const what = `${killed.survivors} of the processes of ${attempt} survived its end (${killed.method})`
+  await failed('kill', new Fault('survivors', what, { hint: 'looked for every 30 s; tri-agent reap --dry-run' }))
+}
 
 /** Of the tree that is under way. */
 const cpuOf = (trees: readonly Contained[]): number | null => trees.at(-1)?.cpuMs() ?? null
@@ -177,7 +184,9 @@ export function workOf(
         await append(tx, { at: world.clock.now(), actor: 'daemon', stream: `task/${carried.task}`, events: [event] })
       })
     },
-    ended: () => database.write((tx) => forgetProcess(tx, carried.attempt)),
+    // what survived stays written down: once the lease is given back it is the reaper's
+    ended: ({ survivors }: KillReport) =>
+      survivors > 0 ? Promise.resolve() : database.write((tx) => forgetProcess(tx, carried.attempt)),
     cachedGates: (tree: string, key: string) =>
       database.read(async (reader) => {
         // What made a gate red may lie outside of the tree, and be mended: a person who says so is not answered from memory.

@@ -56,7 +56,7 @@ export async function askAgent(
     if ('failed' in tree)
       return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', tree.failed, { promptSha256 })
     const { killed, ...end } = await start(ports, work, question, tree)
-    await work.ended()
+    await work.ended(killed)
     const facts = { promptSha256, killed, ...(work.kept ? {} : { said: end.tokens }) }
     // told to end, a daemon takes what had come to its end by then
     const isOver = end.outcome === 'passed' && work.isDrained()

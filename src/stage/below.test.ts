@@ -46,6 +46,8 @@ test('what is bundled is the work alone, whatever was done to the layer; the nex
     registries: [],
     folder: scratch.place('attempt'),
     signal: new AbortController().signal,
+    hurry: new AbortController().signal,
+    isDrained: () => false,
     onOutput: () => {},
     active: () => {},
     started: async () => {},

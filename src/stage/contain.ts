@@ -67,8 +67,7 @@ export async function contain(ports: StagePorts, work: GateWork, box: Box, timeo
   } finally {
     cancel()
     work.signal.removeEventListener('abort', end)
-    await contained.kill()
-    await work.ended()
+    await work.ended(await contained.kill())
   }
 }
 

@@ -12,7 +12,7 @@ import type { Running, Task } from '../core/task.ts'
 import type { LogAnchor } from '../core/trailer.ts'
 import type { Git, RepoStores, Sha } from '../git/git.ts'
 import type { World } from '../host/world.ts'
-import type { Area, Box, Contained, Outermost, Sandbox } from '../sandbox/sandbox.ts'
+import type { Area, Box, Contained, KillReport, Outermost, Sandbox } from '../sandbox/sandbox.ts'
 
 export type StagePorts = {
   world: World
@@ -122,11 +122,11 @@ export type Work = {
   finished(done: Finished): Promise<void>
   /** Any sign that the work itself moves. */
   active(): void
-  /** Called when a process tree exists, before anything else happens to it, and when it is proven dead. */
+  /** Called when a process tree exists, before anything else happens to it, and when it was ended, with the proof or what survived. */
   started: (outermost: Outermost, area: Area) => Promise<void>
   /** Told of the tree once it has begun. */
   contained?(tree: Contained): void
-  ended(): Promise<void>
+  ended(report: KillReport): Promise<void>
   cachedGates(tree: Sha, key: string): Promise<GateReport | null>
   /** How far the log has come, for the landing commit to carry. */
   anchor(): Promise<LogAnchor | null>

@@ -145,10 +145,14 @@ export async function recordProcess(tx: Tx, row: ProcessRow): Promise<void> {
   await tx.run(
     `insert into process (attempt, pid, boot_id, start_time, area, started_at)
      values (:attempt, :pid, :boot_id, :start_time, :area, :started_at)
-     on conflict (attempt) do update set pid = :pid, start_time = :start_time, started_at = :started_at`,
+     on conflict (attempt) do update set pid = :pid, start_time = :start_time, area = :area, started_at = :started_at`,
     row,
   )
 }
+
+/** Trees that outlived their attempts and were not ended yet. */
+export const outlived = (reader: Reader): Promise<ProcessRow[]> =>
+  reader.all<ProcessRow>('select * from process where attempt not in (select attempt from lease)')
 
 /** Strikes out a tree that is proven dead. */
 export async function forgetProcess(tx: Tx, attempt: string): Promise<void> {

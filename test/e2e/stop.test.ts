@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readFileSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { reaper } from '../../src/daemon/reaper.ts'
 import { isAlive } from '../../src/host/proc.ts'
 import { recordedProcesses } from '../../src/store/lease.ts'
 import { endsWell } from './ending.ts'
@@ -96,6 +97,31 @@ test('kill of a family and of everything ends gates too, reports how, and what i
   assert.deepEqual([(await shop.task(id)).running, survivorsIn(shop)], [[], []])
   assert.equal((await shop.type('resume')).code, 0)
   await process(shop, 'verify')
+  await endsWell(shop)
+})
+
+test('what survives the end of an attempt stays written down, is told at once, and is looked for until it is gone', async () => {
+  await using shop = await rig({ rules: [writing('Sell coffee'), approving] })
+  const { daemon } = await shop.up()
+  const { sandbox } = daemon.stagePorts
+  let starts = 0
+  daemon.stagePorts.sandbox = {
+    ...sandbox,
+    async start(box, born) {
+      const contained = await sandbox.start(box, born)
+      const isGate = (starts += 1) > 2
+      const kill = async () => ({ ...(await contained.kill()), survivors: isGate ? 2 : 0 })
+      return { ...contained, kill }
+    },
+  }
+  const id = await shop.add('Sell coffee', {})
+  const gates = await shop.happened(id, 'gates.finished')
+  assert.match((await shop.type('log')).stdout, /2 of the processes of att_\w+ survived its end/)
+  assert.match((await shop.type('status')).stdout, new RegExp(`^Survived  processes of .*${gates.attempt}`, 'm'))
+  await shop.state(id, 'done')
+  await reaper(daemon, shop.env)()
+  assert.doesNotMatch((await shop.type('status')).stdout, /Survived/)
+  daemon.stagePorts.sandbox = sandbox
   await endsWell(shop)
 })
 
