@@ -122,7 +122,7 @@ test('what survives the end of an attempt stays written down, is told at once, a
   await reaper(daemon, shop.env)()
   assert.doesNotMatch((await shop.type('status')).stdout, /Survived/)
   daemon.stagePorts.sandbox = sandbox
-  await endsWell(shop)
+  await endsWell(shop, 'kill')
 })
 
 /** Has it looked again after each line of a transcript, too. */
