@@ -1,3 +1,5 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
 import { virtualWorld } from '../../sim/world.ts'
 import { openDatabase, type Database } from '../store/database.ts'
 import { deadLeases, releaseLease } from '../store/lease.ts'
@@ -38,3 +40,28 @@ function rig(): Rig {
 }
 
 conforms('embedded', rig)
+
+test('embedded: a worker looks when something is offered and at the poll, once for each offer: so each claim can be in the commit of its offer', async () => {
+  const world = virtualWorld()
+  const real = openDatabase(':memory:')
+  let looks = 0
+  const database: Database = { ...real, write: (body) => real.write((looks++, body)) }
+  const onFault = (error: unknown) => assert.fail(String(error))
+  const engine = embeddedEngine({ world, database, epoch: 1, leaseMs, onFault })
+  const claimed: string[][] = []
+  const working = engine.work(async ({ attempt }) => void claimed.at(-1)!.push(attempt))
+  const seen: number[] = []
+  for (const offered of [[], ['att_1'], ['att_2'], ['att_3', 'att_4'], []]) {
+    claimed.push([])
+    await real.write(async (tx) => {
+      for (const attempt of offered) await engine.offer(tx, { attempt, task: 'task_1', token: 1 })
+    })
+    await world.settle()
+    seen.push(looks)
+  }
+  await world.advance(1000)
+  assert.deepEqual([seen, looks], [[1, 2, 3, 5, 5], 6])
+  assert.deepEqual(claimed, [[], ['att_1'], ['att_2'], ['att_3', 'att_4'], []])
+  await working[Symbol.asyncDispose]()
+  real.close()
+})
