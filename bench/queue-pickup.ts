@@ -49,7 +49,7 @@ export const pickupHere = (times: number): Promise<Pickup> =>
       const began = world.clock.mono()
       await made.database.write(async (tx) => {
         await add(tx, made.nextId())
-        tx.afterCommit(worker.wake)
+        worker.wake() // as a command that the daemon carries out wakes its dispatcher: before the commit, to share it
       })
       await carried
       spent.push(world.clock.mono() - began)
@@ -70,7 +70,7 @@ export const pickupFromAfar = (times: number): Promise<Pickup> =>
       { path: '/shop', name: 'shop', base: 'main' },
     )
     if (isRefusal(repo)) throw new Error(repo.why)
-    const asked = { database, world, version: versionOf('bench', database) }
+    const asked = { database, world, version: versionOf('bench', database), wake: worker.wake }
     const answer = (line: string) => answerRequest(asked, line).finally(worker.wake)
     await using _ = await listenForNudges(socket, worker.wake, answer)
     const orders = new PassThrough()

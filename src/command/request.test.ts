@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { virtualWorld } from '../../sim/world.ts'
 import { isRefusal } from '../core/refusal.ts'
-import { openDatabase } from '../store/database.ts'
+import { openDatabase, type Database } from '../store/database.ts'
 import { lastSeq, readLog } from '../store/log.ts'
 import { listTasks } from '../store/task.ts'
 import { carryOut, doors, fits, type Args, type Door } from './door.ts'
@@ -187,4 +187,34 @@ test('answers are kept for an hour, and a clock that jumps keeps none for ever',
   await at.database.write((tx) => tx.run("update command set at = at + 1000000000000 where id = 'cmd_3'"))
   await add()
   assert.deepEqual(await kept(), ['cmd_2', 'cmd_4'])
+})
+
+test('whoever a command wakes is woken inside its transaction, once, and finds what it wrote, and nothing of what was undone after all', async () => {
+  const at = await shop()
+  let inside = false
+  const found: [inside: boolean, tasks: Promise<number>][] = []
+  const database: Database = {
+    ...at.database,
+    write: (body) =>
+      at.database.write(async (tx) => {
+        inside = true
+        return body(tx).finally(() => (inside = false))
+      }),
+  }
+  const wake = () =>
+    void found.push([inside, at.database.write(async (tx) => (await listTasks(tx, { limit: 10 })).length)])
+  const { line } = at.request('add', [{ repo: at.repo.id, title: 'Sell tea' }])
+  const answered = () => answerRequest({ ...at.daemon, database, wake }, line)
+  await answered()
+  await answered()
+  const broken: Database = {
+    ...database,
+    write: (body) => database.write(async (tx) => body(tx).then(() => Promise.reject(new Error('no')))),
+  }
+  const other = at.request('add', [{ repo: at.repo.id, title: 'Sell coffee' }])
+  await assert.rejects(answerRequest({ ...at.daemon, database: broken, wake }, other.line))
+  assert.deepEqual(await Promise.all(found.map(async ([isInside, tasks]) => [isInside, await tasks])), [
+    [true, 1],
+    [true, 1],
+  ])
 })

@@ -36,18 +36,22 @@ type Reply = { done: unknown } | { not: 'unreadable' | 'version' | 'late' }
 
 export const writeRequest = <Name extends Door>(request: Request<Name>): string => JSON.stringify(request)
 
-/** What a daemon answers a line with. Rejects where the command itself failed: then nothing of it was written. */
+/**
+ * What a daemon answers a line with. Rejects where the command itself failed: then nothing of it was written. `wake`: called inside its transaction,
+ * at the end of it: what is woken so writes in the same commit, and a task that is added starts an fsync sooner.
+ */
 export async function answerRequest(
-  { database, world, version }: { database: Database; world: Pick<World, 'clock' | 'id'>; version: Version },
+  asked: { database: Database; world: Pick<World, 'clock' | 'id'>; version: Version; wake?: () => void },
   line: string,
 ): Promise<string> {
+  const { database, world, version, wake } = asked
   const request = readRequest(line)
   const not = (why: Extract<Reply, { not: string }>['not']) => JSON.stringify({ not: why } satisfies Reply)
   if (request === null) return not('unreadable')
   if (request.version !== version) return not('version')
   if (world.clock.now() > request.until) return not('late')
   if (!isDoor(request.name) || !fits(request.name, request.args)) return not('unreadable')
-  const ports = onlyOnce({ database, world, actor: request.by }, request.id)
+  const ports = onlyOnce({ database, world, actor: request.by }, request.id, wake)
   return JSON.stringify({ done: await carryOut(ports, request.name, request.args) } satisfies Reply)
 }
 
@@ -82,7 +86,7 @@ function parse(line: string): unknown {
 }
 
 /** Ports of which the one transaction of a command happens only where none with this id has; else its answer is given again. */
-export function onlyOnce(ports: CommandPorts, id: string): CommandPorts {
+export function onlyOnce(ports: CommandPorts, id: string, wake = () => {}): CommandPorts {
   const { database, world, actor } = ports
   return {
     world,
@@ -95,6 +99,7 @@ export function onlyOnce(ports: CommandPorts, id: string): CommandPorts {
           if (before !== null) return before.answer as T
           const answer = (await body(tx)) as T
           await keepAnswer(tx, id, answer, world.clock.now())
+          wake()
           return answer
         }),
     } as Database,

@@ -359,7 +359,8 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   const health = stack.use(
     await ports.serveHealth(settings.http.host, settings.http.port, describeHealth(daemon, sandbox.rung)),
   )
-  const asked = { database: parts.database, world, version: versionOf(parts.version, parts.database) }
+  const version = versionOf(parts.version, parts.database)
+  const asked = { database: parts.database, world, version, wake: dispatching.wake }
   stack.use(await ports.listenForNudges(paths.socket, wake, (line) => answerRequest(asked, line).finally(wake)))
   stack.use(machine.watch())
   stack.use(agents.keys.watch(failed))
