@@ -1,11 +1,12 @@
 /** The daemon dies at named points, is asked to end, or is started twice: the work is finished once, landed at most once, and nothing is left behind. */
 import assert from 'node:assert/strict'
 import { chmod, mkdir, rename, writeFile } from 'node:fs/promises'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { registerRepository } from '../../src/command/register.ts'
 import { isRefusal } from '../../src/core/refusal.ts'
+import { startTimeOf } from '../../src/host/proc.ts'
 import type { Child } from '../../src/host/process.ts'
 import { endsWell } from './ending.ts'
 import { approving, implementing, program, rig, survivorsIn, world, writing, type Rig } from './rig.ts'
@@ -139,6 +140,40 @@ test('kill -9 while an agent works: the next daemon ends what it left, and the t
   const ends = (await shop.events(id)).flatMap((event) => (event.type === 'attempt.ended' ? [event] : []))
   assert.equal(ends[0]?.outcome, 'lost')
   assert.ok(ends[0].costNanoUsd > 0, 'what the lost attempt spent is not forgotten')
+  await endsWell(shop)
+})
+
+test('after a reboot whoever has the old process numbers is left alone, and the work that was under way is done again', async () => {
+  const working = Promise.withResolvers<void>()
+  const hanging = implementing('Sell coffee', { read: { path: 'README.md' } }, { misbehave: 'hang' })
+  let asked = 0
+  await using shop = await rig({
+    rules: [{ ...hanging, times: 1 }, writing('Sell coffee'), approving],
+    onRequest: () => (asked += 1) === 2 && working.resolve(),
+  })
+  const id = await shop.add('Sell coffee')
+  const child = await daemonOf(shop)
+  await working.promise
+  process.kill(child.pid, 'SIGKILL')
+  await child.exit
+  const { attempt } = await shop.happened(id, 'attempt.admitted')
+  const stranger = await world.spawn({ file: 'sleep', args: ['600'], cwd: '/', env: { PATH: '/usr/bin:/bin' } })
+  try {
+    const numbers = { pid: stranger.pid, start_time: startTimeOf(stranger.pid), boot: 'of the boot before' }
+    await shop.database.write(async (tx) => {
+      await tx.run('update process set boot_id = :boot, pid = :pid, start_time = :start_time', numbers)
+      await tx.run('update daemon set boot_id = :boot, pid = :pid, start_time = :start_time', numbers)
+    })
+    await shop.up()
+    assert.equal(startTimeOf(stranger.pid), numbers.start_time)
+    assert.equal(existsSync(join(shop.paths.areas, attempt, 'agent')), false)
+    await shop.state(id, 'done')
+    assert.deepEqual(await landingsOf(shop), ['Sell coffee'])
+    assert.equal(startTimeOf(stranger.pid), numbers.start_time)
+  } finally {
+    stranger.signal('SIGKILL')
+    await stranger.exit
+  }
   await endsWell(shop)
 })
 
