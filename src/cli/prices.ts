@@ -81,6 +81,9 @@ function explain(context: Context, said: Said, known: Known, today: string): num
       (above) =>
         `above ${above} input tokens: input ${dollars(ratesFor(price, today, above + 1).input)}, output ${dollars(ratesFor(price, today, above + 1).output)}`,
     ),
+    ...(rates.webSearch > 0
+      ? [`a search by its provider itself, where providerTools lets it: ${dollars(rates.webSearch)} dollars`]
+      : []),
     ...(price.context === null ? [] : [`context window ${price.context} tokens: the most its input is held for`]),
     'Names are matched exactly: a model that is not in the table has no price, and is refused.',
   ]

@@ -176,7 +176,7 @@ test('prices tell where each is from; a model without one is refused with the co
   )
   assert.match(
     (await ada.type(['prices', 'explain', 'gpt-6-sol'])).stdout,
-    /from the bundled table, 2026-09-23[\s\S]*above 272000 input tokens/,
+    /from the bundled table, 2026-09-23[\s\S]*above 272000 input tokens[\s\S]*a search by its provider itself, where providerTools lets it: 0\.01 dollars/,
   )
   const unknown = await ada.type(['prices', 'explain', 'my-model'])
   assert.equal(unknown.code, 1)
