@@ -2,6 +2,7 @@
  * bench gateway: what passing through our gateway costs, metering and ledger included, beside going straight to the provider and beside two proxies a
  * person would take instead. All of them live at once in processes of their own and are visited in turn, so that noise is shared. What no gateway can
  * be without is measured in between as rows of its own: a process that only copies bytes, one that is only a hop of HTTP, and one fsync of this disk.
+ * Each is walked before, as a daemon that has been up for an hour is.
  */
 import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
@@ -37,8 +38,20 @@ const body = JSON.stringify({
   messages: [{ role: 'user', content: 'x'.repeat(20_000) }],
 })
 
-export type Extent = { rounds: number; events: number; gapMs: number; streams: readonly number[]; peers: boolean }
-const full: Extent = { rounds: 5, events: 150, gapMs: 10, streams: [1, 10, 50], peers: true }
+/** `warmUps`: requests that each way is walked by before it is measured; `firsts`: requests in a round for their first byte alone. */
+export type Extent = {
+  warmUps: number
+  rounds: number
+  firsts: number
+  events: number
+  gapMs: number
+  streams: readonly number[]
+  peers: boolean
+}
+const full: Extent = { warmUps: 40, rounds: 5, firsts: 10, events: 150, gapMs: 10, streams: [1, 10, 50], peers: true }
+/** A process that has been up for days has compiled what it does often. */
+const warmUp = { events: 60, gapMs: 1 }
+const oneEvent = { events: 1, gapMs: 1 }
 
 export const benchGateway: Bench = (note) => measureGateway(full, note)
 
@@ -75,6 +88,7 @@ export async function measureGateway(extent: Extent, note: (text: string) => voi
   }
   if (extent.peers) ways.push(...(await startPeers({ url, start, stack, plain, note })))
   const disk = await openDisk(stack)
+  for (const way of ways) for (let n = 0; n < extent.warmUps; n += 1) await ask(way, 0, warmUp)
   const seen = new Map<string, Seen>()
   for (const streams of extent.streams)
     for (let round = 0; round < extent.rounds; round += 1)
@@ -145,7 +159,7 @@ async function startPeers({ url, start, stack, plain, note }: Peering): Promise<
   ] as const) {
     const { pid, said } = await start(['gateway-peer.mjs', name, url], folder)
     const way = { name, pid, port: Number(said.at(-1)), headers }
-    const answered = await ask(way, 0, { events: 1, gapMs: 1 }).then(
+    const answered = await ask(way, 0, oneEvent).then(
       ({ status }) => (status === 200 ? null : `it answers ${status}`),
       (error: unknown) => String(error),
     )
@@ -191,6 +205,7 @@ async function visit(way: Way, streams: number, extent: Extent, seen: Seen): Pro
     seen.events.push(...eventMs)
     seen.firsts.push(firstMs)
   }
+  for (let n = 0; streams === 1 && n < extent.firsts; n += 1) seen.firsts.push((await ask(way, 0, oneEvent)).firstMs)
   seen.count += streams * extent.events
   if (way.pid === null) return
   seen.cpuMs += cpuMsOf(way.pid) - before

@@ -65,7 +65,10 @@ test(
 )
 
 test('the bench of the gateway measures it beside the straight way, with few streams as with many', async () => {
-  const rows = await measureGateway({ rounds: 1, events: 5, gapMs: 2, streams: [1, 3], peers: false }, () => {})
+  const rows = await measureGateway(
+    { warmUps: 1, rounds: 1, firsts: 1, events: 5, gapMs: 2, streams: [1, 3], peers: false },
+    () => {},
+  )
   assert.equal(rows.length, 15)
   assert.ok(rows.every(({ measured }) => Number.isFinite(measured)))
 })
