@@ -1,5 +1,5 @@
 /**
- * The warm pool: clean clones made ahead while nothing waits, with the set-up layer laid over where one is sealed, so that an agent starts without waiting for
+ * The warm pool: clean clones made ahead while nothing waits, with the set-up layer in it where layers are copied, so that an agent starts without waiting for
  * a checkout or a copy. There is one for each slot; it is used once, is thrown away when the tip moves, and is never shared: taking one is a rename.
  */
 import { mkdir, rename } from 'node:fs/promises'
