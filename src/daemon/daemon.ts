@@ -15,7 +15,7 @@ import type { PriceTable } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { Rung } from '../core/rung.ts'
 import type { OperatorSettings } from '../core/setting.ts'
-import type { Role, Task } from '../core/task.ts'
+import type { Task } from '../core/task.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Gateway, GatewayEvent, Grant } from '../gateway/gateway.ts'
 import { proxyEnvOf } from '../gateway/proxy.ts'
@@ -135,8 +135,7 @@ export type RunningDaemon = AsyncDisposable & {
 /** Starts everything. Refuses `already-up`, `rung-too-low`, `no-agent`, `credential-missing`; faults where the machine is broken. */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon | Refusal> {
   const { world, paths, settings, ports = machinePorts } = options
-  const asked = askedOf(settings, paths, pathOf(options.env))
-  const standing = ports.createSandbox(world, asked, options.climbed)
+  const standing = ports.createSandbox(world, askedOf(settings, paths, pathOf(options.env)), options.climbed)
   const trial = trialWith(options, standing)
   const [sandbox, { agents, missing }] = await Promise.all([
     standing,
@@ -348,9 +347,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   stack.use(startLoop(world, 'backup', every(lookMs), backupLook({ world, database, settings }), failed))
   stack.use(startLoop(world, 'reaper', every(reapEveryMs), reaper(daemon, env), failed))
   stack.use(startLoop(world, 'rescuer', every(30_000), rescuer(daemon), failed))
-  const dispatching = stack.use(
-    startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map<Role, number>()), failed),
-  )
+  const dispatching = stack.use(startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map()), failed))
   const live = stack.use(watchSettings({ ...parts, database, gateway }, failed))
   wake = () => {
     live.wake()

@@ -32,8 +32,10 @@ const env = {
   SHOP: shop,
   USER_ID: user,
   IMAGE: [
-    ...['-e PATH=/opt/bin:/opt/node/bin:/usr/bin:/bin', '-v /usr:/usr:ro', `-v ${root}:/opt/tri:ro`],
-    ...[`-v ${dirname(dirname(process.execPath))}:/opt/node:ro`, image],
+    '-e PATH=/opt/bin:/opt/node/bin:/usr/bin:/bin -v /usr:/usr:ro',
+    `-v ${root}:/opt/tri:ro`,
+    `-v ${dirname(dirname(process.execPath))}:/opt/node:ro`,
+    image,
   ].join(' '),
 }
 
