@@ -8,17 +8,14 @@
 import { join } from 'node:path'
 import { answerRequest, versionOf } from '../command/request.ts'
 import type { Snapshot } from '../core/admission.ts'
-import { defaultLimits } from '../core/budget.ts'
 import type { Event } from '../core/event.ts'
 import type { FlowPolicy } from '../core/flow.ts'
-import type { PriceTable } from '../core/price.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { Rung } from '../core/rung.ts'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Task } from '../core/task.ts'
 import type { Engine } from '../engine/engine.ts'
-import type { Gateway, GatewayEvent, Grant } from '../gateway/gateway.ts'
-import { proxyEnvOf } from '../gateway/proxy.ts'
+import type { Gateway, Grant } from '../gateway/gateway.ts'
 import type { Git } from '../git/git.ts'
 import type { ReadCredential } from '../host/credential.ts'
 import type { Paths } from '../host/path.ts'
@@ -40,13 +37,13 @@ import type { FoundAgents } from './agents.ts'
 import { backupLook, lookMs } from './backup.ts'
 import { drain, type Parking } from './drain.ts'
 import { dispatcher } from './dispatcher.ts'
-import { hearGateway } from './gateway-event.ts'
+import { openTheGateway } from './gateway-event.ts'
 import { describeHealth, flowPolicy, takeSnapshot } from './health.ts'
 import { intentHappened } from './lander.ts'
-import { gatewayLimits, watchSettings } from './live-settings.ts'
+import { watchSettings } from './live-settings.ts'
 import { startLoop } from './loop.ts'
 import { watchMachine, witnessOf } from './machine.ts'
-import { otherFamilies, pricesFor } from './prices.ts'
+import { pricesFor } from './prices.ts'
 import { endOverBudget } from './over-budget.ts'
 import { clonePool, makeClonesAhead, type Pool } from './pool.ts'
 import { machinePorts, type DaemonPorts } from './ports.ts'
@@ -212,7 +209,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     }),
   )
   const prices = pricesFor(settings)
-  const gateway: Gateway = stack.use(await openTheGateway({ ...parts, database }, prices, failed, overBudget.hear))
+  const gateway: Gateway = stack.use(await openTheGateway({ ...parts, database, failed }, prices, overBudget.hear))
   const engine = ports.createEngine({
     world,
     database,
@@ -376,24 +373,4 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     },
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }
-}
-
-async function openTheGateway(
-  { ports, world, database, settings, agents, paths, env }: Parts,
-  prices: PriceTable,
-  failed: (loop: string, error: unknown) => Promise<void>,
-  hear: (event: GatewayEvent) => void,
-): Promise<Gateway> {
-  return ports.createGateway({
-    world,
-    database,
-    upstreams: agents.upstreams,
-    prices,
-    limits: { ...defaultLimits, ...gatewayLimits(settings.money) },
-    timeouts: { idleMs: settings.patience.providerMs },
-    folder: paths.sockets,
-    families: otherFamilies(settings),
-    proxy: proxyEnvOf(env),
-    onEvent: hearGateway({ world, database, failed }, hear),
-  })
 }
