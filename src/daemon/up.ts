@@ -2,7 +2,7 @@
 import { isRefusal } from '../core/refusal.ts'
 import type { LoadedConfig } from '../host/config.ts'
 import { type OperatorSettings, vendors } from '../core/setting.ts'
-import { takeOut } from '../host/environment.ts'
+import { takeOut } from '../host/environ.ts'
 import { Fault } from '../host/fault.ts'
 import { findPaths, type Env } from '../host/path.ts'
 import { programVersion } from '../host/version.ts'

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 
 const program = `
-  import { takeOut } from ${JSON.stringify(join(import.meta.dirname, 'environment.ts'))}
+  import { takeOut } from ${JSON.stringify(join(import.meta.dirname, 'environ.ts'))}
   await new Promise((resolve) => process.stdin.once('data', resolve))
   const kept = { ...process.env }
   const left = takeOut(['A_KEY', 'EMPTY', 'ABSENT'])
