@@ -65,15 +65,21 @@ export const readPlan = (end: AgentEnd): Plan | Unreadable => read(planSchema, e
 export const readReview = (end: AgentEnd): ReviewAnswer | Unreadable => read(reviewSchema, end)
 export const readCheck = (end: AgentEnd): CheckAnswer | Unreadable => read(checkSchema, end)
 
-const makeSchemas = () => ({
-  plan: z.toJSONSchema(planSchema, { io: 'input' }),
-  review: z.toJSONSchema(reviewSchema, { io: 'input' }),
-  check: z.toJSONSchema(checkSchema, { io: 'input' }),
-})
-let made: ReturnType<typeof makeSchemas> | null = null
+const made = new WeakMap<z.ZodType, object>()
 
-/** The JSON schemas, for clients that can be held to one. Made once: each takes milliseconds. */
-export const answerSchemas = (): ReturnType<typeof makeSchemas> => (made ??= makeSchemas())
+/** The JSON schemas, for clients that can be held to one. */
+export const answerSchemas = () => ({
+  plan: jsonSchemaOf(planSchema),
+  review: jsonSchemaOf(reviewSchema),
+  check: jsonSchemaOf(checkSchema),
+})
+
+/** Each takes milliseconds, and is made once. */
+function jsonSchemaOf(schema: z.ZodType): object {
+  const known = made.get(schema) ?? z.toJSONSchema(schema, { io: 'input' })
+  made.set(schema, known)
+  return known
+}
 
 function read<T>(schema: z.ZodType<T>, end: AgentEnd): T | Unreadable {
   const found = end.structured ?? lastObject(end.text)
