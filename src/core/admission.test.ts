@@ -11,7 +11,8 @@ import { added, foldTask, move, snapshot, startLife, underReview } from './fixtu
 import { wantedSteps } from './wanted-step.ts'
 import { lanes } from './lane.ts'
 import type { Pausable, Pause } from './pause.ts'
-import { evolve, roles, type Role, type Step, type Task } from './task.ts'
+import { evolve } from './evolve.ts'
+import { roles, type Role, type Step, type Task } from './task.ts'
 
 const minute = 60_000
 const idle = (ms: number) => ({ architect: ms, implementer: ms, reviewer: ms, gate: ms })

@@ -10,7 +10,8 @@ import { conclude, mayLand, retry, type Ending, type FlowPolicy, type Product } 
 import type { GateReport } from './gate.ts'
 import { outcomes, type Outcome } from './outcome.ts'
 import { severities, type Finding } from './review.ts'
-import { evolve, isOver, type Running, type Task } from './task.ts'
+import { evolve } from './evolve.ts'
+import { isOver, type Running, type Task } from './task.ts'
 
 export const threeFamilies: readonly Family[] = ['anthropic', 'openai', 'google']
 const noTokens = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 }

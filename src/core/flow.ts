@@ -10,7 +10,8 @@ import { isRetryable } from './outcome.ts'
 import { plural } from './quantity.ts'
 import { delayMs, mayRetry, type RetryPolicy } from './retry.ts'
 import { checkCheck, checkVote, reviewFeedback, reviewPolicy, verdictOf, type Finding } from './review.ts'
-import { evolve, type Candidate, type Plan, type Step, type Task } from './task.ts'
+import { evolve } from './evolve.ts'
+import type { Candidate, Plan, Step, Task } from './task.ts'
 import { owesAdvice } from './wanted-step.ts'
 
 export type FlowPolicy = {

@@ -3,7 +3,8 @@ import { test } from 'node:test'
 import type { LoggedEvent, TaskEvent } from './event.ts'
 import { added } from './fixture.ts'
 import { taskAt, tellStory } from './history.ts'
-import { evolve, type Task } from './task.ts'
+import { evolve } from './evolve.ts'
+import type { Task } from './task.ts'
 
 const happened: [at: number, event: TaskEvent][] = [
   [10, added('task_1')],

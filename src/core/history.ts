@@ -1,6 +1,7 @@
 /** A task's story, event by event: what it was after each, and what that changed. A fold that remembers its way. */
 import type { LoggedEvent, TaskEvent } from './event.ts'
-import { evolve, stateOf, type Task } from './task.ts'
+import { evolve } from './evolve.ts'
+import { stateOf, type Task } from './task.ts'
 
 export type Change = { field: string; before: unknown; after: unknown }
 export type Chapter = { logged: LoggedEvent; task: Task; changes: Change[] }

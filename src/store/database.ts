@@ -92,7 +92,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   const begin = async () => {
     await free()
     refuseWhileRestoring(writer)
-    checkKnown(known, dataVersion(writer))
+    checkKnown(known, outsideVersion(writer))
   }
   const queue: Waiting[] = []
   let draining = false
@@ -339,5 +339,5 @@ function statements(
 const control = (db: DatabaseSync, sql: string): unknown => executeOnly(bind(db, sql, {}))
 
 /** Changes when another connection has written. */
-const dataVersion = (db: DatabaseSync): number =>
+const outsideVersion = (db: DatabaseSync): number =>
   firstRow<{ data_version: number }>(bind(db, 'pragma data_version', {}))!.data_version

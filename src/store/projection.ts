@@ -3,7 +3,8 @@
  * Nothing here reads a clock or decides: a projection that decides would decide differently on replay.
  */
 import type { DaemonEvent, LoggedEvent, RepoEvent, TaskEvent } from '../core/event.ts'
-import { evolve, stateOf, type Task } from '../core/task.ts'
+import { evolve } from '../core/evolve.ts'
+import { stateOf, type Task } from '../core/task.ts'
 import type { Tx } from './database.ts'
 import { columns, decodeTask, encodeTask, insertTask, taskRow, updateTask, type TaskRow } from './document.ts'
 import { learnTask } from './known.ts'

@@ -1,6 +1,7 @@
 /** What the events of tasks make of their rows: the same fold as that of the projection, in memory. Whole rows are written by a rebuild alone. */
 import type { TaskEvent } from '../core/event.ts'
-import { evolve, stateOf, type Task } from '../core/task.ts'
+import { evolve } from '../core/evolve.ts'
+import { stateOf, type Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
 import { storyOf } from './log.ts'
 import { insertTask, taskRow } from './document.ts'

@@ -115,7 +115,7 @@ export const mutants: readonly Mutant[] = [
       '- Math.floor(Math.max(0, 0 * waitedMs) / stepMs)',
     ],
   }),
-  ...of('src/core/task.ts', 'src/core/lane.test.ts', {
+  ...of('src/core/evolve.ts', 'src/core/lane.test.ts', {
     'ageing renames the lane': [
       'return { token: event.token, running:',
       "return { lane: 'critical', token: event.token, running:",

@@ -6,7 +6,8 @@ import type { TaskEvent } from './event.ts'
 import { added, ended, flowPolicy, foldTask, snapshot } from './fixture.ts'
 import { conclude } from './flow.ts'
 import type { Outcome } from './outcome.ts'
-import { evolve, goesOnFrom, type Task } from './task.ts'
+import { evolve } from './evolve.ts'
+import { goesOnFrom, type Task } from './task.ts'
 
 const policy = { families: ['anthropic', 'google'], person: false, advisory: null, checkers: [], why: '' }
 const underReview = foldTask([
