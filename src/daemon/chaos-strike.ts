@@ -169,6 +169,11 @@ export function startStorm({ scene, powers, alone }: Ports): Storm {
     else await terminate(daemon, blow.twice)
     return true
   }
+  const isStopped = async (): Promise<boolean> => {
+    const types = ['daemon.started', 'daemon.stopped'] as const
+    const [last] = await database.read((reader) => readLastLog(reader, { types, limit: 1 }))
+    return last?.event.type === 'daemon.stopped'
+  }
   const terminate = async (daemon: Mortal, twice: boolean): Promise<void> => {
     expected.add(daemon.pid)
     signalProcess(daemon.pid, 'SIGTERM')
@@ -178,7 +183,9 @@ export function startStorm({ scene, powers, alone }: Ports): Storm {
     }
     await bury(daemon)
     const { code, signal } = await daemon.ended
-    if (code !== 0) problems.push(`told to end, the daemon ended with ${signal ?? code}:\n${daemon.said()}`)
+    // told again in its last moment, when it hears nothing any more: that it had ended is in the log
+    const isLate = twice && signal === 'SIGINT' && (await isStopped())
+    if (code !== 0 && !isLate) problems.push(`told to end, the daemon ended with ${signal ?? code}:\n${daemon.said()}`)
     await account()
   }
   const fillDisk = async ({ kills, forMs }: Blow & { what: 'full disk' }): Promise<boolean> => {
