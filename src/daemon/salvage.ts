@@ -41,7 +41,7 @@ export type Written = Finished & { model: string; family: string }
 
 const fileIn = (folder: string): string => join(folder, 'finished.json')
 
-/** Writes down that the agent of an attempt has finished, as the gateway saw it. */
+/** Writes down that the agent of an attempt has finished, as the gateway saw it; not where its folder is gone (it was given back meanwhile) or full. */
 export async function writeFinished(
   { gateway }: Pick<Daemon, 'gateway'>,
   { attempt, family }: Running,
@@ -53,8 +53,12 @@ export async function writeFinished(
   if (voided !== null || model === undefined) return // settling refuses it
   const file = fileIn(folder)
   const written: Written = { ...done, model, family: familyOf(model) ?? family! }
-  await writeFile(`${file}.part`, JSON.stringify(written), { mode: 0o600 })
-  await rename(`${file}.part`, file)
+  try {
+    await writeFile(`${file}.part`, JSON.stringify(written), { mode: 0o600 })
+    await rename(`${file}.part`, file)
+  } catch (error) {
+    if (!['ENOENT', 'ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
+  }
 }
 
 /** What the agent of a lost attempt had finished; null where it had not. */
