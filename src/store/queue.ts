@@ -90,16 +90,17 @@ type Look = { at: number; laneStepMs: number; most: number; pauses: readonly Pau
  */
 export async function headOfQueue(reader: Reader, look: Look): Promise<string[]> {
   const ids: string[] = []
-  let line = ''
-  for (;;) {
-    const head = await reader.get<{ line: string; longest: number }>(
-      'select line, ready_at as longest from queue where line > :line order by line, ready_at limit 1',
-      { line },
+  for (let from: string | null = ''; from !== null;) {
+    const head: { line: string; longest: number; next: string | null } | undefined = await reader.get(
+      `select line, ready_at as longest, (select min(line) from queue as other where other.line > queue.line) as next
+       from queue where line >= :from order by line, ready_at limit 1`,
+      { from },
     )
-    if (!head) return ids
-    line = head.line
-    ids.push(...(await headOfLine(reader, line, head.longest, look)))
+    if (!head) break
+    ids.push(...(await headOfLine(reader, head.line, head.longest, look)))
+    from = head.next
   }
+  return ids
 }
 
 /** Those that have waited longest are a lane step or more ahead of the rest; among equals the one added first goes first. */
