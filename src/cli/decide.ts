@@ -2,7 +2,7 @@
 import { isRefusal, type Refusal } from '../core/refusal.ts'
 import type { Task } from '../core/task.ts'
 import type { Database, Reader } from '../store/database.ts'
-import { waitingFor } from '../store/queue.ts'
+import { waitingFor } from '../store/place.ts'
 import { ask } from './ask.ts'
 import { answer, withDatabase, type Act, type Context, type Said } from './context.ts'
 import { briefTask } from './describe.ts'

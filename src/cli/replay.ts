@@ -2,7 +2,7 @@
 import { tellStory, type Change } from '../core/history.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { stateOf } from '../core/task.ts'
-import { taskRow } from '../store/document.ts'
+import { taskRow } from '../store/row.ts'
 import { storyOf } from '../store/log.ts'
 import { findTask, loadTask } from '../store/task.ts'
 import { answer, withDatabase, type Act } from './context.ts'

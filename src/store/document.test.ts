@@ -10,7 +10,8 @@ import { seededRandom } from '../../sim/world.ts'
 import { added, foldTask, move, startLife } from '../core/fixture.ts'
 import type { Task } from '../core/task.ts'
 import { openDatabase } from './database.ts'
-import { decodeTask, encodeTask, taskRow } from './document.ts'
+import { decodeTask } from './document.ts'
+import { encodeTask, taskRow } from './row.ts'
 import { migrations } from './migrate.ts'
 
 /** Tasks in the midst of whatever may happen to them. */

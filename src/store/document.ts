@@ -2,7 +2,7 @@
  * A task as its row holds it: what is looked for, and what seldom changes, in columns of its own; the rest in a document without what is as it is for
  * every new task. The row is written anew at every event, so its text is not in it: that is in the task's first event, and nowhere else.
  */
-import { atFirst, stateOf, type Task, type TaskState } from '../core/task.ts'
+import { atFirst, type Task, type TaskState } from '../core/task.ts'
 
 export type TaskRow = Pick<
   Task,
@@ -21,31 +21,8 @@ export const whole = `${columns},
   (select body ->> '$.text' from event where stream = 'task/' || task.id and version = 1) as text`
 
 const { held: _, ...others } = atFirst
-/** In this order: the same task is always the same bytes. */
-const usual = { tags: [], after: [], acceptance: [], budgetNanoUsd: null, ref: null, depth: 0, ...others }
-const inOrder = Object.entries(usual).map(([key, value]) => ({
-  key: key as keyof typeof usual,
-  value: value as unknown,
-  json: JSON.stringify(value),
-}))
-
-/** Piece by piece: what is left out need not be looked through, and what differs is written once. */
-export function encodeTask(task: Task): string {
-  let doc = ''
-  const keep = (key: keyof Task, json: string) => void (doc += `${doc === '' ? '{' : ','}"${key}":${json}`)
-  for (const { key, value, json } of inOrder) {
-    const is = task[key]
-    if (is === value) continue
-    const text = JSON.stringify(is)
-    if (text !== json) keep(key, text)
-  }
-  const { root, readyAt, path, heldNow } = task
-  if (root !== task.id) keep('root', JSON.stringify(root))
-  if (readyAt !== task.addedAt) keep('readyAt', String(readyAt))
-  if (path !== undefined) keep('path', JSON.stringify(path))
-  if (heldNow !== undefined) keep('heldNow', String(heldNow))
-  return doc === '' ? '{}' : `${doc}}`
-}
+/** What is the same of every new task: its row leaves it out for as long as it stays so. */
+export const usual = { tags: [], after: [], acceptance: [], budgetNanoUsd: null, ref: null, depth: 0, ...others }
 
 /** Without the text where none was selected. */
 export function decodeTask(row: TaskRow & { text?: string }): Task {
@@ -70,22 +47,6 @@ export function decodeTask(row: TaskRow & { text?: string }): Task {
   } satisfies Task
   return doc === '{}' ? task : Object.assign<Task, Partial<Task>>(task, JSON.parse(doc) as Partial<Task>)
 }
-
-export const taskRow = (task: Task): TaskRow => ({
-  id: task.id,
-  repo: task.repo,
-  title: task.title,
-  kind: task.kind,
-  lane: task.lane,
-  size: task.size,
-  state: stateOf(task),
-  step: task.step,
-  parent: task.parent,
-  added_at: task.addedAt,
-  version: task.version,
-  held: task.held,
-  doc: encodeTask(task),
-})
 
 export const insertTask = `insert into task (id, repo, title, kind, lane, size, state, step, parent, added_at, version, held, doc)
   values (:id, :repo, :title, :kind, :lane, :size, :state, :step, :parent, :added_at, :version, :held, :doc)`

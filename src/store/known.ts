@@ -4,7 +4,7 @@
  *
  *     read ──a commit of ours──▶ known ──another connection wrote, a part or a commit was undone, other SQL changed tasks──▶ forgotten
  */
-import { isOver, type Task } from '../core/task.ts'
+import type { Task } from '../core/task.ts'
 import type { Seal } from './seal.ts'
 
 export type Known = {
@@ -15,17 +15,7 @@ export type Known = {
   version: number
 }
 
-/** Tasks beyond these are read again: what is under way at the same time is far less. */
-const most = 1000
-
 export const startKnown = (): Known => ({ tasks: new Map(), seal: null, version: -1 })
-
-/** Of a task that is over nothing more is to come. */
-export function learnTask({ tasks }: Known, task: Task): void {
-  if (isOver(task)) return void tasks.delete(task.id)
-  if (tasks.size >= most) tasks.clear()
-  tasks.set(task.id, task)
-}
 
 export function forgetAll(known: Known): void {
   known.tasks.clear()

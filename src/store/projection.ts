@@ -6,10 +6,10 @@ import type { DaemonEvent, LoggedEvent, RepoEvent, TaskEvent } from '../core/eve
 import { evolve } from '../core/evolve.ts'
 import { stateOf, type Task } from '../core/task.ts'
 import type { Tx } from './database.ts'
-import { columns, decodeTask, encodeTask, insertTask, taskRow, updateTask, type TaskRow } from './document.ts'
-import { learnTask } from './known.ts'
+import { columns, decodeTask, insertTask, updateTask, type TaskRow } from './document.ts'
+import { encodeTask, learnTask, taskRow } from './row.ts'
 import { endPause, keepPause } from './pause.ts'
-import { keepDependencies, placeInQueue, placeWaiting } from './queue.ts'
+import { keepDependencies, placeInQueue, placeWaiting } from './place.ts'
 
 /** Tables that `project` owns, each with the order in which a dump lists its rows. */
 export const projections = [

@@ -4,10 +4,11 @@ import { evolve } from '../core/evolve.ts'
 import { stateOf, type Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
 import { storyOf } from './log.ts'
-import { insertTask, taskRow } from './document.ts'
+import { insertTask } from './document.ts'
+import { taskRow } from './row.ts'
 import type { Told } from './log-page.ts'
 import { insertLanding, insertVote, partOf, type Part, type Row } from './projection.ts'
-import { insertDependency, insertPlace, queueRow } from './queue.ts'
+import { insertDependency, insertPlace, queueRow } from './place.ts'
 
 /** A task, and its rows in tables beside its own. */
 export type Folded = { task: Task; parts: { table: Part['table']; key: string; row: Row }[] }
