@@ -48,6 +48,8 @@ export type Lookout = {
   retention: Pick<OperatorSettings['retention'], 'logsMs' | 'transcriptsMs' | 'layersMs' | 'layerCount'>
   /** Is this attempt somebody's? */
   isOwned(attempt: string): boolean
+  /** Does its folder have work that the next daemon takes in? */
+  isKept(attempt: string): boolean
   /** Is a folder of the warm pool one of a daemon that lives? */
   isClone(name: string): boolean
   processes: readonly ProcessRow[]
@@ -113,10 +115,11 @@ const lostCgroups = ({ cgroups }: Lookout): Promise<Leftover[]> =>
     })),
   )
 
-async function lostAreas({ paths, isOwned }: Lookout): Promise<Leftover[]> {
+async function lostAreas({ paths, isOwned, isKept }: Lookout): Promise<Leftover[]> {
   const names = await namesIn(paths.areas) // before anybody is asked: a folder made since has an owner since
   // on the rung companion, what only looks has its area here, too
-  const lost = names.filter((name) => name !== 'warm' && !isOwned(name) && (!isTemporary(name) || isAbandoned(name)))
+  const isLost = (name: string) => !isOwned(name) && !isKept(name) && (!isTemporary(name) || isAbandoned(name))
+  const lost = names.filter((name) => name !== 'warm' && isLost(name))
   return lostPaths('area', paths.areas, lost, 'no attempt under way has this folder')
 }
 

@@ -18,6 +18,7 @@ import { buryTree } from './bury.ts'
 import { agedLayers, findAged, findUnaccounted, lostPaths, namesIn, type Leftover, type Lookout } from './leftover.ts'
 import { isTryOut } from './machine.ts'
 import { machinePorts } from './ports.ts'
+import { hasFinished } from './salvage.ts'
 import { readKnown, reap, type ReapPorts } from './reaper.ts'
 
 export type HandPorts = { world: World; env: Env; paths: Paths; database: Database; actor: string }
@@ -78,6 +79,7 @@ async function lookFromOutside({ world, env, paths, database }: HandPorts): Prom
     cgroups: abandonedCgroups(paths.stateFolder),
     git: createGit(world, { path: pathOf(env) }),
     isOwned: (attempt) => isUp && (known.leases.has(attempt) || isTryOut(attempt)),
+    isKept: (attempt) => known.leases.has(attempt) && hasFinished(paths, attempt),
     isClone: () => isUp,
   }
 }

@@ -48,6 +48,7 @@ export function reaper(daemon: Daemon, env: Env) {
       git: daemon.git,
       isOwned: (attempt) =>
         known.leases.has(attempt) || engine.carrying().includes(attempt) || attempt === tryOutOf(daemon.epoch),
+      isKept: () => false, // what it takes in has a lease
       isClone: (name) => pool.has(name),
     }
     const found = await findUnaccounted(look)

@@ -7,12 +7,14 @@
  * The file lies where no program of the attempt reaches, and is written only where the gateway saw a model and nothing against it. What cannot be taken in is
  * lost, and done again. It never keeps a start waiting, nor an end: what is not done by then is the next daemon's.
  */
+import { existsSync } from 'node:fs'
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Product } from '../core/flow.ts'
 import { familyOf } from '../core/family.ts'
 import type { Running } from '../core/task.ts'
 import { isFault } from '../host/fault.ts'
+import type { Paths } from '../host/path.ts'
 import { removeTree } from '../sandbox/area.ts'
 import { takeInLate } from '../stage/implement.ts'
 import type { Finished, Work } from '../stage/stage.ts'
@@ -40,6 +42,10 @@ export function openSalvaging(): Salvaging {
 export type Written = Finished & { model: string; family: string }
 
 const fileIn = (folder: string): string => join(folder, 'finished.json')
+
+/** Is there something to take in? */
+export const hasFinished = ({ areas }: Pick<Paths, 'areas'>, attempt: string): boolean =>
+  existsSync(fileIn(join(areas, attempt)))
 
 /** Writes down that the agent of an attempt has finished, as the gateway saw it; not where its folder is gone (it was given back meanwhile) or full. */
 export async function writeFinished(

@@ -4,6 +4,8 @@ import { existsSync } from 'node:fs'
 import { mkdir, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
+import { openDatabase } from '../../src/store/database.ts'
+import { offerLease } from '../../src/store/lease.ts'
 import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const { program, ...built } = await bundle()
@@ -58,6 +60,26 @@ test('reap says what is left and why, and takes it when told', async () => {
   )
   assert.match((await ada.type(['log'])).stdout, /removed 2 leftovers \(1 that nobody accounted for/)
   assert.equal((await ada.type(['reap'])).stdout, 'Nothing is left over.\n')
+})
+
+test('reap leaves the work of an agent that had finished when its daemon died to the next daemon', async () => {
+  await using ada = await littered()
+  const done = join(ada.paths.areas, 'att_done')
+  await mkdir(done)
+  await writeFile(join(done, 'finished.json'), '{}')
+  assert.deepEqual(
+    names(((await ada.json(['reap'])) as unknown as Found).removed).includes('att_done'),
+    true,
+    'nobody’s',
+  )
+  await mkdir(done)
+  await writeFile(join(done, 'finished.json'), '{}')
+  const database = openDatabase(ada.paths.database)
+  const lease = { attempt: 'att_done', task: 'task_1', token: 1, epoch: 1 }
+  await database.write((tx) => offerLease(tx, lease, 0, 90_000))
+  database.close()
+  assert.equal((await ada.type(['reap'])).stdout, 'Nothing is left over.\n')
+  assert.ok(existsSync(done))
 })
 
 test('clean says what it would free, and does it only with --yes', async () => {
