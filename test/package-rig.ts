@@ -21,7 +21,16 @@ export async function typeIn(scratch: string, cwd: string, file: string, ...args
 export async function packInto(scratch: string): Promise<string> {
   const source = join(scratch, 'source')
   await mkdir(source)
-  for (const each of ['src', 'sim', 'tools/build.ts', 'package.json', 'README.md', 'LICENSE', '.npmrc'])
+  for (const each of [
+    'src',
+    'sim',
+    'tools/build.ts',
+    'tools/bundle.ts',
+    'package.json',
+    'README.md',
+    'LICENSE',
+    '.npmrc',
+  ])
     await cp(join(root, each), join(source, each), { recursive: true })
   await symlink(join(root, 'node_modules'), join(source, 'node_modules'))
   await typeIn(scratch, source, 'node', 'tools/build.ts')

@@ -1,11 +1,12 @@
 /**
  * Salvage: an agent had finished, and its daemon died before the work was taken in. The next daemon takes it in, instead of having it done and paid for again.
  *
- *     agent ended well ─▶ finished.json beside its area ─▶ bundled, taken in, settled ─▶ the folder goes
+ *     agent ended well ─▶ finished.json beside its area ─▶ bundled, taken in ─▶ the folder goes ─▶ settled
  *                                       └─ kill -9 ─▶ processes proven dead ─▶ bundled by the next daemon, checked as ever ─▶ the attempt passed
  *
- * The file lies where no program of the attempt reaches, and is written only where the gateway saw a model and nothing against it. What cannot be taken in is
- * lost, and done again. It never keeps a start waiting, nor an end: what is not done by then is the next daemon's.
+ * The file lies where no program of the attempt reaches, and is written only where the gateway saw a model and nothing against it. What cannot be taken in
+ * is lost, and done again; so is what was taken in by a daemon that died before it could settle it. It never keeps a start waiting, nor an end: what is
+ * not done by then is the next daemon's.
  */
 import { existsSync } from 'node:fs'
 import { readFile, rename, writeFile } from 'node:fs/promises'

@@ -30,6 +30,7 @@ const textsIn = (folder: string): string[] =>
   })
 
 async function handOff(machine: Machine, { box, sleep, attempt }: Self): Promise<number> {
+  if (!fs.existsSync(box.area.work)) return 1 // as bubblewrap, which cannot bind what is not there
   await sleep(300)
   const commit = machine.git.handOff(box.area.work, box.area.out, box.env['BASE']!)
   if (commit !== null) machine.authors.set(commit, machine.authors.get(attempt) ?? 'nobody')
