@@ -1,8 +1,9 @@
 /** A shop whose daemon is killed again and again, and what must be true each time the next one serves. */
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync, watch } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import type { Task } from '../../src/core/task.ts'
+import type { Reader } from '../../src/store/database.ts'
 import { verifyLog } from '../../src/store/verify-log.ts'
 import type { Rule } from '../../sim/scenario.ts'
 import { approving, program, rig, world, writing, type Made, type Rig } from '../e2e/rig.ts'
@@ -51,7 +52,8 @@ export type Storm = AsyncDisposable & {
   takeStock(): Promise<void>
 }
 
-type Remains = { attempts: string[]; holds: number[]; areas: string[] }
+/** `finished`: attempts whose agent was done, so that the next daemon takes their work in. */
+type Remains = { attempts: string[]; finished: string[]; holds: number[]; areas: string[] }
 
 export async function storm(tasks: number, config: Made['config'] = {}, rules: readonly Rule[] = []): Promise<Storm> {
   const shop = await rig({
@@ -64,7 +66,7 @@ export async function storm(tasks: number, config: Made['config'] = {}, rules: r
   const kills: string[] = []
   const servingMs: number[] = []
   let known: unknown[] = []
-  let left: Remains = { attempts: [], holds: [], areas: [] }
+  let left: Remains = { attempts: [], finished: [], holds: [], areas: [] }
   let added = 0
 
   const formers: Kept[] = []
@@ -235,10 +237,12 @@ async function remainsOf(shop: Rig): Promise<Remains> {
     attempts: await reader.all<{ id: string }>("select id from attempt where state <> 'ended'"),
     holds: await reader.all<{ id: number }>('select id from hold'),
   }))
+  const areas = readdirSync(shop.paths.areas).filter((name) => name !== 'warm')
   return {
     attempts: rows.attempts.map(({ id }) => id),
+    finished: areas.filter((name) => existsSync(join(shop.paths.areas, name, 'finished.json'))),
     holds: rows.holds.map(({ id }) => id),
-    areas: readdirSync(shop.paths.areas).filter((name) => name !== 'warm'),
+    areas,
   }
 }
 
@@ -268,14 +272,9 @@ async function checkLog(shop: Rig, known: readonly unknown[], acknowledged: Read
 /** Nothing of the dead daemon's attempts is left, and all they held is charged. */
 async function checkGone(shop: Rig, left: Remains): Promise<void> {
   const list = JSON.stringify(left.attempts)
+  const open = left.attempts.filter((id) => !left.finished.includes(id))
   const rows = await shop.database.read(async (reader) => ({
-    running: await reader.all(
-      "select id from attempt where id in (select value from json_each(:list)) and state <> 'ended'",
-      { list },
-    ),
-    leases: await reader.all('select attempt from lease where attempt in (select value from json_each(:list))', {
-      list,
-    }),
+    open: await stillOpen(reader, open),
     keys: await reader.all(
       'select attempt from virtual_key where attempt in (select value from json_each(:list)) and revoked_at is null',
       { list },
@@ -292,10 +291,18 @@ async function checkGone(shop: Rig, left: Remains): Promise<void> {
          select coalesce(sum(h.input_nano_usd + h.output_nano_usd), 0) from hold h, json_each(h.scopes) s where s.value = a.scope)`,
     ),
   }))
-  assert.deepEqual(rows, { running: [], leases: [], keys: [], holds: [], uncharged: [], sums: [] })
+  assert.deepEqual(rows, { open: [], keys: [], holds: [], uncharged: [], sums: [] })
 }
 
-/** Folders of the dead are removed beside the first work of the next daemon, unless it is killed before it comes to that. */
+/** Which of these attempts have not ended, or have a lease. */
+const stillOpen = (reader: Reader, attempts: readonly string[]) =>
+  reader.all(
+    `select value as id from json_each(:list)
+     where value in (select id from attempt where state <> 'ended') or value in (select attempt from lease)`,
+    { list: JSON.stringify(attempts) },
+  )
+
+/** Finished work is taken in and folders of the dead are removed beside the first work of the next daemon, unless it is killed before it comes to that. */
 async function checkReaped(shop: Rig, left: Remains, ended: Kept['ended']): Promise<void> {
   let isOver = false
   void ended.then(() => {
@@ -306,6 +313,9 @@ async function checkReaped(shop: Rig, left: Remains, ended: Kept['ended']): Prom
     const areas = new Set(readdirSync(shop.paths.areas))
     return Promise.resolve(isOver || left.areas.every((name) => !areas.has(name)))
   })
+  await shop.until('finished work to be taken in', async (reader) =>
+    isOver ? true : (await stillOpen(reader, left.finished)).length === 0,
+  )
 }
 
 async function within<T>(what: Promise<T>, shop: Rig, name: string | (() => string)): Promise<T> {
