@@ -205,7 +205,8 @@ function expectNoCharge(scene: Scene): void {
 async function calm(scene: Scene, untilMs: number): Promise<boolean> {
   const { machine, audit, person } = scene
   machine.isCalm = true
-  machine.diskFullUntil = machine.memoryShortUntil = machine.beatsLostUntil = scene.twiceUntil = 0
+  machine.memoryShortUntil = machine.beatsLostUntil = scene.twiceUntil = 0
+  machine.diskFullUntil = Math.min(machine.diskFullUntil, now(scene))
   machine.troubles = []
   machine.ambush = null
   for (const attempt of machine.frozen.keys()) machine.frozen.set(attempt, 0)
