@@ -59,27 +59,24 @@ export function openLease(
   let growing: Promise<true | Refusal> | null = null
   const used = usedTokens(wiring, hold, bytesPerToken, meter)
 
-  /** By as much as is wanted, or by a part of it: near a limit many streams share what is left. */
+  const sizeFor = (goal: number) => {
+    const next = heldTokens(goal, hold.cap, limits)
+    return { goal, nanoUsd: outputCost(next) - outputCost(held), outputTokens: next }
+  }
+  /** By as much as is wanted, or by a part of it. */
   const grow = async (to: number): Promise<true | Refusal> => {
-    for (const share of [1, 4, 16]) {
-      const goal = lease + Math.ceil((to - lease) / share)
-      const next = heldTokens(goal, hold.cap, limits)
-      const more = { nanoUsd: outputCost(next) - outputCost(held), outputTokens: next, lane }
-      const extended = await wiring.write((tx) => extendHold(tx, hold.id, { ...more, at: world.clock.now() }))
-      if (isRefusal(extended)) {
-        refused = extended
-        if (!('scope' in extended)) return refused
-        if (extended.scope === 'minute') wiring.tripped(extended.why)
-        if (extended.scope === 'minute') return refused
-        continue
-      }
-      held = next
-      lease = goal
-      whole = next === hold.cap
-      refused = null
-      return true
+    const part = (share: number) => sizeFor(lease + Math.ceil((to - lease) / share))
+    const sizes = [part(1), part(4), part(16)] as const
+    const extended = await wiring.write((tx) => extendHold(tx, hold.id, sizes, { lane, at: world.clock.now() }))
+    if (isRefusal(extended)) {
+      if ('scope' in extended && extended.scope === 'minute') wiring.tripped(extended.why)
+      return (refused = extended)
     }
-    return refused!
+    held = extended.outputTokens
+    lease = extended.goal
+    whole = held === hold.cap
+    refused = null
+    return true
   }
   /** What was spent may trip the breaker, and whoever waits may find room now. */
   const move = async (body: (tx: Tx) => Promise<unknown>): Promise<void> => {

@@ -8,6 +8,7 @@ import { openDatabase, type Database } from './database.ts'
 import {
   chargeInput,
   extendHold,
+  type Extension,
   grantKey,
   hashKey,
   keyOwner,
@@ -114,21 +115,15 @@ test('input is charged when it is known, and settling charges the rest once', as
     spent: 90,
     held: 500,
   })
-  assert.equal(
-    await database.write((tx) => extendHold(tx, 1, { nanoUsd: 410, outputTokens: 910, lane: 'normal', at: 1 })),
-    true,
-  )
-  assert.ok(
-    isRefusal(
-      await database.write((tx) => extendHold(tx, 1, { nanoUsd: 1, outputTokens: 911, lane: 'normal', at: 1 })),
-    ),
-  )
+  const extend = (...sizes: [Extension, ...Extension[]]) =>
+    database.write((tx) => extendHold(tx, 1, sizes, { lane: 'normal', at: 1 }))
+  const whole = { nanoUsd: 410, outputTokens: 910 }
+  assert.deepEqual(await extend(whole), whole)
+  assert.ok(isRefusal(await extend({ nanoUsd: 1, outputTokens: 911 })))
   const settlement = { nanoUsd: 290, tokens: tokens(90, 200), how: 'exact', at: 9 } as const
   assert.equal(await database.write((tx) => settleHold(tx, 1, settlement)), true)
   assert.equal(await database.write((tx) => settleHold(tx, 1, settlement)), false)
-  assert.ok(
-    isRefusal(await database.write((tx) => extendHold(tx, 1, { nanoUsd: 1, outputTokens: 1, lane: 'normal', at: 1 }))),
-  )
+  assert.ok(isRefusal(await extend({ nanoUsd: 1, outputTokens: 1 })))
   await database.write((tx) => chargeInput(tx, 1, 5000, tokens(5000, 0), 1))
   assert.deepEqual(await database.read((reader) => accountOf(reader, 'task/task_1')), {
     scope: 'task/task_1',
@@ -139,6 +134,19 @@ test('input is charged when it is known, and settling charges the rest once', as
   assert.deepEqual(await database.read((reader) => totalsBy(reader, 'task')), [
     { name: 'task_1', requests: 1, input: 90, cachedInput: 0, cacheWrite: 0, output: 200, nanoUsd: 290 },
   ])
+})
+
+test('an extension takes an eighth of what is left at most, or the smallest there is: the rest is for the others', async () => {
+  const database = await ledger()
+  const sizes = [400, 100, 25].map((nanoUsd) => ({ nanoUsd, outputTokens: nanoUsd })) as [Extension, ...Extension[]]
+  const extend = () => database.write((tx) => extendHold(tx, 1, sizes, { lane: 'normal', at: 1 }))
+  await database.write((tx) => placeHold(tx, askFor(0, 100))) // of 1000
+  const taken: number[] = []
+  for (let more = await extend(); ; more = await extend()) {
+    if (isRefusal(more)) break
+    taken.push(more.nanoUsd)
+  }
+  assert.deepEqual([taken[0], taken.at(-1), taken.reduce((sum, each) => sum + each, 0)], [100, 25, 900])
 })
 
 test('what a dead daemon held is charged in full, on the day it was held', async () => {
@@ -236,7 +244,7 @@ async function take(database: Database, each: Step): Promise<void> {
         askFor(each.input, 0, { leastTokens: each.least, mostTokens: Math.max(each.least, each.most) }),
       )
     if (each.do === 'extend')
-      return extendHold(tx, each.hold, { nanoUsd: each.by, outputTokens: each.by, lane: 'normal', at: 1 })
+      return extendHold(tx, each.hold, [{ nanoUsd: each.by, outputTokens: each.by }], { lane: 'normal', at: 1 })
     if (each.do === 'recover') return recoverHolds(tx, 9)
     if (each.do === 'limit') return setLimit(tx, 'task/task_1', 1000 + each.more)
     const row = await held(each.hold)

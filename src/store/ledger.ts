@@ -130,20 +130,31 @@ export async function placeHold(tx: Tx, ask: HoldAsk): Promise<Placed | Wait | O
 /** Looked again at the latest after this where others' holds are in the way; whoever settles says so earlier. */
 const holdsMs = 1000
 
-export type Extension = { nanoUsd: number; outputTokens: number; lane: Lane; at: number }
+/** `nanoUsd` more than is held; `outputTokens` in all. */
+export type Extension = { nanoUsd: number; outputTokens: number }
 
-/** Holds `nanoUsd` more. A stream cannot wait, so the pacer is not asked; the breaker is. Refuses: `over-budget`, `hold-settled`. */
-export async function extendHold(
+/** One extension takes no more of what is left: near a limit many streams share it, and what one holds unused the others lack. */
+const mostOfRoom = 1 / 8
+
+/**
+ * Holds more: the largest of `sizes` that leaves room for others, else the smallest that fits at all. A stream cannot wait, so the pacer is not asked; the
+ * breaker is. Answers which. Refuses: `over-budget`, `hold-settled`.
+ */
+export async function extendHold<Size extends Extension>(
   tx: Tx,
   hold: number,
-  { nanoUsd, outputTokens, lane, at }: Extension,
-): Promise<true | OverBudget | Refusal> {
+  sizes: readonly [Size, ...Size[]],
+  { lane, at }: { lane: Lane; at: number },
+): Promise<Size | OverBudget | Refusal> {
   const row = await holdRow(tx, hold)
   if (!row) return refuse('hold-settled', 'the request is settled already')
   const scopes = JSON.parse(row.scopes) as string[]
   const accounts: Account[] = []
   for (const scope of scopes) accounts.push(forLane(await touchAccount(tx, scope), lane))
   const least = tightest(accounts)
+  const bySize = sizes.toSorted((a, b) => b.nanoUsd - a.nanoUsd)
+  const taken = bySize.find(({ nanoUsd }) => nanoUsd <= least.room * mostOfRoom) ?? bySize.at(-1)!
+  const { nanoUsd, outputTokens } = taken
   if (least.room < nanoUsd) return full(least, nanoUsd)
   await watchSpending(tx, at, nanoUsd)
   const { breaker } = await readPacing(tx)
@@ -154,7 +165,7 @@ export async function extendHold(
      where id = :hold`,
     { hold, nanoUsd, outputTokens },
   )
-  return true
+  return taken
 }
 
 /** Charges the true input and frees the input's hold; the output stays held. Does nothing to a settled hold. */

@@ -60,7 +60,7 @@ const settle = (database: Database, hold: number, nanoUsd: number, at: number) =
     return watchSpending(tx, at)
   })
 const extend = (database: Database, hold: number, nanoUsd: number, at: number) =>
-  database.write((tx) => extendHold(tx, hold, { nanoUsd, outputTokens: 1, lane: 'normal', at }))
+  database.write((tx) => extendHold(tx, hold, [{ nanoUsd, outputTokens: 1 }], { lane: 'normal', at }))
 
 test('a hold waits for the pacer, however often it asks, and passes when its time has come', async () => {
   const database = await paced()
@@ -76,7 +76,7 @@ test('a hold waits for the pacer, however often it asks, and passes when its tim
 test('what streams take beyond the level is a debt that whoever comes next waits for', async () => {
   const database = await paced()
   await place(database, 3000, start)
-  assert.equal(await extend(database, 1, 500, start), true)
+  assert.ok(!isRefusal(await extend(database, 1, 500, start)))
   assert.equal(await settle(database, 1, 3500, start), null)
   const next = await place(database, 1, start)
   assert.ok('waits' in next && next.ms === 30_060)
@@ -85,7 +85,7 @@ test('what streams take beyond the level is a debt that whoever comes next waits
 test('the breaker trips at its edge: the stream is refused, nothing new is let in, and the log says why; then it closes', async () => {
   const database = await paced()
   await place(database, 3000, start)
-  assert.equal(await extend(database, 1, 1500, start), true)
+  assert.ok(!isRefusal(await extend(database, 1, 1500, start)))
   const refusal = await extend(database, 1, 1, start)
   assert.ok(isRefusal(refusal) && 'scope' in refusal && refusal.scope === 'minute')
   const late = await place(database, 1, start + 1)

@@ -246,7 +246,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
       const more = Math.ceil(((next - held) * rates.output) / 1e6)
       const { lane } = live.grant
       const extended = await database.write((tx) =>
-        extendHold(tx, hold, { nanoUsd: more, outputTokens: next, lane, at: world.clock.now() }),
+        extendHold(tx, hold, [{ nanoUsd: more, outputTokens: next }], { lane, at: world.clock.now() }),
       )
       if (isRefusal(extended)) {
         if ('scope' in extended && extended.scope === 'minute') trip(extended.why)
