@@ -32,6 +32,7 @@ const reasons: readonly [RegExp, string][] = [
     'backups and restores start programs of the machine',
   ],
   [/^src\/daemon\/room\.ts$/, 'looks for room on a machine; the simulated one has a model of it'],
+  [/^src\/daemon\/companion\.ts$/, 'the launcher in a container of its own, which is no part of a daemon'],
   [/^src\/daemon\/(http|ports|record|up)\.ts$/, 'where the machine begins: the models stand in for it'],
 ]
 
