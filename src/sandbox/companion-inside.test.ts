@@ -37,13 +37,14 @@ async function enclosed(more: Partial<Sharing> = {}) {
   for (const each of [areas, sockets, repos]) await mkdir(each, { recursive: true })
   const database = join(house, 'tasks.db')
   await writeFile(database, 'hush-database')
-  const started = await startCompanion({
-    folder: join(folder, world.id('door')),
-    shared: [areas],
-    readOnly: [sockets, repos],
-    hidden: [house],
-    ...more,
-  })
+  const start = (other: Partial<Sharing>) =>
+    startCompanion({
+      folder: join(folder, world.id('door')),
+      shared: [areas],
+      readOnly: [sockets, repos],
+      hidden: [house],
+      ...other,
+    })
   const place = (socket: string): CompanionPlace => ({
     socket,
     house,
@@ -52,7 +53,7 @@ async function enclosed(more: Partial<Sharing> = {}) {
     readOnly: [sockets, repos],
     hidden: [database],
   })
-  return { started, place, areas, sockets, repos, house, database }
+  return { started: await start(more), start, place, areas, sockets, repos, house, database }
 }
 
 const trial = await enclosed()
@@ -87,7 +88,7 @@ inside('one that shares no more than it must is stood on, and says what it holds
 })
 
 inside('one that sees, shares or lets write what it must not is not stood on, and that is named', async () => {
-  const { house, areas, sockets, repos } = trial
+  const { start, areas, sockets, repos } = trial
   const objections: [RegExp, Partial<Sharing>][] = [
     [/^it can see [^]*tasks\.db: share no more/, { hidden: [] }],
     [/^it can write [^]*repos: share them read-only$/, { shared: [areas, repos], readOnly: [sockets] }],
@@ -95,13 +96,7 @@ inside('one that sees, shares or lets write what it must not is not stood on, an
     [/is not the same folder there|cannot be started in it/, { shared: [], readOnly: [sockets, repos] }],
   ]
   for (const [expected, more] of objections) {
-    const started = await startCompanion({
-      folder: join(folder, world.id('door')),
-      shared: [areas],
-      readOnly: [sockets, repos],
-      hidden: [house],
-      ...more,
-    })
+    const started = await start(more)
     const found = await stand({ ...trial, started })
     if (typeof started !== 'string') await started.end()
     assert.match('missing' in found ? found.missing : 'it was stood on', expected)
