@@ -69,7 +69,11 @@ async function fires(ports: Ports, { script, sign }: Attack, how: 'open' | 'insi
     return hasFired()
   } finally {
     victim.signal('SIGKILL')
-    for (const pid of alive(token)) killProcess(pid)
+    // More than once, for what starts the next one while it is being ended.
+    for (let looks = 100, left = alive(token); looks > 0 && left.length > 0; looks -= 1, left = alive(token)) {
+      left.forEach(killProcess)
+      await world.timer.sleep(1)
+    }
     if ('makes' in sign) await sweep(arena.plant, sign.makes)
     await removeArea(area)
   }

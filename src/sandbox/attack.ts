@@ -75,7 +75,7 @@ const secrets: readonly Attack[] = [
   reads('by a relative path', 'cat ../../../secret'),
   reads(
     'by looking everywhere above',
-    'cat "$(find "$(dirname "$PLANT")" -maxdepth 3 -name secret 2>/dev/null | grep -F "$PLANT")"',
+    'cat "$(find "$(dirname "$PLANT")" -maxdepth 2 -name secret 2>/dev/null | grep -F "$PLANT")"',
   ),
   reads("by its parent's root", 'cat "/proc/$PPID/root$PLANT/secret"'),
   reads("by another process's root", 'cat "/proc/$VICTIM/root$PLANT/secret"'),
@@ -229,7 +229,8 @@ const processes: readonly Attack[] = [
   outlives('deaf to every signal', `(trap "" TERM HUP INT; setsid ${stay} >/dev/null 2>&1 &)`),
   outlives(
     'a chain of sessions that start each other',
-    `chain='[ "$1" -gt 0 ] || exit 0; setsid sh -c "$2" "$0" $(($1-1)) "$2" & sleep 0.05'; setsid sh -c "$chain" "$TOKEN" 100 "$chain" >/dev/null 2>&1 &`,
+    // Each stays a while after it has started the next: who looks once sees some, and never only the place where one was.
+    `chain='[ "$1" -gt 0 ] || exit 0; sleep 0.02; setsid sh -c "$2" "$0" $(($1-1)) "$2" & sleep 0.5'; setsid sh -c "$chain" "$TOKEN" 100 "$chain" >/dev/null 2>&1 &`,
   ),
   outlives('fifty at once', `i=0; while [ $i -lt 50 ]; do setsid ${stay} >/dev/null 2>&1 & i=$((i+1)); done`),
 ]
