@@ -2,7 +2,8 @@
  * Our own part of bench queue: the store through the shipped functions, durable (every answer after an fsync) and event-sourced.
  *
  * One cycle: the head of the queue is looked up, admitted (event), offered and claimed in one transaction; then its lease is given back behind the
- * fence and its end recorded (two events) in another.
+ * fence and its end recorded (two events) in another. A loop asks for its next task when it writes the end of its last one, as the daemon's dispatcher
+ * is woken within that transaction: both are in one commit.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -114,10 +115,11 @@ export async function drain(made: Made, loops: number): Promise<number> {
   const began = world.clock.mono()
   let cycles = 0
   const loop = async () => {
-    for (;;) {
-      const lease = await database.write((tx) => claim(made, tx))
-      if (!lease) return
-      await database.write((tx) => finish(tx, lease))
+    let lease = await database.write((tx) => claim(made, tx))
+    while (lease !== null) {
+      const ending = lease
+      const ended = database.write((tx) => finish(tx, ending))
+      ;[lease] = await Promise.all([database.write((tx) => claim(made, tx)), ended])
       cycles += 1
     }
   }

@@ -11,7 +11,8 @@ import type { Carried } from '../engine/engine.ts'
 import type { WireReport } from '../gateway/gateway.ts'
 import { withProduct } from '../stage/stage.ts'
 import { append } from '../store/append.ts'
-import { openDatabase } from '../store/database.ts'
+import { openDatabase, type Database } from '../store/database.ts'
+import { lastSeq } from '../store/log.ts'
 import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import { settle } from './settle.ts'
@@ -80,11 +81,21 @@ const works: Partial<Record<Step, { before: TaskEvent[]; product: Product }>> = 
 }
 
 /** Settles an attempt of a step that passed, seen so on the wire; the types of what is written, and the task after it. */
-async function settled(step: Step, wire: Partial<WireReport>) {
+async function settled(step: Step, wire: Partial<WireReport>, mayFinish = true) {
   const world = virtualWorld()
   using stack = new DisposableStack()
-  const database = openDatabase(':memory:')
-  stack.defer(() => database.close())
+  const opened = openDatabase(':memory:')
+  stack.defer(() => opened.close())
+  let inside = 0
+  const database: Database = {
+    ...opened,
+    write: (body) =>
+      opened.write((tx) => {
+        inside += 1
+        return body(tx).finally(() => (inside -= 1))
+      }),
+  }
+  const woken: { isInside: boolean; found: Promise<number> }[] = []
   const { before, product } = works[step]!
   const role = step === 'plan' ? 'architect' : step === 'review' ? 'reviewer' : 'implementer'
   const admitted: TaskEvent = {
@@ -105,18 +116,21 @@ async function settled(step: Step, wire: Partial<WireReport>) {
     world,
     database,
     gateway: { report: () => ({ ...seen, ...wire }) },
-    engine: { finish: async () => true },
+    engine: { finish: async () => mayFinish },
     flowPolicy: () => policy,
+    wake: () => void woken.push({ isInside: inside > 0, found: database.write(lastSeq) }),
   }
   const carried = { attempt: 'att_1', task: 'task_1', token: 1, epoch: 1 } as unknown as Carried
   const { running } = (await database.write((tx) => loadTask(tx, 'task_1')))!
   await settle(daemon as unknown as Daemon, carried, running[0]!, withProduct(product, 'it is done'), null, null)
-  return await database.write(async (tx) => {
+  return await database.read(async (tx) => {
     const rows = await tx.all<{ type: string; body: string }>('select type, body from event order by seq')
     const fresh = rows.slice(events.length)
     return {
       types: fresh.map(({ type }) => type),
-      ended: JSON.parse(fresh[0]!.body) as object,
+      last: rows.length,
+      woken: await Promise.all(woken.map(async ({ isInside, found }) => ({ isInside, last: await found }))),
+      ended: JSON.parse(fresh[0]?.body ?? '{}') as object,
       task: (await loadTask(tx, 'task_1'))!,
     }
   })
@@ -144,4 +158,10 @@ test('an attempt that passed and asked for a model of a second family did not pa
 test('what a provider did by itself is written down with the attempt', async () => {
   const { types } = await settled('implement', { tools: { uses: { web_search: 2 }, nanoUsd: 20_000_000 } })
   assert.equal(types[0], 'tools.used')
+})
+
+test('what follows on the end of an attempt is looked for within its transaction, and not where another holder speaks for the task', async () => {
+  const { woken, last } = await settled('implement', {})
+  assert.deepEqual(woken, [{ isInside: true, last }])
+  assert.deepEqual((await settled('implement', {}, false)).woken, [])
 })

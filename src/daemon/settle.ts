@@ -80,6 +80,7 @@ async function finish(
         ...(await split(daemon, tx, task, events, at)),
       ],
     })
+    daemon.wake() // before the commit: what follows on this, here or in another task, is let in with it
   })
 }
 

@@ -105,7 +105,6 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
   await settle(daemon, carried, running, result, context, await closeTranscript(daemon, transcript))
   if (result.reason === untrusted) await holdUntrusted(daemon, carried.task)
   if (context) daemon.wantClone(task.repo, context)
-  daemon.wake()
 }
 
 /** Null where nothing can be written: what an attempt prints is worth less than what it does. */
