@@ -10,8 +10,9 @@ import { lack, ok, warn, type Check } from '../core/check.ts'
 import { isAtLeast, losses, lowerRungs, type Rung } from '../core/rung.ts'
 import { defaultSettings, type OperatorSettings } from '../core/setting.ts'
 import { compareVersions } from '../agent/version.ts'
+import { isFault } from '../host/fault.ts'
 import { bytesOf, fileSystemType, isFuse, networkNameOf } from '../host/file-system.ts'
-import type { Env, Paths } from '../host/path.ts'
+import { temporaryPlace, whyNotTemporary, type Env, type Paths } from '../host/path.ts'
 import { mountOptionsOf } from '../host/process-tree.ts'
 import { capture } from '../host/process.ts'
 import { makeTemporary } from '../host/temporary.ts'
@@ -42,7 +43,16 @@ export const examineNow = (ports: MachinePorts): Check[] => [
 /** Everything of the machine, cheap checks included. */
 export async function examineMachine(ports: MachinePorts): Promise<Check[]> {
   const areas = checkAreas(await bytesOf(ports.paths.areas))
-  return [node(), sqlite(), await git(ports), await sandbox(ports), await port(ports), ...examineNow(ports), areas]
+  const programs = [node(), sqlite(), await git(ports), await sandbox(ports), await port(ports)]
+  return [...programs, ...examineNow(ports), ...temporaryFiles(ports), areas]
+}
+
+/** Said only where it is not as TMPDIR says. */
+function temporaryFiles({ env }: MachinePorts): Check[] {
+  const why = whyNotTemporary(env)
+  if (why === null) return []
+  const found = `TMPDIR is ${env['TMPDIR']}: ${why}; ${temporaryPlace(env)} is used`
+  return [warn('temporary files', found, 'export TMPDIR=/a/folder/of/yours')]
 }
 
 function stateFolder({ paths }: MachinePorts): Check {
@@ -139,7 +149,16 @@ async function git({ world, env }: MachinePorts): Promise<Check> {
   }
 }
 
-async function sandbox({ world, env, settings, paths }: MachinePorts): Promise<Check> {
+async function sandbox(ports: MachinePorts): Promise<Check> {
+  try {
+    return await tryRungs(ports)
+  } catch (error) {
+    if (!isFault(error)) throw error
+    return lack('sandbox', `no rung can be tried: ${error.message}`, error.hint ?? null)
+  }
+}
+
+async function tryRungs({ world, env, settings, paths }: MachinePorts): Promise<Check> {
   const known = settings ?? defaultSettings(1)
   const folder = await makeTemporary('tri-doctor') // the state's folder may not be there, and looking never makes it
   const found = await probe(world, { ...askedOf(known, paths, env['PATH'] ?? '/usr/bin:/bin'), folder }).finally(() =>

@@ -9,7 +9,7 @@ import type { OperatorSettings } from '../core/setting.ts'
 import type { Git, RepoStores } from '../git/git.ts'
 import { bytesOf } from '../host/file-system.ts'
 import { turnedLogs } from '../host/log-file.ts'
-import { socketParents, temporaryFolder, type Env, type Paths } from '../host/path.ts'
+import { socketParents, temporaryPlace, type Env, type Paths } from '../host/path.ts'
 import { isAbandoned, isTemporary } from '../host/temporary.ts'
 import { isListening } from '../host/unix-socket.ts'
 import { layerLink } from '../sandbox/overlay.ts'
@@ -139,7 +139,7 @@ async function lostSockets({ paths }: Lookout): Promise<Leftover[]> {
 
 async function lostFolders({ env, paths }: Lookout): Promise<Leftover[]> {
   const found: Leftover[] = []
-  for (const parent of new Set([temporaryFolder(env), paths.stateFolder])) {
+  for (const parent of new Set([temporaryPlace(env), paths.stateFolder])) {
     const lost = (await namesIn(parent)).filter(isAbandoned)
     found.push(...(await lostPaths('folder', parent, await onlyOurs(parent, lost), 'the process that made it is gone')))
   }

@@ -4,6 +4,7 @@
  * Two state folders never share a socket. It never reads a variable other than HOME, XDG_* and TMPDIR, and never makes anything until asked.
  */
 import { createHash } from 'node:crypto'
+import { accessSync, constants, statSync } from 'node:fs'
 import { chmod, lstat, mkdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
@@ -68,9 +69,31 @@ export function findPaths(env: Env = process.env): Paths {
   }
 }
 
-/** Where this environment keeps what is temporary. */
+/** Where this environment says that it keeps what is temporary. */
 export const temporaryFolder = (env: Env): string =>
   env['TMPDIR'] && isAbsolute(env['TMPDIR']) ? env['TMPDIR'] : '/tmp'
+
+/** What is made there has a name of its own of at most 38 bytes, and sockets in it of at most 20: together with this they fit into 107. */
+const longestTemporary = 48
+
+/** Why nothing can be made where TMPDIR says; null where it can, or it says nothing. */
+export function whyNotTemporary({ TMPDIR: named }: Env): string | null {
+  if (!named) return null
+  if (!isAbsolute(named)) return 'not an absolute path'
+  if (Buffer.byteLength(named) > longestTemporary)
+    return `too long, sockets need one of at most ${longestTemporary} bytes`
+  try {
+    if (!statSync(named).isDirectory()) return 'not a folder'
+    accessSync(named, constants.W_OK | constants.X_OK)
+    return null
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'it cannot be looked at'
+  }
+}
+
+/** Where what is temporary is made: as TMPDIR says where that can be, else where every Unix has it. */
+export const temporaryPlace = (env: Env = process.env): string =>
+  whyNotTemporary(env) === null ? temporaryFolder(env) : '/tmp'
 
 /** The folders in which state folders of this account have their sockets, with what those are called: those of others are among them. */
 export function socketParents(env: Env): { parent: string; shape: RegExp }[] {

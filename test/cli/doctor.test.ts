@@ -60,6 +60,26 @@ test('where nothing is set up, what is missing is said with what to type, and no
   assert.deepEqual([existsSync(ada.paths.stateFolder), existsSync(ada.paths.configFile)], [false, false])
 })
 
+test('a TMPDIR that is not there, is a file, is relative or is too long for a socket is named, and everything is looked at all the same', async () => {
+  await using ada = await person(built.program)
+  const wellAt = (await examine(ada)).checks.find(({ name }) => name === 'sandbox')!.found
+  const long = join(ada.home, 'd'.repeat(150), 'd'.repeat(150))
+  await mkdir(long, { recursive: true })
+  for (const [temporary, why] of [
+    [join(ada.home, 'nowhere'), 'ENOENT'],
+    [join(ada.repository, 'package.json'), 'not a folder'],
+    ['shop', 'not an absolute path'],
+    [long, 'too long'],
+  ] as const) {
+    const { checks } = await examine(ada, { env: { TMPDIR: temporary } })
+    const found = (name: string) => checks.find((each) => each.name === name)?.found
+    assert.equal(found('sandbox'), wellAt, temporary)
+    const said = checks.find(({ name }) => name === 'temporary files')!
+    assert.equal(said.state, 'warning', temporary)
+    assert.ok(said.found.includes(why) && said.found.includes(temporary) && said.found.includes('/tmp'), said.found)
+  }
+})
+
 test('where all is there the exit code is 0, and the table and health.json say what was said, for nobody else to read', async () => {
   await using ada = await person(built.program)
   await ready(ada)
