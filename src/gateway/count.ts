@@ -6,7 +6,7 @@
  * billed for it. No answer, a refusal, a number that cannot be: it is not counted, and its bytes decide.
  */
 import { createHash } from 'node:crypto'
-import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http'
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeaders } from 'node:http'
 import type { Asked } from './request.ts'
 import { requestHeaders } from './header.ts'
 import type { Live } from './live.ts'
@@ -120,10 +120,11 @@ async function askFor(state: Flight, { path, body, upstream, headers }: Question
   const cancel = wiring.world.timer.after(wiring.timeouts.countMs, () => ending.abort())
   const signal = AbortSignal.any([ending.signal, state.over])
   try {
-    const reply = await ask(wiring, { method: 'POST', url, headers: outgoing, body }, (request) => {
+    const hangUp = (request: ClientRequest) => {
       if (signal.aborted) request.destroy()
       else signal.addEventListener('abort', () => request.destroy(), { once: true })
-    })
+    }
+    const reply = await ask(wiring, { method: 'POST', url, headers: outgoing, body }, hangUp, () => signal.aborted)
     return 'error' in reply ? null : tokensIn(await read(reply.response), reply.response.statusCode)
   } finally {
     cancel()

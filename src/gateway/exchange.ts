@@ -62,12 +62,15 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
     heldNanoUsd: () => state.lease?.heldNanoUsd() ?? 0,
   }
   live.exchanges.add(flight)
-  client.on('close', () => {
+  const gone = (): void => {
     if (!client.writableFinished) flight.abort('client-gone')
-  })
+  }
+  client.on('close', gone)
+  request.socket.on('close', gone) // an answer that waits for the one before it on the same connection does not hear of its end
   try {
     await carry(state, request)
   } finally {
+    request.socket.off('close', gone)
     live.exchanges.delete(flight)
     over.resolve()
   }
@@ -190,7 +193,12 @@ async function forward(
     context: state.admission?.hold?.price.context ?? null,
   })
   const outgoing: Outgoing = { method: asked.method, url: asked.url, headers, body: asked.body }
-  const reply = await ask(wiring, outgoing, (request) => (state.request = request))
+  const reply = await ask(
+    wiring,
+    outgoing,
+    (request) => (state.request = request),
+    () => state.ended !== null,
+  )
   if ('error' in reply) {
     const isClosed = !state.ended && state.admission?.leave?.unheard() === true
     await unanswered(state, reply.error, reply.sent, isClosed)

@@ -21,7 +21,7 @@ const asking = `
   const wiring = { world: realWorld(), timeouts: defaultTimeouts, agents }
   const ended = []
   for (const url of process.argv.slice(1)) {
-    const reply = await ask(wiring, { method: 'POST', url: new URL(url), headers: { 'x-api-key': 'k' }, body: Buffer.from('{}') }, () => {})
+    const reply = await ask(wiring, { method: 'POST', url: new URL(url), headers: { 'x-api-key': 'k' }, body: Buffer.from('{}') }, () => {}, () => false)
     if ('error' in reply) { console.log('error', reply.sent, reply.error.code ?? reply.error.message); continue }
     let text = ''
     for await (const part of reply.response) text += part
