@@ -103,6 +103,20 @@ test(
 )
 
 test(
+  "a folder on the way to the sessions that is a link leads nowhere: the machine's own sessions are not taken for the agent's",
+  inScene(async (scene) => {
+    const { home, folder } = scene
+    const own = join(dirname(home), 'person/.claude')
+    put(join(own, 'projects/-home-person/1.jsonl'), 'a session of the machine')
+    rmSync(join(home, '.claude'), { recursive: true })
+    symlinkSync(own, join(home, '.claude'))
+    const archive = (await sealArchive(folder, who, left(scene)))!
+    assert.deepEqual([archive.files, archive.session], [1, null])
+    assert.deepEqual(readdirSync(join(folder, 'att_1')).toSorted(), ['list.json', 'work.bundle'])
+  }),
+)
+
+test(
   'nothing to keep makes no archive, and one that nobody names or that is too old is removed',
   inScene(async (scene) => {
     const { folder } = scene

@@ -68,7 +68,7 @@ async function takeSession({ home, folders, session }: LeftWork, draft: string, 
 /** Paths of regular files below `home`/`folder`, links neither taken nor followed. */
 async function regularFiles(home: string, folder: string): Promise<string[]> {
   const found: string[] = []
-  const waiting = [folder]
+  const waiting = (await isReached(home, folder)) ? [folder] : []
   while (waiting.length > 0 && found.length <= mostFiles) {
     const path = waiting.pop()!
     const entries = await isFolder(join(home, path)).then((is) =>
@@ -79,6 +79,12 @@ async function regularFiles(home: string, folder: string): Promise<string[]> {
       else if (entry.isFile()) found.push(join(path, entry.name))
   }
   return found.toSorted()
+}
+
+/** Is every folder on the way a folder? One that is a link may lead to what the user of this machine keeps under that name. */
+async function isReached(home: string, folder: string): Promise<boolean> {
+  for (let at = folder; at !== '.'; at = dirname(at)) if (!(await isFolder(join(home, at)))) return false
+  return true
 }
 
 const isFolder = (path: string): Promise<boolean> =>

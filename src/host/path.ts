@@ -70,8 +70,7 @@ export function findPaths(env: Env = process.env): Paths {
 }
 
 /** Where this environment says that it keeps what is temporary. */
-const temporaryFolder = (env: Env): string =>
-  env['TMPDIR'] && isAbsolute(env['TMPDIR']) ? env['TMPDIR'] : '/tmp'
+const temporaryFolder = (env: Env): string => (env['TMPDIR'] && isAbsolute(env['TMPDIR']) ? env['TMPDIR'] : '/tmp')
 
 /** What is made there has a name of its own of at most 38 bytes, and sockets in it of at most 20: together with this they fit into 107. */
 const longestTemporary = 48
