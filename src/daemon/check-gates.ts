@@ -59,6 +59,7 @@ export async function examineGates({ world, env, paths, settings, row, note }: G
       registries,
       folder,
       signal: new AbortController().signal,
+      secrets: credentials.flatMap((each) => each.secrets),
       onOutput: (stream: string, line: string) => (stream === 'note' ? note(line) : undefined),
       active: () => {},
       started: () => Promise.resolve(),

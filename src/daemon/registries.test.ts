@@ -129,6 +129,7 @@ async function setUpOn(context: TestContext, scratch: Scratch, asked: Asked) {
     registries: [],
     folder: scratch.place('attempt'),
     signal: new AbortController().signal,
+    secrets: [],
     gateway: null,
     onAgentEvent: () => {},
     onOutput: (stream, line) => transcript.write(stream, line),

@@ -159,6 +159,7 @@ export function workOf(
     toolchain: context.toolchain,
     registries: context.registries,
     signal: carried.signal,
+    secrets: daemon.secrets(),
     contained: (tree: Contained) => void trees.push(tree),
     started: async (contained: Outermost, area: { root: string }) => {
       const row = {

@@ -46,6 +46,7 @@ test('what is bundled is the work alone, whatever was done to the layer; the nex
     registries: [],
     folder: scratch.place('attempt'),
     signal: new AbortController().signal,
+    secrets: [],
     hurry: new AbortController().signal,
     isDrained: () => false,
     onOutput: () => {},

@@ -2,11 +2,14 @@
 import { StringDecoder } from 'node:string_decoder'
 import { Fault } from '../host/fault.ts'
 import type { Exit } from '../host/process.ts'
+import { createScrubber, prepareSecrets } from '../host/scrub.ts'
 import type { Box, Contained, KillReport, Sandbox } from '../sandbox/sandbox.ts'
 import type { GateWork, StagePorts } from './stage.ts'
 
 /** As much of the end of a command's output as an implementer is shown. */
 const tailBytes = 8 * 1024
+/** A line that has no end is passed on in pieces of so many characters. */
+const longestLine = 64 * 1024
 
 export type Ran = Exit & { tail: string; timedOut: boolean; stopped: boolean; ms: number; killed: KillReport }
 
@@ -43,11 +46,23 @@ export async function contain(ports: StagePorts, work: GateWork, box: Box, timeo
   work.signal.addEventListener('abort', end)
   if (work.signal.aborted) end()
   const tail = keepTail()
+  const secrets = prepareSecrets(work.secrets)
   const read = async (name: 'stdout' | 'stderr') => {
-    for await (const chunk of contained[name] as AsyncIterable<Buffer>) {
-      work.active()
-      tail.push(chunk)
-      for (const line of chunk.toString('utf8').split('\n')) if (line !== '') work.onOutput(name, line)
+    // before anything is cut: into lines, or to a tail
+    const scrubber = createScrubber(secrets)
+    const lines = keepLines((line) => work.onOutput(name, line))
+    const take = (chunk: Buffer) => {
+      if (chunk.length > 0) tail.push(chunk)
+      lines.push(chunk)
+    }
+    try {
+      for await (const chunk of contained[name] as AsyncIterable<Buffer>) {
+        work.active()
+        take(scrubber.push(chunk))
+      }
+    } finally {
+      take(scrubber.end())
+      lines.end()
     }
   }
   const reading = Promise.all([read('stdout'), read('stderr')])
@@ -68,6 +83,26 @@ export async function contain(ports: StagePorts, work: GateWork, box: Box, timeo
     cancel()
     work.signal.removeEventListener('abort', end)
     await work.ended(await contained.kill())
+  }
+}
+
+/** Lines of a stream whose chunks may be cut anywhere; empty ones are left out. */
+function keepLines(give: (line: string) => void) {
+  const decoder = new StringDecoder('utf8')
+  let rest = ''
+  const giveLine = (line: string) => {
+    for (let at = 0; at < line.length; at += longestLine) give(line.slice(at, at + longestLine))
+  }
+  return {
+    push(chunk: Buffer) {
+      const lines = (rest + decoder.write(chunk)).split('\n')
+      rest = lines.pop()!
+      for (const line of lines) giveLine(line)
+      for (; rest.length > longestLine; rest = rest.slice(longestLine)) give(rest.slice(0, longestLine))
+    },
+    end() {
+      giveLine(rest + decoder.end())
+    },
   }
 }
 

@@ -57,6 +57,7 @@ async function gatekeeper(scratch: Scratch, gates: readonly Gate[]) {
       registries: [],
       folder: scratch.place('attempt'),
       signal: new AbortController().signal,
+      secrets: [],
       gateway: null,
       onAgentEvent: () => {},
       onOutput: (stream, line) => stream === 'note' && executed.push(line),

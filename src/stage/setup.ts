@@ -13,7 +13,6 @@ import { dirname, join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { lackingIn } from '../core/outside.ts'
 import type { Sha } from '../git/git.ts'
-import { prepareSecrets, scrubText } from '../host/scrub.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
 import { applyLayer, pathsBelow, sealLayer } from '../sandbox/layer.ts'
 import { findText } from '../sandbox/leak.ts'
@@ -116,11 +115,12 @@ async function makeLayer(
       work.onOutput('note', `set-up: ${command}`)
       const box = { area, argv: ['/bin/sh', '-c', command], env, stdin: null, mounts: [] }
       const { gateway } = registries
-      const ran = await contain(ports, work, { ...box, gateway, toolchain: work.toolchain }, setupMs)
+      const given = { ...work, secrets: [...work.secrets, ...secrets] }
+      const ran = await contain(ports, given, { ...box, gateway, toolchain: work.toolchain }, setupMs)
       if (ran.stopped) return 'stopped'
       if (ran.code === 0) continue
       const how = ran.timedOut ? 'timed out' : `failed (exit ${ran.code ?? ran.signal})`
-      const why = [scrubText(ran.tail, prepareSecrets(secrets)), ...hindrances(registries)].join('\n')
+      const why = [ran.tail, ...hindrances(registries)].join('\n')
       return `set-up command "${command}" ${how}:\n${why}`
     }
     const leak = await findText(area.work, secrets)

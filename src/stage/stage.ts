@@ -105,6 +105,8 @@ export type Work = {
   /** A folder of the attempt's own; the worker removes it. */
   folder: string
   signal: AbortSignal
+  /** What may appear in nothing that is printed. */
+  secrets: readonly string[]
   /** The attempt's way to the model, or null for gates. */
   gateway: (NonNullable<Box['gateway']> & { key: string }) | null
   onAgentEvent(event: AgentEvent): void
