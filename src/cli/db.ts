@@ -2,7 +2,9 @@
 import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
+import { isFault } from '../host/fault.ts'
 import { makeFolders } from '../host/path.ts'
+import type { Looked } from '../store/check.ts'
 import { openDatabase } from '../store/database.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
 import { exitCode } from './exit-code.ts'
@@ -38,18 +40,25 @@ async function migrateDatabase(context: Context): Promise<number> {
   return answer(context, { path, from, to, backup }, text)
 }
 
-const checkTheDatabase = (context: Context) =>
-  withDatabase(context, async (database) => {
-    const { checkDatabase } = await import('../store/check.ts')
-    const looked = await checkDatabase(database)
-    const ok = looked.every(({ problems }) => problems.length === 0)
-    const lines = looked.flatMap(({ what, problems }) => [
-      `${what.padEnd(12)}${problems.length === 0 ? 'whole' : plural(problems.length, 'problem')}`,
-      ...problems.slice(0, 20).map((each) => `  ${each}`),
-    ])
-    answer(context, { ok, looked }, lines.join('\n'))
-    return ok ? exitCode.done : exitCode.refused
-  })
+async function checkTheDatabase(context: Context): Promise<number | Refusal> {
+  const { checkDatabase } = await import('../store/check.ts')
+  const looked = await withDatabase(context, checkDatabase).catch(notOpened)
+  if (isRefusal(looked)) return looked
+  const ok = looked.every(({ problems }) => problems.length === 0)
+  const lines = looked.flatMap(({ what, problems }) => [
+    `${what.padEnd(12)}${problems.length === 0 ? 'whole' : plural(problems.length, 'problem')}`,
+    ...problems.slice(0, 20).map((each) => `  ${each}`),
+  ])
+  if (!ok) lines.push('To go back to a backup: tri-agent backup list, tri-agent restore latest')
+  answer(context, { ok, looked }, lines.join('\n'))
+  return ok ? exitCode.done : exitCode.refused
+}
+
+/** One that is so damaged that it does not even open. */
+function notOpened(error: unknown): Looked[] {
+  if (!isFault(error, 'database-damaged')) throw error
+  return [{ what: 'pages', problems: [error.message] }]
+}
 
 async function printSchema(context: Context): Promise<number> {
   const { exportSchema } = await import('../store/migrate.ts')

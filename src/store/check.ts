@@ -1,4 +1,5 @@
 /** Is the database whole? Pages, references, schema and seals, each looked at as it is on disk. Changes nothing. */
+import { isFault } from '../host/fault.ts'
 import type { Database, Reader } from './database.ts'
 import { openDatabase } from './database.ts'
 import { schemaOf } from './migrate.ts'
@@ -8,17 +9,33 @@ export type Looked = { what: 'pages' | 'references' | 'schema' | 'log' | 'tables
 
 /** `elsewhere`: anchors the log must be at one with besides those beside it. */
 export async function checkDatabase(database: Database, elsewhere: readonly KnownAnchor[] = []): Promise<Looked[]> {
-  const [pages, references, schema] = await database.read(
-    async (reader) => [await checkPages(reader), await checkReferences(reader), await schemaIn(reader)] as const,
-  )
-  const { damage } = await verifyLog(database, elsewhere)
   return [
-    { what: 'pages', problems: pages },
-    { what: 'references', problems: references },
-    { what: 'schema', problems: differences(schema, await ownSchema()) },
-    { what: 'log', problems: damage.map(({ kind, first, last, why }) => `${kind} ${first}-${last}: ${why}`) },
+    { what: 'pages', problems: await problemsOf(() => database.read(checkPages)) },
+    { what: 'references', problems: await problemsOf(() => database.read(checkReferences)) },
+    {
+      what: 'schema',
+      problems: await problemsOf(async () => differences(await database.read(schemaIn), await ownSchema())),
+    },
+    { what: 'log', problems: await problemsOf(() => checkLog(database, elsewhere)) },
   ]
 }
+
+/** What cannot even be read is a problem by itself. */
+async function problemsOf(look: () => Promise<string[]>): Promise<string[]> {
+  try {
+    return await look()
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    return [(error as Error).message]
+  }
+}
+
+/** What SQLite says of a file whose bytes are wrong; it says so in words of its own wherever it happens to look. */
+export const isDamage = (error: unknown): boolean =>
+  (isFault(error) && error.code.startsWith('database-')) || (error as { code?: string }).code === 'ERR_SQLITE_ERROR'
+
+const checkLog = async (database: Database, elsewhere: readonly KnownAnchor[]): Promise<string[]> =>
+  (await verifyLog(database, elsewhere)).damage.map(({ kind, first, last, why }) => `${kind} ${first}-${last}: ${why}`)
 
 const checkPages = async (reader: Reader): Promise<string[]> =>
   (await reader.all<{ integrity_check: string }>('pragma integrity_check'))

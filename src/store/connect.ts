@@ -5,7 +5,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { Fault } from '../host/fault.ts'
 import { fileSystemType, networkNameOf } from '../host/file-system.ts'
-import { refuseForeignWal, refuseUnfit } from './fit.ts'
+import { refuseForeign, refuseForeignWal, refuseUnfit } from './fit.ts'
 import { troubleOf } from './trouble.ts'
 
 export const memory = ':memory:'
@@ -36,14 +36,23 @@ export function connect(path: string, options: ConnectOptions): DatabaseSync {
     const place = options.immutable ? new URL(`${pathToFileURL(path).href}?immutable=1`) : path
     const db = new DatabaseSync(place, { timeout: options.busyMs ?? usualBusyMs, readOnly: options.readOnly ?? false })
     if (fresh) chmodSync(path, 0o600)
-    checkVersion(db)
-    if (!options.readOnly)
-      db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
-    db.exec('pragma foreign_keys = on; pragma trusted_schema = off; pragma temp_store = memory')
+    try {
+      prepare(db, path, options)
+    } catch (error) {
+      db.close()
+      throw error
+    }
     return db
   } catch (error) {
     throw explain(error, path)
   }
+}
+
+function prepare(db: DatabaseSync, path: string, { readOnly = false, immutable = false }: ConnectOptions): void {
+  checkVersion(db)
+  if (!readOnly || immutable) refuseForeign(db, path)
+  if (!readOnly) db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma journal_size_limit = 67108864')
+  db.exec('pragma foreign_keys = on; pragma trusted_schema = off; pragma temp_store = memory')
 }
 
 function refuseNetwork(path: string, typeOf: (folder: string) => number): void {

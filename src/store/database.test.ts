@@ -1,6 +1,6 @@
 /** Laws of the writer: who shares a commit, who is undone alone, when an answer is given, and what is refused at the door. */
 import assert from 'node:assert/strict'
-import { rmSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -278,21 +278,22 @@ test('a database of a newer program, of another program, or of none is refused a
     faultOf(() => openDatabase(path)),
     'schema-newer',
   )
-  const foreign = join(path, '..', 'foreign.db')
+  const elsewhere = join(path, '..', 'theirs')
+  const foreign = join(elsewhere, 'tasks.db')
+  mkdirSync(join(elsewhere, 'backups'), { recursive: true })
+  const wayBack = join(elsewhere, 'backups', 'tasks.db.schema-3')
+  await writeFile(wayBack, 'ours, as it was before it left schema 3')
   const theirs = new DatabaseSync(foreign)
-  theirs.exec('create table song (title text)')
+  theirs.exec('create table song (title text); pragma user_version = 3')
+  theirs.close()
+  const before = readFileSync(foreign)
   assert.equal(
     faultOf(() => openDatabase(foreign)),
     'not-ours',
   )
-  assert.deepEqual(
-    theirs
-      .prepare('select name from sqlite_schema')
-      .all()
-      .map((row) => row['name']),
-    ['song'],
-  )
-  theirs.close()
+  assert.deepEqual(readFileSync(foreign), before, 'to the byte')
+  assert.equal(readFileSync(wayBack, 'utf8'), 'ours, as it was before it left schema 3')
+  assert.deepEqual(readdirSync(elsewhere).toSorted(), ['backups', 'tasks.db'])
   const text = join(path, '..', 'text.db')
   await writeFile(text, 'not a database, but long enough to be looked at as one '.repeat(40))
   assert.equal(

@@ -86,6 +86,12 @@ const cases: [what: string, how: (path: string) => void, code: string, says: Reg
     /is a folder/,
   ],
   ['one that others may write', (path) => chmodSync(path, 0o666), 'database-unsafe', /can be written by other users/],
+  [
+    'an empty file, and beside it the key of what was there',
+    (path) => truncateSync(path, 0),
+    'database-damaged',
+    /is empty/,
+  ],
   ['text', (path) => writeFileSync(path, 'a shopping list '.repeat(500)), 'database-damaged', /not a database/],
   ['one whose header is damaged', (path) => overwrite(path, 2, 'X'), 'database-damaged', /not a database/],
   ['one that is cut off', (path) => truncateSync(path, statSync(path).size / 2), 'database-damaged', /malformed/],

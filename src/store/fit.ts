@@ -2,7 +2,7 @@
  * Is what lies there fit to be our database? Looked at before SQLite opens it for writing, because by then it may be too late: a pipe is waited at for
  * ever, and the WAL of another database is taken for this one's own and written into it.
  */
-import { lstatSync, statSync } from 'node:fs'
+import { existsSync, lstatSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { Fault } from '../host/fault.ts'
 import { isAlive } from '../host/proc.ts'
@@ -10,7 +10,10 @@ import { readSecret } from '../host/secret.ts'
 import { applicationId } from './migrate.ts'
 import { keyIdOf } from './seal.ts'
 
-/** Faults: `database-unsafe` for a link, a folder, anything but a plain file, somebody else's, or one that others may write. */
+/**
+ * Faults: `database-unsafe` for a link, a folder, anything but a plain file, somebody else's, or one that others may write; `database-damaged` for an
+ * empty one whose key is there: the key is made after the first page, so there was more.
+ */
 export function refuseUnfit(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (!found) return
@@ -27,6 +30,23 @@ export function refuseUnfit(path: string): void {
     throw unfit(`belongs to user ${found.uid}, not to you`, 'start as that user, or set XDG_STATE_HOME')
   if ((found.mode & 0o022) !== 0)
     throw unfit('can be written by other users', `tri-agent db check after: chmod 600 ${path}`)
+  if (found.size === 0 && existsSync(`${path}.key`))
+    throw new Fault('database-damaged', `${path} is empty, and it was not: beside it lies the key of its log`, {
+      hint: 'tri-agent restore latest; to begin anew, move it and its key away',
+    })
+}
+
+/** Nothing of another program's is written to, nor copied. Faults: `not-ours`. */
+export function refuseForeign(db: DatabaseSync, path: string): void {
+  const id = db.prepare('pragma application_id').get()?.['application_id']
+  if (
+    id === applicationId ||
+    db.prepare("select 1 from sqlite_schema where type = 'table' limit 1").get() === undefined
+  )
+    return
+  throw new Fault('not-ours', `${path} is a database of another program`, {
+    hint: 'set XDG_STATE_HOME to another folder',
+  })
 }
 
 /** A larger one is not looked at whole before it is opened; its last seals are. */

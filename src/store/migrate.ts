@@ -35,7 +35,7 @@ export type Migrated = { from: number; to: number; backup: string | null }
 
 /**
  * Brings a database up to this program's schema, having copied it as it was (where `copies`). `sealKey` seals a log that had no seals.
- * Faults: `not-ours`, `schema-newer`.
+ * Faults: `schema-newer`.
  */
 export function migrate(db: DatabaseSync, path: string, sealKey: Buffer, copies = path !== ':memory:'): Migrated {
   const known = migrations()
@@ -46,7 +46,6 @@ export function migrate(db: DatabaseSync, path: string, sealKey: Buffer, copies 
   db.exec('begin immediate')
   try {
     const done = version(db, 'user_version')
-    checkOwner(db, path)
     if (done > known.length) throw newer(path, done, known.length)
     for (const { name, sql } of known.slice(done)) {
       db.exec(sql)
@@ -95,15 +94,6 @@ function adoptLog(db: DatabaseSync, sealKey: Buffer): void {
   if (last === 0) return
   const rows = db.prepare('select seq, at, stream, version, type, actor, body from event where seq > 0 order by seq')
   db.prepare(insertSeal).run(adoptedSeal(sealKeyOf(sealKey), last, rows.iterate() as Iterable<LogRow>))
-}
-
-function checkOwner(db: DatabaseSync, path: string): void {
-  const id = version(db, 'application_id')
-  const tables = db.prepare("select count(*) as n from sqlite_schema where type = 'table'").get() as { n: number }
-  if (id !== applicationId && tables.n > 0)
-    throw new Fault('not-ours', `${path} is a database of another program`, {
-      hint: 'set XDG_STATE_HOME to another folder',
-    })
 }
 
 function newer(path: string, found: number, known: number): Fault {

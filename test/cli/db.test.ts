@@ -1,6 +1,16 @@
 /** The database as an operator looks after it: made from the exported schema, checked, asked, upgraded, and gone back. */
 import assert from 'node:assert/strict'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test, type TestContext } from 'node:test'
@@ -139,6 +149,37 @@ test('check says what is wrong, each thing under its own name', async () => {
         ],
       },
     ],
+  )
+})
+
+test('check says what is wrong with a database that cannot be read or does not even open, and what to do', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['init'])
+  const path = ada.paths.database
+  const whole = readFileSync(path)
+  const checked = async (bytes: Uint8Array) => {
+    writeFileSync(path, bytes)
+    const { code, stdout } = await ada.type(['db', 'check'])
+    assert.equal(code, 1)
+    assert.match(stdout, /\nTo go back to a backup: tri-agent backup list, tri-agent restore latest\n$/)
+    return ada.still(stdout)
+  }
+  assert.match(
+    await checked(whole.subarray(0, whole.length / 2)),
+    /^pages {7}1 problem\n {2}~\S+tasks\.db: database disk image is malformed\n/,
+  )
+  assert.match(await checked(new Uint8Array()), /^pages {7}1 problem\n {2}~\S+tasks\.db is empty, and it was not/)
+  writeFileSync(path, whole)
+  const file = new DatabaseSync(path)
+  const { rootpage } = file.prepare("select rootpage from sqlite_schema where name = 'event'").get() as {
+    rootpage: number
+  }
+  file.close()
+  const holed = Buffer.from(whole)
+  holed.fill(1, (rootpage - 1) * 4096, (rootpage - 1) * 4096 + 8)
+  assert.match(
+    await checked(holed),
+    /^pages {7}\d+ problems?\n {2}[^]+\nreferences {2}whole\nschema {6}whole\nlog {9}1 problem\n {2}\S*tasks\.db: database disk/,
   )
 })
 
