@@ -16,9 +16,7 @@ export const restore: Act = async (context, said) => {
   if (isRefusal(file)) return file
   const loaded = await loadConfig({ file: paths.configFile, env })
   if (isRefusal(loaded)) return loaded
-  const wasUp = await endTheDaemon(context, said.flag('now') === true)
-  if (isRefusal(wasUp)) return wasUp
-  if (wasUp) context.note('The daemon has ended.\n')
+  let wasUp = false
   const { restore: carryOut } = await import('../daemon/restore.ts')
   const tell = (what: string) => {
     if (context.isTerminal) context.note(`Looking at ${what}…\n`)
@@ -31,6 +29,13 @@ export const restore: Act = async (context, said) => {
     tell,
     settings: loaded.settings,
     actor: `person:${accountName()}`,
+    async endDaemon() {
+      const ended = await endTheDaemon(context, said.flag('now') === true)
+      if (isRefusal(ended)) return ended
+      wasUp = ended
+      if (wasUp) context.note('The daemon has ended.\n')
+      return null
+    },
   })
   if (isRefusal(restored)) return restored
   const { event, takenAt, damaged, leftOut, unasked } = restored

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { added } from '../core/fixture.ts'
-import { isRefusal } from '../core/refusal.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { defaultSettings } from '../core/setting.ts'
 import { isFault } from '../host/fault.ts'
 import { findPaths, makeFolders, type Paths } from '../host/path.ts'
@@ -30,7 +30,7 @@ type Lab = AsyncDisposable & {
   database: Database
   add(...tasks: string[]): Promise<void>
   backup(): Promise<string>
-  restore(file: string): ReturnType<typeof restore>
+  restore(file: string, endDaemon?: () => Promise<Refusal | null>): ReturnType<typeof restore>
   tasks(): Promise<string[]>
   verify(): Promise<LogReport>
   damage(): Promise<string[]>
@@ -54,8 +54,17 @@ async function lab(): Promise<Lab> {
         )
     },
     backup: async () => (await takeBackup({ world, database: paths.database, kind: 'backup' })).file,
-    restore: (file) =>
-      restore({ world, env, paths, file, settings: defaultSettings(2), actor: 'person:ada', tell: () => {} }),
+    restore: (file, endDaemon = async () => null) =>
+      restore({
+        world,
+        env,
+        paths,
+        file,
+        settings: defaultSettings(2),
+        actor: 'person:ada',
+        tell: () => {},
+        endDaemon,
+      }),
     tasks: async () =>
       (await database.read((reader) => listTasks(reader, { limit: 100 }))).map(({ id }) => id).toSorted(),
     verify: () => verifyLog(database),
@@ -215,4 +224,65 @@ test('a database that is gone is restored too, and then the day counts as used, 
     ['day', 75e9],
     ['total', 75e9],
   ])
+})
+
+test('an older copy that lies in the place of the database does not tell what was spent, nor how many daemons there were', async () => {
+  await using made = await lab()
+  const daemon = { pid: 1, boot_id: 'b', start_time: 1, started_at: 1 }
+  await made.add('task_a')
+  const older = await made.backup()
+  await made.database.write(async (tx) => {
+    await setLimit(tx, 'task/task_a', 7)
+    await tx.run(`insert into charge (hold, attempt, task, repo, stage, family, model, input, cached_input, cache_write, output, nano_usd, how, at, day)
+      values (9, 'att', 'task_a', 'r', 'plan', 'openai', 'm', 1, 0, 0, 1, 500, 'exact', 1, '2026-11-28')`)
+    await tx.run("update account set spent_nano_usd = 500 where scope = 'task/task_a'")
+  })
+  const file = await made.backup()
+  await made.database.write((tx) => takeEpoch(tx, daemon))
+  await made.add('task_b')
+  await made.database.anchor()
+  made.close()
+  copyFileSync(older, made.paths.database)
+  const { event, damaged } = await restored(made, file)
+  assert.deepEqual([event.money, damaged], ['day-closed', 'it is damaged or an older copy'])
+  assert.ok(event.epoch > 2, 'no lease or key of the time that is lost can be of an epoch to come')
+  const opened = openDatabase(made.paths.database)
+  const account = await opened.read((reader) => accountOf(reader, 'task/task_a'))
+  opened.close()
+  assert.deepEqual([account?.limit, account?.spent], [7, 500], 'nor does it take back what the backup knows')
+})
+
+test('a file is restored with the WAL that lies beside it', async () => {
+  await using made = await lab()
+  await made.add('task_a')
+  const file = join(made.paths.stateFolder, 'moved.db')
+  copyFileSync(made.paths.database, file)
+  copyFileSync(`${made.paths.database}-wal`, `${file}-wal`)
+  await made.add('task_b')
+  await restored(made, file)
+  assert.deepEqual([await made.tasks(), await made.damage()], [['task_a'], []])
+})
+
+test('the database itself is no backup: what is lost since would be asked of the copy that lost it', async () => {
+  await using made = await lab()
+  await made.add('task_a')
+  const refused = await made.restore(made.paths.database)
+  assert.equal(isRefusal(refused) && refused.refused, 'no-backup')
+})
+
+test('the daemon is ended only for a backup that can be restored', async () => {
+  await using made = await lab()
+  await made.add('task_a')
+  const file = await made.backup()
+  let ended = 0
+  const endDaemon = async () => {
+    ended += 1
+    return refuse('stays-up', 'it does not end')
+  }
+  const whole = await made.restore(file, endDaemon)
+  assert.deepEqual([isRefusal(whole) && whole.refused, ended], ['stays-up', 1])
+  writeFileSync(file, 'a shopping list '.repeat(500))
+  const damaged = await made.restore(file, endDaemon)
+  assert.deepEqual([isRefusal(damaged) && damaged.refused, ended], ['backup-damaged', 1])
+  assert.deepEqual(await made.tasks(), ['task_a'])
 })

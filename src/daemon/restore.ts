@@ -1,12 +1,12 @@
 /**
  * restore: a backup takes the place of the database, and everything that happened since and can be known is known afterwards.
  *
- *     verify the backup ─▶ mark ─▶ end what the daemon left ─▶ stage, carry money and epoch over ─▶ compare with git and the log left behind
+ *     verify the backup ─▶ end the daemon ─▶ mark ─▶ end what the daemon left ─▶ stage, carry money and epoch over ─▶ compare with git and the log left behind
  *       ─▶ one transaction: store.restored, landings, holds ─▶ keep the old one, swap ─▶ anchor
  *
- * The daemon is down. Until the swap nothing of the living database is touched; the swap is one transaction.
+ * Until the swap nothing of the living database is touched; the swap is one transaction.
  */
-import { rmSync } from 'node:fs'
+import { rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { dayOf } from '../core/day.ts'
 import type { StoreRestored } from '../core/event.ts'
@@ -51,6 +51,8 @@ export type RestoreOptions = {
   file: string
   actor: string
   tell: (what: string) => void
+  /** Called once the backup was found whole; a refusal ends the restore. */
+  endDaemon: () => Promise<Refusal | null>
 }
 
 export type Restored = {
@@ -64,10 +66,16 @@ export type Restored = {
   unasked: string[]
 }
 
-/** Restores. Refuses a backup that is damaged; faults where the machine fails, and then nothing was changed. */
+/** Restores. Refuses `no-backup` for the database itself, and a backup that is damaged; faults where the machine fails, and then nothing was changed. */
 export async function restore(options: RestoreOptions): Promise<Restored | Refusal> {
-  const { paths, file, tell } = options
+  const { paths, file, tell, endDaemon } = options
   const path = paths.database
+  if (isSameFile(file, path))
+    return refuse(
+      'no-backup',
+      `${file} is the database itself`,
+      'move it away, then restore it; or: tri-agent backup list',
+    )
   await makeOwnFolder(paths.stateFolder)
   await makeOwnFolder(backupFolder(path))
   const report = await verifyBackup(path, file, tell)
@@ -75,6 +83,8 @@ export async function restore(options: RestoreOptions): Promise<Restored | Refus
   const wrong = report.looked.flatMap(({ what, problems }) => problems.map((each) => `${what}: ${each}`))
   if (wrong.length > 0)
     return refuse('backup-damaged', `${file} is not whole: ${wrong[0]}`, 'choose another: tri-agent backup list')
+  const stays = await endDaemon()
+  if (stays) return stays
   using _ = markRestoring(path)
   const living = surveyLiving(path)
   if (living.state === 'readable') awaitWriters(path)
@@ -84,6 +94,11 @@ export async function restore(options: RestoreOptions): Promise<Restored | Refus
   } finally {
     for (const end of ['', '-wal', '-shm', '-journal', '.anchors']) rmSync(`${staged}${end}`, { force: true })
   }
+}
+
+function isSameFile(one: string, other: string): boolean {
+  const [a, b] = [one, other].map((file) => statSync(file, { throwIfNoEntry: false }))
+  return a !== undefined && b !== undefined && a.ino === b.ino && a.dev === b.dev
 }
 
 async function carryOut(options: RestoreOptions, living: Living, staged: string): Promise<Restored> {
@@ -100,18 +115,18 @@ async function carryOut(options: RestoreOptions, living: Living, staged: string)
   tell('the copy that will take its place')
   await stageBackup(file, staged)
   openDatabase(staged, { keyFile: `${path}.key`, copyBefore: false }).close() // brings it up to our schema
+  const { left, doubt } = await openLeft(path, living)
   const { epoch } = carryOver(staged, living.state === 'readable' ? { path, epoch: living.epoch } : null, {
     at,
-    backupAt: takenAt,
-    closeDay: { day: dayOf(at), limitNanoUsd: settings.money.dayNanoUsd },
+    // what is damaged or older than it should be tells of less than there was
+    lost: doubt === null ? null : { since: takenAt, day: dayOf(at), limitNanoUsd: settings.money.dayNanoUsd },
   })
   const database = openDatabase(staged, { keyFile: `${path}.key`, copyBefore: false })
-  const left = await openLeft(path, living)
   const git = createGit(world, { path: pathOf(env) })
   let settled: Omit<Restored, 'takenAt' | 'damaged'>
   try {
     tell('what landed since, in git')
-    settled = await reconcile({ ...options, git, database, left, epoch, living, kept })
+    settled = await reconcile({ ...options, git, database, left, epoch, isCounted: doubt === null, kept })
   } finally {
     database.close()
     left?.close()
@@ -120,29 +135,28 @@ async function carryOut(options: RestoreOptions, living: Living, staged: string)
   await swapIn({ database: path, staged, living, kept })
   const restored = openDatabase(path)
   await restored.anchor().finally(() => restored.close())
-  return { ...settled, takenAt, damaged: whyNotAsked(living, left !== null) }
+  return { ...settled, takenAt, damaged: doubt }
 }
 
-/** The log left behind, where it can be believed: whole pages, every seal as it was made. */
-async function openLeft(path: string, living: Living): Promise<Database | null> {
-  if (living.state !== 'readable' || !living.sound) return null
+/** The log left behind, where it can be believed: whole pages, every seal as it was made, every anchor known. `doubt`: why what it says is not all there was. */
+async function openLeft(path: string, living: Living): Promise<{ left: Database | null; doubt: string | null }> {
+  if (living.state === 'missing') return { left: null, doubt: 'there was none' }
+  if (living.state === 'unreadable') return { left: null, doubt: living.why }
+  const damaged = { left: null, doubt: 'it is damaged or an older copy' }
+  if (!living.sound) return damaged
   let opened: Database
   try {
     opened = openDatabase(path)
   } catch (error) {
-    if (isFault(error)) return null // of a newer program, say
+    if (isFault(error, 'schema-newer')) return { left: null, doubt: null }
+    if (isFault(error)) return damaged
     throw error
   }
   const looked = await checkDatabase(opened)
-  if (looked.every(({ what, problems }) => what === 'schema' || problems.length === 0)) return opened
+  if (looked.every(({ what, problems }) => what === 'schema' || problems.length === 0))
+    return { left: opened, doubt: null }
   opened.close()
-  return null
-}
-
-function whyNotAsked(living: Living, isBelieved: boolean): string | null {
-  if (living.state === 'missing') return 'there was none'
-  if (living.state === 'unreadable') return living.why
-  return isBelieved ? null : 'it is damaged'
+  return damaged
 }
 
 type Parts = RestoreOptions & {
@@ -150,7 +164,8 @@ type Parts = RestoreOptions & {
   database: Database
   left: Database | null
   epoch: number
-  living: Living
+  /** Is all known that was spent? */
+  isCounted: boolean
   kept: string | null
 }
 
@@ -178,7 +193,7 @@ async function reconcile(parts: Parts): Promise<Omit<Restored, 'takenAt' | 'dama
 
 /** The event: what was restored, and exactly which anchors it leaves behind. */
 async function describe(
-  { paths, file, database, left, epoch, living, kept, keyId }: Parts & { keyId: string },
+  { paths, file, database, left, epoch, isCounted, kept, keyId }: Parts & { keyId: string },
   found: readonly FoundLanding[],
   unasked: readonly RepoRow[],
   { recorded, handedIn }: Reconciliation,
@@ -204,7 +219,7 @@ async function describe(
     landings: recorded,
     handedIn,
     unasked: unasked.map(({ name }) => name),
-    money: living.state === 'readable' ? 'counted' : 'day-closed',
+    money: isCounted ? 'counted' : 'day-closed',
     epoch,
   }
 }

@@ -6,7 +6,18 @@
  *
  * A living database that is damaged is put aside bit for bit. It never decides what happened; it never lets an epoch or an account go back.
  */
-import { chmodSync, constants, copyFileSync, existsSync, linkSync, renameSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { copyFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { backup as copyPages, DatabaseSync } from 'node:sqlite'
@@ -37,9 +48,14 @@ export function surveyLiving(path: string): Living {
   }
 }
 
-/** A copy of the backup that may be written. */
+/** A copy of the backup that may be written, with what a WAL beside it holds: a backup of ours has none, a file that somebody moved may. */
 export async function stageBackup(file: string, staged: string): Promise<void> {
-  await copyFile(file, staged, constants.COPYFILE_FICLONE)
+  if ((statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) === 0)
+    await copyFile(file, staged, constants.COPYFILE_FICLONE)
+  else {
+    closeSync(openSync(staged, 'wx', 0o600))
+    await copyInto(file, staged)
+  }
   chmodSync(staged, 0o600)
 }
 
@@ -47,28 +63,28 @@ export async function stageBackup(file: string, staged: string): Promise<void> {
 const moneyTables = ['account', 'hold', 'virtual_key', 'pacer', 'spending'] as const
 
 /**
- * Money and the epoch. From a living database that can be read they are taken over; else the epoch goes forward by more than there can have been
- * starts since the backup, and the day (`closeDay`) counts as used.
+ * Money and the epoch, taken over from a living database that can be read. What it does not tell (`lost`) may have been since the backup: the epoch goes
+ * forward by more than there can have been starts, and the day counts as used.
  */
 export function carryOver(
   staged: string,
   living: { path: string; epoch: number } | null,
-  otherwise: { at: number; backupAt: number; closeDay: { day: string; limitNanoUsd: number } },
+  { at, lost }: { at: number; lost: { since: number; day: string; limitNanoUsd: number } | null },
 ): { epoch: number } {
   const db = new DatabaseSync(staged)
   try {
     if (living !== null) db.prepare('attach ? as living').run(living.path)
     db.exec('begin immediate')
-    if (living !== null) carryMoney(db)
-    else closeDay(db, otherwise.closeDay, otherwise.at)
+    if (living !== null && (lost === null || knowsAllMoney(db))) carryMoney(db)
+    if (lost !== null) closeDay(db, lost, at)
     const before = db.prepare('select epoch from daemon where one = 1').get() as { epoch: number } | undefined
-    const starts = living === null ? mostStarts(otherwise.at - otherwise.backupAt) : 0
+    const starts = lost === null ? 0 : mostStarts(at - lost.since)
     const epoch = Math.max(before?.epoch ?? 0, living?.epoch ?? 0) + starts + 1
     db.prepare(
       `insert into daemon (one, epoch, pid, boot_id, start_time, started_at) values (1, :epoch, 0, 'restored', null, :at)
        on conflict (one) do update set epoch = :epoch, pid = 0, boot_id = 'restored', start_time = null, circumstances = null`,
-    ).run({ epoch, at: otherwise.at })
-    db.prepare('update virtual_key set revoked_at = :at where revoked_at is null').run({ at: otherwise.at })
+    ).run({ epoch, at })
+    db.prepare('update virtual_key set revoked_at = :at where revoked_at is null').run({ at })
     db.exec('commit')
     return { epoch }
   } finally {
@@ -79,6 +95,14 @@ export function carryOver(
 /** A daemon's start takes longer than this. */
 const shortestStartMs = 100
 const mostStarts = (ms: number): number => Math.ceil(Math.max(0, ms) / shortestStartMs)
+
+/** Has the living database every charge and every hold that the backup has ever had? An older copy has not, and would take them back. */
+function knowsAllMoney(db: DatabaseSync): boolean {
+  const one = (sql: string) => Number(Object.values(db.prepare(sql).get() ?? { none: 0 })[0])
+  const holds = (schema: string) => one(`select seq from ${schema}.sqlite_sequence where name = 'hold'`)
+  const missing = one('select count(*) from main.charge where hold not in (select hold from living.charge)')
+  return missing === 0 && holds('living') >= holds('main')
+}
 
 function carryMoney(db: DatabaseSync): void {
   const shared = (table: string): string => {
@@ -155,13 +179,17 @@ function makePlain(file: string): void {
 
 /** Page by page, in one transaction: whoever reads meanwhile sees the one or the other, and a power cut leaves the one or the other. */
 async function overwrite(staged: string, database: string): Promise<void> {
-  const from = new DatabaseSync(staged, { readOnly: true })
-  try {
-    await copyPages(from, database, { rate: 1_000_000_000 })
-  } finally {
-    from.close()
-  }
+  await copyInto(staged, database)
   const to = new DatabaseSync(database, { timeout: 5000 })
   to.exec('pragma synchronous = full; pragma journal_mode = wal; pragma wal_checkpoint(truncate)')
   to.close()
+}
+
+async function copyInto(file: string, into: string): Promise<void> {
+  const from = new DatabaseSync(file, { readOnly: true })
+  try {
+    await copyPages(from, into, { rate: 1_000_000_000 })
+  } finally {
+    from.close()
+  }
 }

@@ -2,17 +2,17 @@
  * Is a backup one that could be restored? It is opened as a restore would open it: every page, reference and seal is looked at, with the key that lies
  * beside the living database, and every table folded again from its log. It changes nothing; one of an older schema is brought up to ours in a copy.
  */
-import { copyFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { existsSync, lstatSync } from 'node:fs'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
-import { isFault } from '../host/fault.ts'
 import { readAnchors } from './anchor.ts'
 import { backupFolder, listBackups } from './backup.ts'
-import { checkDatabase, type Looked } from './check.ts'
+import { checkDatabase, isDamage, type Looked } from './check.ts'
 import { openDatabase, type Database, type Reader } from './database.ts'
 import { applicationId, migrations } from './migrate.ts'
 import { verifyProjections } from './rebuild.ts'
+import { stageBackup } from './restore.ts'
 import { lastSeal, type Seal } from './seal.ts'
 import type { KnownAnchor } from './verify-log.ts'
 
@@ -56,7 +56,7 @@ export async function verifyBackup(
   if (schema === known) return look(database, openDatabase(file, { readOnly: true, keyFile }), file, tell)
   const scratch = join(dirname(file), `.draft-${process.pid}-${basename(file)}`)
   try {
-    await copyFile(file, scratch)
+    await stageBackup(file, scratch)
     return await look(database, openDatabase(scratch, { keyFile, copyBefore: false }), file, tell)
   } finally {
     for (const end of ['', '-wal', '-shm', '.anchors']) await rm(`${scratch}${end}`, { force: true })
@@ -84,10 +84,6 @@ async function marksOf(reader: Reader): Promise<{ schema: number; isOurs: boolea
   const id = await reader.get<{ application_id: number }>('pragma application_id')
   return { schema: version!.user_version, isOurs: id!.application_id === applicationId && version!.user_version > 0 }
 }
-
-/** What SQLite says of a file whose bytes are wrong; it says so in words of its own wherever it happens to look. */
-const isDamage = (error: unknown): boolean =>
-  (isFault(error) && error.code.startsWith('database-')) || (error as { code?: string }).code === 'ERR_SQLITE_ERROR'
 
 async function look(
   living: string,
