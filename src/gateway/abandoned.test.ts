@@ -81,3 +81,25 @@ test('who asks twice on one connection and goes away is gone from both', async (
   const { charges, held } = await books(stage)
   assert.deepEqual([charges.map(({ how }) => how), held], [['exact', 'estimated', 'estimated'], 0])
 })
+
+test('an answer in one piece that nobody waits for is charged as if it had come: it goes on being made', async () => {
+  await using stage = await setStage(() => {}, { timeouts })
+  const { key } = await stage.enter(dialect)
+  const reached = Promise.withResolvers<void>()
+  stage.provider.script = () => reached.resolve()
+  const whole = askIn(dialect, false, {}, 40_000)
+  const leaving = new AbortController()
+  const asked = tell(stage.gateway, {
+    path,
+    headers: { 'x-api-key': key },
+    body: whole.body,
+    signal: leaving.signal,
+  }).catch(() => null)
+  await reached.promise
+  leaving.abort()
+  await asked
+  await stage.settled(1)
+  const { charges, held } = await books(stage)
+  assert.deepEqual([charges[0]!.how, held], ['estimated', 0])
+  assert.ok(charges[0]!.nanoUsd >= 40_000 * 20_000, `${charges[0]!.nanoUsd}`)
+})

@@ -202,7 +202,7 @@ async function place(
     inputNanoUsd,
     inputTokens,
     outputRate: rates.output,
-    billsAfterAbort,
+    billsAfterAbort: billsAfterAbort || !asked.stream, // nobody promises to stop an answer in one piece
     told,
     cap,
     lease: size.whole ? placed.tokens : limits.quantumTokens,

@@ -30,7 +30,7 @@ const foreign = new Set([
   'json_schema',
   'mcp_servers', // denied as a whole, or named
 ])
-const remote = /^(?:https?|gs|ftp|file):/i
+const inBody = /^data:/i
 
 /** Walks a request's body. Refuses: `field-denied` for a remote URL or a file id; where `named` has its kind, it may be anything up to the window. */
 export function scanContent(body: Json, named: ProviderTools): Scanned | Refusal {
@@ -47,7 +47,8 @@ export function scanContent(body: Json, named: ProviderTools): Scanned | Refusal
         content.opaque = true
         content.references.push(reference.kind)
       }
-      for (const [key, value] of Object.entries(next)) if (enters(next as Json, key, value)) waiting.push(value)
+      for (const [key, value] of Object.entries(next))
+        if (enters(next === body ? {} : (next as Json), key, value)) waiting.push(value)
     }
   }
   return content
@@ -59,11 +60,13 @@ const enters = (holder: Json, key: string, value: unknown): boolean =>
   !foreign.has(key) &&
   !(key === 'input' && holder['type'] === 'tool_use')
 
+const imageTypes = new Set(['image', 'input_image', 'image_url', 'computer_screenshot'])
+
 function scanObject(json: Json, content: Content): Reference | null {
   const cache = json['cache_control']
   if (typeof cache === 'object' && cache !== null && (cache as Json)['ttl'] === '1h') content.cachesHour = true
   const { type } = json
-  if (type === 'image' || type === 'input_image' || type === 'image_url') content.images++
+  if (imageTypes.has(String(type))) content.images++
   if (type === 'document' || type === 'input_file' || type === 'file' || type === 'input_audio') content.opaque = true
   const inline = (json['inlineData'] ?? json['inline_data']) as Json | undefined
   if (typeof inline === 'object' && inline !== null) {
@@ -86,9 +89,8 @@ function referenceIn(json: Json): Reference | null {
   }
   if (typeof json['file_url'] === 'string') return remoteUrl('file_url')
   if (json['type'] === 'container_upload') return fileId('container_upload')
-  if (json['type'] === 'url' && typeof json['url'] === 'string' && json['media_type'] === undefined)
-    return remoteUrl('a url source')
+  if (json['type'] === 'url' && typeof json['url'] === 'string') return remoteUrl('a url source')
   const image = json['image_url']
   const url = typeof image === 'string' ? image : (image as Json | undefined)?.['url']
-  return typeof url === 'string' && remote.test(url) ? remoteUrl('image_url') : null
+  return typeof url === 'string' && !inBody.test(url) ? remoteUrl('image_url') : null
 }

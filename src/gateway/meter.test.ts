@@ -128,6 +128,59 @@ test('an hour’s cache is told from a short one, and Gemini’s thoughts and to
   })
 })
 
+test('what was written for an hour is not charged again where a later count leaves out for how long it was written', () => {
+  const created = { input_tokens: 3, cache_creation_input_tokens: 900, cache_read_input_tokens: 0, output_tokens: 1 }
+  const cache_creation = { ephemeral_5m_input_tokens: 100, ephemeral_1h_input_tokens: 800 }
+  const { tokens } = taken(
+    'anthropic-messages',
+    { type: 'message_start', message: { usage: { ...created, cache_creation } } },
+    { type: 'message_delta', delta: { stop_reason: 'end_turn' }, usage: { ...created, output_tokens: 7 } },
+  )
+  assert.deepEqual([tokens.cacheWrite, tokens.cacheWriteHour], [100, 800])
+})
+
+test('where the parts of what was written are more than its sum, the parts count', () => {
+  const usage = { input_tokens: 3, output_tokens: 1, cache_creation: { ephemeral_5m_input_tokens: 100 } }
+  assert.equal(taken('anthropic-messages', { type: 'message', usage }).tokens.cacheWrite, 100)
+})
+
+test('an answer of which any count cannot be has no last word, and its input is not known', () => {
+  for (const bad of [
+    { input_tokens: '9' },
+    { input_tokens: -1 },
+    { cache_creation_input_tokens: 1.5 },
+    { cache_read_input_tokens: 1e300 },
+    { cache_creation: { ephemeral_1h_input_tokens: -2 } },
+  ]) {
+    const usage = { input_tokens: 5, cache_read_input_tokens: 1, output_tokens: 2, ...bad }
+    const reported = nothingReported()
+    takeUsage('anthropic-messages', { type: 'message', usage }, reported)
+    assert.deepEqual([reported.final, reported.input], [false, false], JSON.stringify(bad))
+  }
+})
+
+test('a chat server that counts with every chunk has not said its last word before its last chunk', () => {
+  const chunk = (output: number, finish_reason: string | null = null) => ({
+    object: 'chat.completion.chunk',
+    choices: [{ index: 0, delta: { content: 'x' }, finish_reason }],
+    usage: { prompt_tokens: 10, completion_tokens: output },
+  })
+  assert.equal(taken('openai-chat', chunk(1), chunk(2)).final, false)
+  assert.equal(taken('openai-chat', chunk(1), chunk(2, 'stop')).final, true)
+  assert.equal(taken('openai-chat', chunk(1), { choices: [], usage: chunk(2).usage }).final, true)
+  const events = [chunk(1), chunk(2)].map((each) => `data: ${JSON.stringify(each)}\n\n`).join('')
+  for (const [text, final] of [
+    [events, false],
+    [`${events}data: [DONE]\n\n`, true],
+    [`${events.replaceAll('"completion_tokens"', '"made"')}data: [DONE]\n\n`, false],
+  ] as const) {
+    const meter = meterStream('openai-chat')
+    meter.push(Buffer.from(text))
+    meter.end()
+    assert.equal(meter.reported.final, final, text)
+  }
+})
+
 test('counters that are no whole numbers are not believed', () => {
   for (const bad of [-5, 1.5, '7', null, Number.MAX_SAFE_INTEGER + 2, {}, [3]])
     assert.equal(taken('openai-chat', { usage: { prompt_tokens: 10, completion_tokens: bad } }).tokens.output, 0)

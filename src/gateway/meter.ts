@@ -7,7 +7,7 @@
 import { newSketch, sketchNeedles, takeShape, type Sketch } from './ending.ts'
 import type { Dialect } from './route.ts'
 import { valueEnd } from './splice.ts'
-import { nothingReported, takeUsage, type Reported } from './usage.ts'
+import { endChat, nothingReported, takeUsage, type Reported } from './usage.ts'
 
 export type Meter = {
   /** Takes bytes in and returns those that may go on: whole events, or everything where the answer is no event stream. */
@@ -100,6 +100,7 @@ function eventMeter(dialect: Dialect, { hideUsage = false, tools = false }: Stre
   const line = (bytes: Buffer): boolean => {
     const text = bytes.toString('latin1') // one character a byte, so that offsets agree
     visible += visibleIn(bytes, text)
+    if (dialect === 'openai-chat' && /^data: ?\[DONE\]\s*$/.test(text)) endChat(reported)
     if (!isWorthParsing(dialect, text, sketch) && !(tools && text.includes(usedNeedles[dialect]))) return false
     const event = parseObject(bytes.subarray(payloadField.length))
     if (!event) return false

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { ageOf, findPrice, ratesFor, trustPrice } from '../core/price.ts'
+import { isRefusal } from '../core/refusal.ts'
 import { loadPrices } from './prices.ts'
 
 const day = '2026-11-24'
@@ -39,20 +40,30 @@ test('no model in the table is free, and one that paints or embeds is not in it'
 })
 
 test('what the operator writes wins over the bundle, and missing kinds are filled with a dearer one', () => {
-  const table = loadPrices({ 'claude-opus-5-5': { input: 1.5, output: 3 }, 'my-model': { input: 0.0028, output: 1 } })
+  const table = loadPrices({
+    'claude-opus-5-5': { input: 1.5, output: 3 },
+    'claude-new': { input: 2, output: 10, cacheWrite: 2 },
+    'gpt-new': { input: 2, output: 10 },
+    'my-model': { input: 0.0028, output: 1 },
+  })
   const own = findPrice(table, 'claude-opus-5-5')
   assert.ok(!('refused' in own))
   assert.deepEqual(ratesFor(own, day, 1), {
     input: 1_500_000_000,
     cachedInput: 1_500_000_000,
-    cacheWrite: 1_500_000_000,
+    cacheWrite: 1_875_000_000,
     cacheWriteHour: 3_000_000_000,
     output: 3_000_000_000,
     webSearch: 0,
   })
   const mine = findPrice(table, 'my-model')
   assert.ok(!('refused' in mine))
-  assert.equal(ratesFor(mine, day, 1).input, 2_800_000)
+  assert.deepEqual([ratesFor(mine, day, 1).input, ratesFor(mine, day, 1).cacheWrite], [2_800_000, 2_800_000])
+  const written = ['claude-new', 'gpt-new'].map((name) => {
+    const price = findPrice(table, name)
+    return isRefusal(price) ? price : ratesFor(price, day, 1).cacheWrite
+  })
+  assert.deepEqual(written, [2_000_000_000, 2_500_000_000], 'as said, or as these two bill it')
 })
 
 test('a price is trusted for as long as one says, from the day on which it was last found to be right', () => {

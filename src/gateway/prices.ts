@@ -5,6 +5,7 @@
  * rules in it that name one model, or one model with a release date, are taken over. It never asks the network.
  */
 import { findProvider, type MatchLogic, type ModelInfo, type ModelPrice as BundledPrice } from '@pydantic/genai-prices'
+import { familyOf } from '../core/family.ts'
 import type { ModelPrice, PriceTable, Rate, Rates } from '../core/price.ts'
 import { bundledAsOf, corrections } from './price-correction.ts'
 
@@ -144,18 +145,23 @@ const rateOf = (price: NonNullable<BundledPrice[string]>): Rate =>
 
 const dearest = (rates: readonly Rate[]): Rate | undefined => rates.toSorted((a, b) => b.base - a.base)[0]
 
+/** What is written to a cache costs a quarter more than other input there, also where nobody says so. */
+const writesDearer = ['anthropic', 'openai']
+
 function written(name: string, entry: PriceEntry): ModelPrice {
   const { above } = entry
   const rate = (usd: number, dear?: number): Rate => ({
     base: nano(usd),
     tiers: above && dear !== undefined ? [{ above: above.tokens, rate: nano(dear) }] : [],
   })
-  const cacheWrite = rate(entry.cacheWrite ?? entry.input, above && (above.cacheWrite ?? above.input))
+  const more = writesDearer.includes(familyOf(name) ?? '') ? 1.25 : 1
+  const writes = (factor: number): Rate =>
+    rate(entry.cacheWrite ?? factor * entry.input, above && (above.cacheWrite ?? factor * above.input))
   const rates: Rates = {
     input: rate(entry.input, above?.input),
     cachedInput: rate(entry.cachedInput ?? entry.input, above && (above.cachedInput ?? above.input)),
-    cacheWrite,
-    cacheWriteHour: entry.cacheWriteHour === undefined ? scale(cacheWrite, 2) : rate(entry.cacheWriteHour),
+    cacheWrite: writes(more),
+    cacheWriteHour: entry.cacheWriteHour === undefined ? scale(writes(1), 2) : rate(entry.cacheWriteHour),
     output: rate(entry.output, above?.output),
     webSearch: Math.round((entry.webSearches ?? 0) * 1e6),
   }

@@ -97,9 +97,7 @@ test('what is let through is told how often it may be, where a field says that; 
 test('a tool that says two things at once, or stands where it cannot be told how often, does not pass', () => {
   const { path, body } = askIn('anthropic-messages', true, { tools: ['HERE'] })
   const twice = body.replace('"HERE"', '{"type":"web_search_20250305","name":"web_search","max_uses":99,"max_uses":1}')
-  const found = readRequest(routeOf('POST', path)!, Buffer.from(twice), { web_search: allow(3) })
-  assert.ok(!isRefusal(found))
-  assert.deepEqual([found.passed, found.stripped], [[], ['web_search_20250305']])
+  assert.ok(isRefusal(readRequest(routeOf('POST', path)!, Buffer.from(twice), { web_search: allow(3) })))
   const hidden = askIn('openai-responses', true, {
     tools: [{ type: 'namespace', name: 'n', tools: [{ type: 'web_search' }] }],
   })

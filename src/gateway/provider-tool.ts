@@ -6,7 +6,7 @@ import type { PassedTool, ProviderToolName, ProviderTools, ToolAllowance } from 
 import type { FlatRates } from '../core/price.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Dialect } from './route.ts'
-import { elementsOf, membersOf, setMember, splice, type Span } from './splice.ts'
+import { elementsOf, setMember, splice, type Span } from './splice.ts'
 
 type Json = Record<string, unknown>
 type Edit = { at: Span; by: string }
@@ -86,8 +86,8 @@ export function sortTools(
       const span = spans[index]!
       const kinds = ownTool[dialect](tool) ? [] : kindsOf(dialect, tool)
       const named = kinds.filter((kind) => kind !== null && allowed[kind] !== undefined) as ProviderToolName[]
-      if (named.length < kinds.length || (named.length > 0 && membersOf(raw, span) === null)) {
-        sorted.stripped.push(nameOf(object(each))) // a field given twice: the provider could read another tool than we do
+      if (named.length < kinds.length) {
+        sorted.stripped.push(nameOf(object(each)))
         continue
       }
       left.push(span)

@@ -112,6 +112,83 @@ test('what could hide a second meaning or a dearer price is refused', () => {
     assert.ok('refused' in readRequest(route, Buffer.from(text)), text.slice(0, 20))
 })
 
+test('a field given twice is refused wherever it stands, because its provider may read the other one', () => {
+  const bodies: [Dialect, string][] = [
+    ['anthropic-messages', '"tools":[{"type":"web_search_20250305","type":"custom","name":"web_search"}]'],
+    ['anthropic-messages', '"tools":[{"type":"web_search_20250305","t\\u0079pe":"custom","name":"web_search"}]'],
+    ['anthropic-messages', '"x":[{"source":{"type":"url","url":"https://x","type":"base64"}}]'],
+    ['openai-chat', '"stream_options":{"include_usage":false,"include_usage":true}'],
+    ['gemini', '"tools":[{"googleSearch":{},"googleSearch":{}}]'],
+    ['openai-responses', '"metadata":{"a":"{\\"a\\":1}","a":"}"}'],
+  ]
+  for (const [dialect, member] of bodies) {
+    const { path, body } = askIn(dialect, true)
+    const twice = body
+      .replace(/"stream_options":\{[^}]*\},?/, '')
+      .replace(/^\{/, `{${member},`)
+      .replace(/,\}$/, '}')
+    assert.ok(JSON.parse(twice), twice)
+    const found = readRequest(routeOf('POST', path)!, Buffer.from(twice))
+    assert.ok('refused' in found && found.refused === 'body-unfit', twice)
+  }
+  fc.assert(
+    fc.property(spaced, (text) => {
+      const written = `{"model":"m","max_tokens":9,"metadata":${text.toString()}}`
+      assert.ok(!('refused' in readRequest(routeOf('POST', '/v1/messages')!, Buffer.from(written))), written)
+    }),
+  )
+})
+
+test('a name that some reader takes for one of ours, in other letters, is refused', () => {
+  const cases: [Dialect, object][] = [
+    ['openai-chat', { Model: 'gpt-6-terra' }],
+    ['openai-chat', { N: 8 }],
+    ['openai-chat', { Max_Completion_Tokens: 9e9 }],
+    ['openai-chat', { TOOLS: [{ type: 'web_search' }] }],
+    ['openai-chat', { '\u017ftream': false }],
+    ['openai-responses', { Background: true }],
+    ['anthropic-messages', { mcp_ſervers: [{}] }],
+    ['gemini', { GenerationConfig: {} }],
+    ['gemini', { generationConfig: { MaxOutputTokens: 9e9 } }],
+  ]
+  for (const [dialect, extra] of cases) assert.ok('refused' in asked(dialect, extra).found, JSON.stringify(extra))
+  for (const extra of [{ metadata: { Model: 'x', model: 'y' } }, { Reasoning: 1 }])
+    assert.ok(!('refused' in asked('openai-chat', extra).found), JSON.stringify(extra))
+})
+
+test('what is no list of tools, or no object of settings, is not passed on unread', () => {
+  for (const tools of [{ googleSearch: {} }, { 0: { type: 'web_search' } }, 'web_search', 7, true])
+    for (const dialect of dialects)
+      assert.ok('refused' in asked(dialect, { tools }).found, `${dialect} ${JSON.stringify(tools)}`)
+  for (const generationConfig of [[], [{ maxOutputTokens: 9 }], 'x', 7, true])
+    assert.ok('refused' in asked('gemini', { generationConfig }).found, JSON.stringify(generationConfig))
+  const { found } = asked('gemini', { tools: null, generationConfig: null })
+  assert.ok(!('refused' in found))
+  assert.deepEqual((JSON.parse(found.body(77).toString()) as Record<string, unknown>)['generationConfig'], {
+    maxOutputTokens: 77,
+  })
+})
+
+test('a reference to what is elsewhere is seen however it is dressed', () => {
+  const image = (url: string) => ({
+    messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url } }] }],
+  })
+  const input = [{ role: 'user', content: [{ type: 'input_file', file_id: 'file-1' }] }]
+  const source = { type: 'url', url: 'https://x/y.png', media_type: 'image/png' }
+  const cases: [Dialect, object][] = [
+    ['openai-chat', image(' https://x/y.png')],
+    ['openai-chat', image('//x/y.png')],
+    ['openai-responses', { type: 'tool_use', input }],
+    ['anthropic-messages', { messages: [{ role: 'user', content: [{ type: 'image', source }] }] }],
+  ]
+  for (const [dialect, extra] of cases) assert.ok('refused' in asked(dialect, extra).found, JSON.stringify(extra))
+  const { found } = asked('openai-chat', image('data:image/png;base64,AAAA'))
+  assert.ok(!('refused' in found) && found.images === 1)
+  const screen = { type: 'computer_call_output', output: { type: 'computer_screenshot', image_url: 'data:,' } }
+  const seen = asked('openai-responses', { input: [screen] }).found
+  assert.ok(!('refused' in seen) && seen.images === 1)
+})
+
 test('tools of the client itself may stand within the conversation, in namespaces too', () => {
   const tools = [
     { type: 'namespace', name: 'functions', tools: [{ type: 'custom', name: 'exec' }, { type: 'function' }] },

@@ -7,7 +7,7 @@
 import type { ProviderTools } from '../core/provider-tool.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Dialect, Route } from './route.ts'
-import { membersOf, setMember, splice, type Span } from './splice.ts'
+import { membersOf, membersWritten, setMember, splice, type Span } from './splice.ts'
 import { scanContent, type Scanned } from './content.ts'
 import { nameOf, ownTool, sortTools, type Sorted } from './provider-tool.ts'
 
@@ -36,9 +36,12 @@ export function readRequest(route: Route, raw: Buffer, named: ProviderTools = {}
   const json = parse(raw)
   if (!json) return refuse('body-unfit', 'the body is not a JSON object')
   const members = membersOf(raw)
-  const config = route.dialect === 'gemini' ? members?.get('generationConfig') : undefined
-  if (!members || (config && !membersOf(raw, config))) return refuse('body-unfit', 'a field stands twice in the body')
+  if (!members || membersWritten(raw) !== membersRead(json))
+    return refuse('body-unfit', 'a field stands twice in the body')
+  const shapeless = shapelessField(route.dialect, json)
+  if (shapeless) return refuse('body-unfit', `${shapeless} is not what it should be`)
   const denied =
+    disguisedField(route.dialect, json) ??
     deniedField(route.dialect, json, named) ??
     (route.dialect === 'openai-responses'
       ? (hiddenTool(json) ?? (named.stored_responses ? null : storedItem(json)))
@@ -87,6 +90,25 @@ function parse(raw: Buffer): Json | undefined {
 
 const object = (value: unknown): Json | undefined =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : undefined
+
+/** Of a field given twice JSON.parse keeps one. */
+function membersRead(json: Json): number {
+  let members = 0
+  const waiting: object[] = [json]
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const values: unknown[] = Array.isArray(next) ? next : Object.values(next)
+    if (!Array.isArray(next)) members += values.length
+    for (const value of values) if (typeof value === 'object' && value !== null) waiting.push(value)
+  }
+  return members
+}
+
+/** Google's reader takes one object for a list of one; we read lists alone. */
+function shapelessField(dialect: Dialect, json: Json): string | null {
+  const { tools, generationConfig } = json
+  if (tools != null && !Array.isArray(tools)) return 'tools'
+  return dialect === 'gemini' && generationConfig != null && !object(generationConfig) ? 'generationConfig' : null
+}
 
 const isEmpty = (value: unknown): boolean =>
   value == null || value === false || (Array.isArray(value) && value.length === 0) || value === ''
@@ -163,6 +185,36 @@ function deniedField(dialect: Dialect, json: Json, named: ProviderTools): string
   const inside = Object.entries(allowedInConfig).find(([name, check]) => !check(config[name]))
   return wrong?.[0] ?? (inside ? `generationConfig.${inside[0]}` : null)
 }
+
+/** A field that is none of those we judge but reads like one: some servers (Go's) take any letter case, and the letters ſ and K for s and k. */
+function disguisedField(dialect: Dialect, json: Json): string | null {
+  const plain = (name: string): string => name.normalize('NFKC').toLowerCase()
+  const among = (names: readonly string[]) => {
+    const judged = new Set(names)
+    const taken = new Set(names.map(plain))
+    return (name: string): boolean => !judged.has(name) && taken.has(plain(name))
+  }
+  const { [dialect]: fields } = allowed
+  const top = among([...commonNames, ...Object.keys(fields), ...capNames[dialect]])
+  const inside = among([...Object.keys(allowedInConfig), ...capNames[dialect]])
+  const config = dialect === 'gemini' ? (object(json['generationConfig']) ?? {}) : {}
+  return Object.keys(json).find(top) ?? Object.keys(config).find(inside) ?? null
+}
+
+/** Read here, whatever their value. */
+const commonNames = [
+  'model',
+  'stream',
+  'stream_options',
+  'tools',
+  'max_tool_calls',
+  'thinking',
+  'messages',
+  'system',
+  'input',
+  'contents',
+  'generationConfig',
+]
 
 const capNames: Readonly<Record<Dialect, readonly string[]>> = {
   'anthropic-messages': ['max_tokens'],

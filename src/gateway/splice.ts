@@ -24,6 +24,17 @@ export function membersOf(text: Buffer, at?: Span): Map<string, Span> | null {
   }
 }
 
+/** How many members all objects of the text have, one that is given twice counted twice. */
+export function membersWritten(text: Buffer): number {
+  let members = 0
+  for (let i = 0; i < text.length; i++) {
+    const byte = text[i]
+    if (byte === 0x22) i = skipString(text, i) - 1
+    else if (byte === 0x3a /* : */) members++
+  }
+  return members
+}
+
 /** Where the elements of the array at `at` stand. */
 export function elementsOf(text: Buffer, at: Span): Span[] {
   const elements: Span[] = []

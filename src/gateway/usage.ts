@@ -109,7 +109,7 @@ function takeAnthropic(json: Json, reported: Reported): void {
   const usage = object(json['usage']) ?? object(object(json['message'])?.['usage'])
   if (!usage) return
   const tokens = anthropicTokens(usage)
-  for (const [name, value] of Object.entries(tokens)) raise(reported, name, value)
+  raiseAll(reported, tokens)
   const iterations = list(usage['iterations'])
     .map(object)
     .filter((each) => each !== undefined)
@@ -117,7 +117,7 @@ function takeAnthropic(json: Json, reported: Reported): void {
     .filter(({ type }) => type === 'message')
     .map(anthropicTokens)
     .reduce(addTokens, noTokens)
-  for (const [name, value] of Object.entries(own)) raise(reported, name, value)
+  raiseAll(reported, own)
   if (iterations.length > 0)
     reported.extras = iterations
       .filter(({ type }) => type !== 'message')
@@ -129,19 +129,34 @@ function takeAnthropic(json: Json, reported: Reported): void {
   raiseUses(reported, 'web_search', used['web_search_requests'])
   raiseUses(reported, 'web_fetch', used['web_fetch_requests'])
   raiseUses(reported, 'code_execution', used['code_execution_requests'])
-  reported.input ||= totalOf(tokens) > 0
+  const isPossible = areCounts(usage)
+  reported.input ||= isPossible && totalOf(tokens) > 0
   reported.final ||=
+    isPossible &&
     isCount(usage['output_tokens']) &&
     (json['type'] === 'message' || (json['type'] === 'message_delta' && object(json['delta'])?.['stop_reason'] != null))
 }
 
+/** What was written to a cache is raised as a whole: a later count may leave out for how long it was written. */
+function raiseAll(reported: Reported, { cacheWrite, ...tokens }: Tokens): void {
+  for (const [name, value] of Object.entries(tokens)) raise(reported, name, value)
+  raise(reported, 'written', cacheWrite + tokens.cacheWriteHour)
+}
+
+/** Whether every count of Anthropic's that is given can be one. */
+const areCounts = (usage: Json): boolean =>
+  [usage, object(usage['cache_creation']) ?? {}]
+    .flatMap(Object.entries<unknown>)
+    .every(([name, value]) => !name.endsWith('input_tokens') || value == null || isCount(value))
+
 function anthropicTokens(usage: Json): Tokens {
   const creation = object(usage['cache_creation'])
   const hour = count(creation?.['ephemeral_1h_input_tokens'])
+  const short = count(creation?.['ephemeral_5m_input_tokens'])
   return {
     input: count(usage['input_tokens']),
     cachedInput: count(usage['cache_read_input_tokens']),
-    cacheWrite: Math.max(0, count(usage['cache_creation_input_tokens']) - hour),
+    cacheWrite: Math.max(short, count(usage['cache_creation_input_tokens']) - hour),
     cacheWriteHour: hour,
     output: count(usage['output_tokens']),
     webSearches: Math.min(mostUses, count(object(usage['server_tool_use'])?.['web_search_requests'])),
@@ -178,7 +193,14 @@ function takeChat(json: Json, reported: Reported): void {
   raise(reported, 'cacheWrite', details?.['cache_write_tokens'])
   raise(reported, 'output', usage['completion_tokens'])
   reported.input ||= isCount(usage['prompt_tokens'])
-  reported.final ||= isCount(usage['completion_tokens']) // with include_usage it comes once, at the end; a provider that repeats it repeats it larger
+  const choices = list(json['choices']).map(object)
+  const isLast = choices.every((each) => each?.['delta'] == null || each['finish_reason'] != null) // some servers count with every chunk
+  reported.final ||= isLast && isCount(usage['completion_tokens'])
+}
+
+/** A chat stream has been said to be over: what was counted last is its last word. */
+export function endChat(reported: Reported): void {
+  reported.final ||= (reported.counters.get('output') ?? 0) > 0
 }
 
 /** What was searched for is told again with every chunk, or in parts; each wording bills once. */
@@ -220,7 +242,7 @@ export function tokensOf(reported: Reported): Tokens {
   return {
     input: all > 0 ? Math.max(0, all - at('cachedInput') - at('cacheWrite')) : at('input'),
     cachedInput: at('cachedInput'),
-    cacheWrite: at('cacheWrite'),
+    cacheWrite: at('cacheWrite') + Math.max(0, at('written') - at('cacheWriteHour')),
     cacheWriteHour: at('cacheWriteHour'),
     output: outputOf(reported),
     webSearches: at('webSearches'),
