@@ -195,14 +195,14 @@ function disguisedField(dialect: Dialect, json: Json): string | null {
     return (name: string): boolean => !judged.has(name) && taken.has(plain(name))
   }
   const { [dialect]: fields } = allowed
-  const top = among([...commonNames, ...Object.keys(fields), ...capNames[dialect]])
+  const top = among([...readNames, ...Object.keys(fields), ...capNames[dialect]])
   const inside = among([...Object.keys(allowedInConfig), ...capNames[dialect]])
   const config = dialect === 'gemini' ? (object(json['generationConfig']) ?? {}) : {}
   return Object.keys(json).find(top) ?? Object.keys(config).find(inside) ?? null
 }
 
 /** Read here, whatever their value. */
-const commonNames = [
+const readNames = [
   'model',
   'stream',
   'stream_options',
