@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { createScrubber, mark, prepareSecrets, type Secrets, scrubText } from './scrub.ts'
+import { createScrubber, mark, prepareSecrets, scrubKnown, type Secrets, scrubText } from './scrub.ts'
 
 const secret = 'p4ss/w+rd "ü" & more'
 const known = prepareSecrets([secret, 'hunter22', 'hunter22-and-longer', 'ababab', 'short'])
@@ -27,6 +27,16 @@ const encodings: Readonly<Record<string, string>> = {
   form: encodeURIComponent(secret).replaceAll('%20', '+'),
   json: JSON.stringify(secret).slice(1, -1),
   'json in json': JSON.stringify(JSON.stringify(secret)).slice(3, -3),
+  'json in ASCII': JSON.stringify(secret)
+    .slice(1, -1)
+    .replace('ü', String.raw`\u00fc`),
+  'json in ASCII, capitals': JSON.stringify(secret)
+    .slice(1, -1)
+    .replace('ü', String.raw`\u00FC`),
+  'json as Go writes it': JSON.stringify(secret)
+    .slice(1, -1)
+    .replace('&', String.raw`\u0026`),
+  html: 'p4ss/w+rd &quot;ü&quot; &amp; more',
 }
 
 test('a known secret is taken out in every encoding, wherever the stream is cut', () => {
@@ -36,6 +46,15 @@ test('a known secret is taken out in every encoding, wherever the stream is cut'
       assert.equal(inPieces(text, [cut, 10_000]), `before ${mark} after`, `${name} cut at ${cut}`)
     assert.equal(inPieces(text, [1]), `before ${mark} after`, `${name}, byte by byte`)
   }
+})
+
+test('a secret in UTF-16 is taken out, whichever byte comes first and wherever the stream is cut', () => {
+  const little = Buffer.from(`before ${secret} after`, 'utf16le')
+  for (const text of [little, Buffer.from(little).swap16()])
+    for (let cut = 1; cut < text.length; cut++) {
+      const out = inPieces(text, [cut, 10_000]).replaceAll('\0', '')
+      assert.equal(out, `before ${mark} after`, `cut at ${cut}`)
+    }
 })
 
 test('base64 of a secret is taken out at each alignment, in both alphabets, wherever the stream is cut', () => {
@@ -63,6 +82,8 @@ test('what has the shape of a key is taken out, wherever the stream is cut; word
       ['key=', '\n'],
       [String.raw`{"text":"first\n`, '"}'],
       ['?k%3D', '&x'],
+      ['\u001B[1;38;5;196m', '\u001B[0m'],
+      [String.raw`{"text":"\u001b[32m`, String.raw`\u001b[0m"}`],
     ] as const)
       for (let cut = 0; cut <= (before + key + after).length; cut++)
         assert.equal(inPieces(before + key + after, [cut, 3]), before + mark + after, `${key} cut at ${cut}`)
@@ -134,4 +155,15 @@ test('a flood of begun keys takes time in proportion to its length', () => {
     const text = begun.repeat(300_000 / begun.length)
     assert.ok(inPieces(text, [65_536]).length <= text.length * 2)
   }
+})
+
+test('a value with texts in it loses the known secrets alone, in any form and at any depth, and keeps its own form', () => {
+  const proof = `curl -H 'x-api-key: ${keys[0]}'`
+  const json = JSON.stringify({ said: secret })
+  const value = { text: `a ${secret} b`, many: [{ json, proof }, 7, null, true], hunter22: 'name' }
+  assert.deepEqual(scrubKnown(value, known), {
+    text: `a ${mark} b`,
+    many: [{ json: JSON.stringify({ said: mark }), proof }, 7, null, true],
+    hunter22: 'name',
+  })
 })

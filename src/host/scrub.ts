@@ -41,9 +41,11 @@ const shapes: readonly (readonly [prefix: string, least: number])[] = [
 const shape = new RegExp(shapes.map(([prefix, least]) => String.raw`${prefix}[\w-]{${least}}`).join('|'), 'g')
 const longestShape = Math.max(...shapes.map(([prefix, least]) => prefix.length + least))
 
-/** A key begins a word: first of all, or after anything but a letter or digit, or after an escape such as `\n` or `%3D`; none is over 6 bytes. */
-const wordBegin = /(?:^|[^A-Za-z0-9]|\\[nrtbf]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})$/
-const contextBytes = 6
+/** A key begins a word: first of all, or after anything but a letter or digit, or after an escape such as `\n`, `%3D` or a colour of a terminal. */
+const wordBegin =
+  /(?:^|[^A-Za-z0-9]|\\[nrtbf]|%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|(?:\p{Cc}|\\u001[bB]|\\x1[bB]|\\033|\\e)\[[\d;]{0,16}m)$/u
+/** None of those is longer. */
+const contextBytes = 24
 
 /** Makes secrets ready. Values under 6 bytes are left out. */
 export function prepareSecrets(secrets: readonly string[]): Secrets {
@@ -68,19 +70,35 @@ function formsOf(secret: string): string[] {
   const url = encodeURIComponent(secret.toWellFormed())
   const wholeUrl = hex.replaceAll(/../g, '%$&')
   const json = JSON.stringify(secret).slice(1, -1)
-  const texts = [json, json.replaceAll('/', String.raw`\/`), JSON.stringify(json).slice(1, -1)]
+  const ascii = json.replaceAll(/[\u0080-\uffff]/g, escapeUnit)
+  const texts = [
+    json,
+    json.replaceAll('/', String.raw`\/`),
+    JSON.stringify(json).slice(1, -1),
+    ascii, // as Python writes it
+    ascii.replaceAll(/\\u..../g, (escape) => `\\u${escape.slice(2).toUpperCase()}`),
+    json.replaceAll(/[<>&]/g, escapeUnit), // as Go writes it
+    secret.replaceAll(/[<>&"]/g, (letter) => entities[letter]!),
+  ]
+  const wide = Buffer.from(secret, 'utf16le')
   const urls = [url, url.replaceAll('%20', '+'), url.replaceAll(/%../g, (escape) => escape.toLowerCase())]
-  const whole = [bytes.toString('latin1'), hex, hex.toUpperCase(), wholeUrl, wholeUrl.toUpperCase()]
+  const wides = [wide, Buffer.from(wide).swap16()].map((each) => each.toString('latin1'))
+  const whole = [bytes.toString('latin1'), ...wides, hex, hex.toUpperCase(), wholeUrl, wholeUrl.toUpperCase()]
   const base64url = base64.map((each) => each.replaceAll('+', '-').replaceAll('/', '_'))
   return [...whole, ...urls, ...texts.map(bytesOf), ...base64, ...base64url]
 }
+
+/** A letter as JSON in ASCII has it; one beyond the first 65,536 comes as two. */
+const escapeUnit = (letter: string): string => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`
+
+const entities: Readonly<Record<string, string>> = { '<': '&lt;', '>': '&gt;', '&': '&amp;', '"': '&quot;' }
 
 const escapePattern = (form: string): string => form.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, String.raw`\$&`)
 
 const bytesOf = (text: string): string => Buffer.from(text, 'utf8').toString('latin1')
 
 /** A scrubber for one stream. It holds back at most one byte less than the longest form of a secret. */
-export function createScrubber(secrets: Secrets): Scrubber {
+export function createScrubber(secrets: Secrets, finds: 'known' | 'shapes too' = 'shapes too'): Scrubber {
   const { exact } = secrets
   let held = ''
   /** What came just before `held`. */
@@ -95,7 +113,7 @@ export function createScrubber(secrets: Secrets): Scrubber {
       covered = wordEnd(text, covered)
       open = covered === text.length
     }
-    const found = find(exact, text, context)
+    const found = find(exact, finds === 'known' ? null : shape, text, context)
     const keep = last ? text.length : holdFrom(text, context, secrets)
     if (found.length === 0 && covered === 0 && held === '' && keep === text.length) {
       context = (context + text.slice(-contextBytes)).slice(-contextBytes)
@@ -124,17 +142,17 @@ export function createScrubber(secrets: Secrets): Scrubber {
 type Found = { from: number; to: number; isShape: boolean }
 
 /** Finds every secret, also one that begins inside another: taking out only the first would leave the end of the second. */
-function find(exact: RegExp | null, text: string, context: string): Found[] {
+function find(exact: RegExp | null, shaped: RegExp | null, text: string, context: string): Found[] {
   const found: Found[] = []
   for (let match = first(exact, text); match; match = exact!.exec(text)) {
     found.push({ from: match.index, to: match.index + match[0].length, isShape: false })
     exact!.lastIndex = match.index + 1
   }
-  for (let match = first(shape, text); match; match = shape.exec(text)) {
+  for (let match = first(shaped, text); match; match = shaped!.exec(text)) {
     const begins = beginsWord(text, match.index, context)
     const to = begins ? wordEnd(text, match.index + match[0].length) : match.index + 1
     if (begins) found.push({ from: match.index, to, isShape: true })
-    shape.lastIndex = to
+    shaped!.lastIndex = to
   }
   return found.toSorted((a, b) => a.from - b.from)
 }
@@ -175,9 +193,18 @@ function beginsShape(text: string, at: number, length: number): boolean {
 }
 
 /** A text without secrets and shapes of keys. */
-export function scrubText(text: string, secrets: Secrets = noSecrets): string {
-  const scrubber = createScrubber(secrets)
-  return scrubber.push(Buffer.from(text)).toString('utf8') + scrubber.end().toString('utf8')
+export const scrubText = (text: string, secrets: Secrets = noSecrets): string => pass(createScrubber(secrets), text)
+
+const pass = (scrubber: Scrubber, text: string): string =>
+  Buffer.concat([scrubber.push(Buffer.from(text)), scrubber.end()]).toString('utf8')
+
+/** A value of objects, lists and texts without the known secrets. What only has the shape of a key stays: a plan or a proof may be about one. */
+export function scrubKnown<T>(value: T, secrets: Secrets): T
+export function scrubKnown(value: unknown, secrets: Secrets): unknown {
+  if (typeof value === 'string') return pass(createScrubber(secrets, 'known'), value)
+  if (Array.isArray(value)) return value.map((each) => scrubKnown<unknown>(each, secrets))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, scrubKnown<unknown>(each, secrets)]))
 }
 
 const noSecrets = prepareSecrets([])

@@ -8,6 +8,7 @@ import type { AgentEnd, AgentSpec, Role } from '../agent/agent.ts'
 import { launch } from '../agent/launcher.ts'
 import { insideArgv } from '../agent/locate.ts'
 import type { Sha } from '../git/git.ts'
+import { prepareSecrets, scrubKnown } from '../host/scrub.ts'
 import { makeArea, removeArea, removeTree } from '../sandbox/area.ts'
 import type { Area, Box, Mount } from '../sandbox/sandbox.ts'
 import { startWritten } from './contain.ts'
@@ -55,7 +56,8 @@ export async function askAgent(
     const tree = await layTree(ports, work, area, question)
     if ('failed' in tree)
       return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', tree.failed, { promptSha256 })
-    const { killed, ...end } = await start(ports, work, question, tree)
+    // before anything is made of what it said: a record, a prompt for another, a message
+    const { killed, ...end } = scrubKnown(await start(ports, work, question, tree), prepareSecrets(work.secrets))
     await work.ended(killed)
     const facts = { promptSha256, killed, ...(work.kept ? {} : { said: end.tokens }) }
     // told to end, a daemon takes what had come to its end by then
