@@ -70,6 +70,7 @@ async function carryOut(asked: ChaosAsked, folder: string, lacking: string[], al
     seed,
     kills,
     forMs,
+    floor,
     powers,
     alone,
     note,

@@ -15,9 +15,10 @@ import { startStorm, type Storm } from './chaos-strike.ts'
 
 export type ChaosOptions = SceneOptions & {
   seed: number
-  /** It is enough after so many kills, or so many milliseconds. */
+  /** It is enough after so many kills, or so many milliseconds with the `floor` of kills in them: on a slow machine it goes on until they are dealt. */
   kills: number
   forMs: number
+  floor: number
   powers: Powers
   /** In a pid namespace of our own. */
   alone: boolean
@@ -76,13 +77,17 @@ export async function chaos(options: ChaosOptions): Promise<Chaos> {
   }
 }
 
-async function rage({ world, seed, kills, forMs, powers, note }: ChaosOptions, scene: Scene, storm: Storm) {
+/** Where the floor is not reached within so many times the time that was asked for, something is wrong. */
+const mostTimes = 4
+
+async function rage({ world, seed, kills, forMs, floor, powers, note }: ChaosOptions, scene: Scene, storm: Storm) {
   const began = world.clock.mono()
   const blows: Record<string, number> = {}
   let done = 0
   let retried = 0
   for (const blow of dealBlows(seed, powers)) {
-    if (done >= kills || world.clock.mono() - began > forMs) break
+    const spentMs = world.clock.mono() - began
+    if (done >= kills || spentMs > (done < floor ? forMs * mostTimes : forMs)) break
     // what was given up after too many losses stays under way, or the storm would leave ever more of it behind
     retried += await scene.tryAgain(await scene.unfinished()).catch(toldLater)
     await scene.keepBusy(load)

@@ -13,7 +13,7 @@ import { bugs } from './bug.ts'
 
 const help = `chaos: the real thing, killed, frozen, starved and cut off at moments of chance
 
-  npm run chaos                       45 seconds of blows, at least 20 kills; then everything must end
+  npm run chaos                       45 seconds of blows, longer until 20 kills are dealt; then everything must end
   npm run chaos -- --seed 7           the blows of that seed, in the same order
   npm run chaos -- --kills 100        so many kills, whatever the time
   npm run chaos -- --full             1,000 kills, and once a network that is gone for 5 minutes
