@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import fc from 'fast-check'
 import { isFault } from './fault.ts'
-import { findPaths, makeFolders } from './path.ts'
+import { findPaths, makeFolders, whyNotTemporary } from './path.ts'
 
 async function folder(context: TestContext): Promise<string> {
   const made = await realpath(await mkdtemp(join(tmpdir(), 'tri-agent-path-')))
@@ -84,4 +84,16 @@ test('a state folder that others could write, that is a link, a file or of anoth
       await chown(state, 12_345, 12_345)
     })
   }
+})
+
+test('a folder for what is temporary may be so long that sockets fit into it, a slash at its end not counted', async (context) => {
+  const root = await mkdtemp('/tmp/p-')
+  context.after(() => rm(root, { recursive: true }))
+  const place = async (length: number) => {
+    const folder = join(root, 'x'.repeat(length - root.length - 1))
+    await mkdir(folder)
+    return folder
+  }
+  assert.equal(whyNotTemporary({ TMPDIR: `${await place(48)}/` }), null)
+  assert.match(whyNotTemporary({ TMPDIR: await place(49) })!, /^too long/)
 })

@@ -79,7 +79,8 @@ const longestTemporary = 48
 export function whyNotTemporary({ TMPDIR: named }: Env): string | null {
   if (!named) return null
   if (!isAbsolute(named)) return 'not an absolute path'
-  if (Buffer.byteLength(named) > longestTemporary)
+  // resolved: macOS gives it a slash at its end, and without that it fits
+  if (Buffer.byteLength(resolve(named)) > longestTemporary)
     return `too long, sockets need one of at most ${longestTemporary} bytes`
   try {
     if (!statSync(named).isDirectory()) return 'not a folder'
