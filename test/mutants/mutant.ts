@@ -228,6 +228,46 @@ export const mutants: readonly Mutant[] = [
   ...of('src/core/breaker.ts', 'src/core/breaker.test.ts', {
     'the breaker never trips': ['if (all > edge)', 'if (all > 100 * edge)'],
   }),
+  ...of('src/sandbox/companion-launcher.ts', 'src/sandbox/companion.test.ts', {
+    'a companion obeys who has not shown its token': [
+      'if (hello === null || !isSame(hello.token, token))',
+      'if (hello === null)',
+    ],
+    'what an earlier daemon left in a companion lives on': [
+      'const left = await Promise.all(others.map(endSession))',
+      'const left: number[] = []',
+    ],
+  }),
+  ...of('src/sandbox/companion.ts', 'src/sandbox/companion.test.ts', {
+    'a companion is believed whose token others could have put there': [
+      '(found.mode & 0o077) !== 0 || ',
+      '(found.mode & 0o077) === 1 || ',
+    ],
+  }),
+  ...of('src/sandbox/companion-probe.ts', 'src/sandbox/companion.test.ts', {
+    'a companion that is in the same container holds': [
+      'if (namespace === pidNamespaceOf(process.pid))',
+      "if (namespace === '' && pidNamespaceOf(process.pid) === '')",
+    ],
+  }),
+  ...of('src/daemon/archive.ts', 'src/daemon/archive.test.ts', {
+    "the machine's own sessions are sealed for an agent that linked to them": [
+      'const waiting = (await isReached(home, folder)) ? [folder] : []',
+      'const waiting = [folder]',
+    ],
+  }),
+  ...of('src/stage/contain.ts', 'src/stage/contain.test.ts', {
+    'what a gate prints is scrubbed chunk by chunk': [
+      'take(scrubber.push(chunk))',
+      'take(createScrubber(secrets).push(chunk))',
+    ],
+  }),
+  ...of('src/stage/ask.ts', 'src/stage/ask.test.ts', {
+    'the last words of an agent are recorded as they are': [
+      'scrubKnown(await start(ports, work, question, tree), prepareSecrets(work.secrets))',
+      'scrubKnown(await start(ports, work, question, tree), prepareSecrets([]))',
+    ],
+  }),
   ...of('src/host/scrub.ts', 'src/host/scrub.test.ts', {
     'the scrubber is off where a chunk ends': [
       'const keep = last ? text.length : holdFrom(text, context, secrets)',
