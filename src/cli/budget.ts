@@ -35,6 +35,8 @@ export const budget: Act = (context, said) =>
         return resume(context, database, said)
       case 'history':
         return history(context, database)
+      case 'forecast':
+        return forecast(context, database, settings)
       default:
         return status(context, database, settings)
     }
@@ -45,7 +47,7 @@ type Money = OperatorSettings['money']
 async function readStatus(reader: Reader, { dayNanoUsd, taskNanoUsd, warnNanoUsd }: Money, at: number) {
   const scope = `day/${dayOf(at)}`
   const day = await accountOf(reader, scope)
-  const limitNanoUsd = dayNanoUsd + (await raisedFor(reader, scope))
+  const limitNanoUsd = Math.min(dayNanoUsd + (await raisedFor(reader, scope)), Number.MAX_SAFE_INTEGER)
   const usedNanoUsd = (day?.spent ?? 0) + (day?.held ?? 0)
   const { pace, level, breaker } = await readPacing(reader)
   const { committedNanoUsd, heldNanoUsd } = await readSpending(reader, at)
@@ -119,6 +121,11 @@ async function status(context: Context, database: Database, { money: limits }: O
     ...(parked > 0 ? [`Parked   ${plural(parked, 'task')}: tri-agent list --state parked`] : []),
   ]
   return answer(context, now, lines.join('\n'))
+}
+
+async function forecast(context: Context, database: Database, { money: limits }: OperatorSettings): Promise<number> {
+  const { day } = await database.read((reader) => readStatus(reader, limits, context.world.clock.now()))
+  return answer(context, { forecast: day.forecast }, tellForecast(day.forecast))
 }
 
 const stepWords = {

@@ -9,7 +9,7 @@ export const moneyVerbs: readonly Verb[] = [
       {
         name: '[what]',
         about: 'what to do; default: status',
-        words: ['status', 'set', 'raise', 'resume', 'history'],
+        words: ['status', 'set', 'raise', 'resume', 'history', 'forecast'],
       },
       { name: '[whose]', about: 'a task, or: day, task (the usual one), minute, burst, warn' },
       { name: '[usd]', about: 'how many dollars' },
@@ -23,6 +23,7 @@ export const moneyVerbs: readonly Verb[] = [
       'tri-agent budget set minute 2',
       'tri-agent budget resume',
       'tri-agent budget history',
+      'tri-agent budget forecast',
     ],
     load: async () => (await import('./budget.ts')).budget,
   },

@@ -8,7 +8,7 @@ import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'
 import { raiseLimit, setLimit } from '../store/ledger.ts'
-import { accountOf } from '../store/account.ts'
+import { accountOf, raisedFor } from '../store/account.ts'
 import { append } from '../store/append.ts'
 import { closeBreaker } from '../store/pace.ts'
 import { findTask, loadTask, parkedAt } from '../store/task.ts'
@@ -18,7 +18,7 @@ export type Raised = { scope: string; limitNanoUsd: number; resumed: string[] }
 
 /**
  * Lets a task (with its parts: they draw on their root's budget) cost so much more; what is parked there goes on. `usualNanoUsd` is what a task may cost
- * that nobody gave a budget. Refuses what `findTask` does, `already-over`, `no-amount`.
+ * that nobody gave a budget. Refuses what `findTask` does, `already-over`, `no-amount`, `too-much`.
  */
 export async function raiseTaskBudget(
   { database, world, actor }: CommandPorts,
@@ -35,6 +35,7 @@ export async function raiseTaskBudget(
     const scope = `task/${root.id}`
     const before = (await accountOf(tx, scope))?.limit ?? root.budgetNanoUsd ?? usualNanoUsd
     const budgetNanoUsd = before + byNanoUsd
+    if (!Number.isSafeInteger(budgetNanoUsd)) return tooMuch
     const at = world.clock.now()
     await write({ world, actor }, tx, root, { type: 'task.budgeted', budgetNanoUsd, by: actor })
     await setLimit(tx, scope, budgetNanoUsd) // so that what is under way sees it at once
@@ -43,7 +44,7 @@ export async function raiseTaskBudget(
   })
 }
 
-/** Lets today cost so much more; what is parked at it goes on. Refuses `no-amount`. */
+/** Lets today cost so much more; what is parked at it goes on. Refuses `no-amount`, `too-much`. */
 export async function raiseDayBudget(
   { database, world, actor }: CommandPorts,
   byNanoUsd: number,
@@ -53,10 +54,11 @@ export async function raiseDayBudget(
   return database.write(async (tx) => {
     const at = world.clock.now()
     const scope = `day/${dayOf(at)}`
+    const limitNanoUsd = usualNanoUsd + (await raisedFor(tx, scope)) + byNanoUsd
+    if (!Number.isSafeInteger(limitNanoUsd)) return tooMuch
     await raiseLimit(tx, scope, byNanoUsd)
     const event = { type: 'budget.raised' as const, scope, byNanoUsd, by: actor }
     await append(tx, { at, actor, stream: 'budget/main', events: [event] })
-    const limitNanoUsd = (await accountOf(tx, scope))?.limit ?? usualNanoUsd + byNanoUsd
     return { scope, limitNanoUsd, resumed: await resumeAt(tx, scope, { at, actor, why: `${actor} raised the day` }) }
   })
 }
@@ -87,6 +89,8 @@ export async function closeTheBreaker({ database, world, actor }: CommandPorts):
 }
 
 const noAmount = refuse('no-amount', 'say how many dollars more', 'tri-agent budget raise day 20')
+
+const tooMuch = refuse('too-much', 'that is more than can be counted in nano-dollars', 'tri-agent budget raise day 20')
 
 async function resumeAt(
   tx: Tx,

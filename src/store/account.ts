@@ -5,7 +5,7 @@ import type { Reader } from './database.ts'
 /** What a scope may spend, has spent and holds (nano-dollars); undefined when nothing ever drew on it. */
 export async function accountOf(reader: Reader, scope: string): Promise<Account | undefined> {
   const row = await reader.get<Account>(
-    `select scope, limit_nano_usd + raised_nano_usd as "limit", spent_nano_usd as spent, held_nano_usd as held from account where scope = :scope`,
+    `select scope, min(limit_nano_usd + raised_nano_usd, ${Number.MAX_SAFE_INTEGER}) as "limit", spent_nano_usd as spent, held_nano_usd as held from account where scope = :scope`,
     { scope },
   )
   return row && { ...row }

@@ -94,6 +94,34 @@ test('budget says what is spent, how fast, and when the day ends; raising a task
   assert.match((await ada.type(['budget', 'history'])).stdout, /person:\S+ added \$20\.00 to day\//)
 })
 
+test('raises add up from the first one on, and what no ledger could count is refused before it is written', async () => {
+  await using ada = await shop()
+  const id = await added(ada, 'Sell tea')
+  const limitOf = async (whose: string, by: string) =>
+    ((await ada.json(['budget', 'raise', whose, by])) as { limitNanoUsd: number }).limitNanoUsd / usd
+  assert.deepEqual([await limitOf('day', '20'), await limitOf('day', '5')], [95, 100])
+  assert.deepEqual([await limitOf(id, '5'), await limitOf(id, '1')], [15, 16])
+  for (const whose of ['day', id]) {
+    const most = await ada.type(['budget', 'raise', whose, '9007190'])
+    assert.equal(most.code, 1, most.stdout)
+    assert.match(most.stderr, /more than can be counted/)
+  }
+  assert.ok((await limitOf('day', '9000000')) > 9_000_000)
+  assert.equal((await ada.type(['budget', 'set', 'day', '9000000'])).code, 0)
+  const status = await ada.type(['budget'])
+  assert.deepEqual([status.code, status.stderr], [0, ''])
+  assert.match(status.stdout, /^Today {4}\$0\.00 spent of \$9007199\.25 /)
+})
+
+test('the forecast is also asked for by its name', async () => {
+  await using ada = await shop()
+  assert.equal((await ada.type(['budget', 'forecast'])).stdout, 'nothing was spent lately\n')
+  await spend(ada, await added(ada, 'Sell tea'), 1.5 * usd)
+  assert.match((await ada.type(['budget', 'forecast'])).stdout, /^\$90\.00 an hour lately: /)
+  const { forecast } = (await ada.json(['budget', 'forecast'])) as { forecast: { hourNanoUsd: number } }
+  assert.equal(forecast.hourNanoUsd, 90 * usd)
+})
+
 test('a tripped breaker is told of and closed by a person, and then what it parked goes on', async () => {
   await using ada = await shop()
   const id = await added(ada, 'Sell tea')
