@@ -1,4 +1,5 @@
 /** cost: what was spent, summed by one dimension, from the ledger's charges. */
+import { isDay } from '../core/day.ts'
 import { isRefusal, refuse } from '../core/refusal.ts'
 import { totalsBy, type Dimension, type Total } from '../store/account.ts'
 import { findTask, loadTask } from '../store/task.ts'
@@ -9,7 +10,7 @@ export const cost: Act = (context, said) =>
   withDatabase(context, async (database) => {
     const by = (said.text('by') ?? 'task') as Dimension
     const from = said.text('since')
-    if (from !== undefined && !/^\d{4}-\d\d-\d\d$/.test(from))
+    if (from !== undefined && !isDay(from))
       return refuse('bad-day', `--since ${JSON.stringify(from)} is not a day`, '--since 2026-11-24')
     const named = said.text('task')
     const task = named === undefined ? null : await database.read((reader) => findTask(reader, named))

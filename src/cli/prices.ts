@@ -151,10 +151,11 @@ async function confirm(
 
 async function set(context: Context, said: Said): Promise<number | Refusal> {
   const name = said.args[1]
-  const [input, output] = [said.text('input'), said.text('output')].map((written) =>
-    Number(written?.replace(/^\$/, '')),
-  )
-  if (name === undefined || !(input! >= 0) || !(output! >= 0))
+  const [input, output] = [said.text('input'), said.text('output')].map((written) => {
+    const [, amount] = /^\$?(\d{1,6}(?:\.\d{1,9})?)$/.exec(written?.trim() ?? '') ?? [] // an empty variable of a script is no price of $0
+    return amount === undefined ? null : Number(amount)
+  })
+  if (name === undefined || input === null || output === null)
     return refuse(
       'no-price',
       'say which model, and what a million tokens cost',

@@ -30,6 +30,10 @@ export function numberOf(day: string): number {
 
 const dayMs = 86_400_000
 
+/** Whether a text is a day of the calendar as `dayOf` writes it. */
+export const isDay = (text: string): boolean =>
+  /^\d{4}-\d{2}-\d{2}$/.test(text) && dayOf((numberOf(text) - numberOf('1970-01-01')) * dayMs) === text
+
 /** When the budget day of a moment is over, epoch milliseconds. */
 export const dayEnd = (at: number): number => (Math.floor(at / dayMs) + 1) * dayMs
 

@@ -113,7 +113,10 @@ const allowance = z.preprocess(
 )
 const reference = z.literal(true, { error: 'must be true, or left out' })
 
-const dollars = z.number({ error: 'must be US dollars per million tokens' }).min(0, 'must not be negative')
+const dollars = z
+  .number({ error: 'must be US dollars per million tokens' })
+  .min(0, 'must not be negative')
+  .max(1_000_000, 'must not be more than a million')
 const price = z
   .strictObject({
     input: dollars.optional(),

@@ -217,6 +217,24 @@ test('prices tell where each is from; a model without one is refused with the co
   assert.match((await ada.type(['prices', 'check'])).stderr, /no family is configured/)
 })
 
+test('a price that is no plain number of dollars, and a day that no calendar has, is refused', async () => {
+  await using ada = await shop()
+  const before = await readFile(ada.paths.configFile, 'utf8')
+  for (const wrong of ['', ' ', '$', '0x10', '1e3', '-1', 'Infinity', 'NaN', '1,5'])
+    for (const [input, output] of [
+      [wrong, '1'],
+      ['1', wrong],
+    ] as const) {
+      const { code, stderr } = await ada.type(['prices', 'set', 'my-model', `--input=${input}`, `--output=${output}`])
+      assert.deepEqual([code, /what a million tokens cost/.test(stderr)], [1, true], `${input} ${output}: ${stderr}`)
+    }
+  assert.equal(await readFile(ada.paths.configFile, 'utf8'), before)
+  assert.equal((await ada.type(['prices', 'set', 'my-model', '--input', '$0.25', '--output', '0'])).code, 0)
+  for (const day of ['2026-99-99', '2026-02-29', '2026-00-01'])
+    assert.match((await ada.type(['cost', '--since', day])).stderr, /is not a day/, day)
+  assert.equal((await ada.type(['cost', '--since', '2028-02-29'])).code, 0)
+})
+
 test('budget sounds an alarm where clients count otherwise than the wire, and only for a day', async () => {
   await using ada = await shop()
   const task = await added(ada, 'Sell tea')
