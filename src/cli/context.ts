@@ -70,11 +70,17 @@ export async function withDatabase<T>(
 ): Promise<T | Refusal> {
   const { database: path } = context.paths
   if (!existsSync(path))
-    return refuse(
-      'not-initialised',
-      `nothing is set up for this account yet (no ${path})`,
-      'tri-agent init, in your repository',
-    )
+    return existsSync(`${path}.key`)
+      ? refuse(
+          'database-gone',
+          `${path} is gone, and the key of its log is left of it`,
+          'put it back, or: tri-agent restore latest; to begin anew: tri-agent init',
+        )
+      : refuse(
+          'not-initialised',
+          `nothing is set up for this account yet (no ${path})`,
+          'tri-agent init, in your repository',
+        )
   const database = openOrLook(context, path)
   try {
     return await body(database)

@@ -17,6 +17,7 @@ import type { Task } from '../core/task.ts'
 import type { Engine } from '../engine/engine.ts'
 import type { Gateway, Grant } from '../gateway/gateway.ts'
 import type { Git } from '../git/git.ts'
+import type { Fault } from '../host/fault.ts'
 import type { ReadCredential } from '../host/credential.ts'
 import type { Paths } from '../host/path.ts'
 import type { World } from '../host/world.ts'
@@ -124,6 +125,8 @@ export type RunningDaemon = AsyncDisposable & {
   daemon: Daemon
   port: number
   rung: Rung
+  /** Resolves, with why, once its database is not where it was any more: then it is to be disposed of. */
+  lost: Promise<Fault>
   nudge(): void
   /** Starts nothing new and waits for what is under way, each as long as its lane is given, or until `hurry` fires. Then it may be disposed of. */
   drain(hurry: AbortSignal): Promise<void>
@@ -195,7 +198,7 @@ type Parts = DaemonOptions & {
 async function wire(parts: Parts): Promise<RunningDaemon> {
   const { world, paths, settings, sandbox, agents, credentials, epoch, stack, env, pid, ports, note = () => {} } = parts
   const patient = patientDatabase({ world, database: parts.database, epoch, leaseMs: settings.lease.leaseMs, note })
-  const { database, failed, trouble } = patient
+  const { database, failed, trouble, lost } = patient
   const git = ports.createGit(world, {
     path: pathOf(env),
     limits: { bundleBytes: settings.sizes.bundleBytes },
@@ -365,6 +368,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     daemon,
     port: health.port,
     rung: sandbox.rung,
+    lost,
     nudge: wake,
     async drain(hurry) {
       machine.drain()

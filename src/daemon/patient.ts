@@ -7,7 +7,7 @@
  * It never waits for what will not pass by itself (a damaged database, a mistake of ours), nor once the daemon ends.
  */
 import type { Event } from '../core/event.ts'
-import { Fault } from '../host/fault.ts'
+import { Fault, isFault } from '../host/fault.ts'
 import type { World } from '../host/world.ts'
 import type { Database, Tx } from '../store/database.ts'
 import { append } from '../store/append.ts'
@@ -20,6 +20,8 @@ export type Patient = Disposable & {
   database: Database
   /** What is wrong now, or null. */
   trouble(): Trouble | null
+  /** Resolves, with why, once the database is not where it was any more. */
+  lost: Promise<Fault>
   /** Writes `loop.failed` down, or says it where that cannot be. Never rejects. */
   failed(loop: string, error: unknown): Promise<void>
 }
@@ -41,6 +43,7 @@ export function patientDatabase({ world, database, epoch, leaseMs, note }: Ports
   let ended = false
   let recovered: PromiseWithResolvers<void> | null = null
   let cancel = () => {}
+  const lost = Promise.withResolvers<Fault>()
   if (database.path !== ':memory:') tellTrouble(database.path, null)
 
   const probe = async () => {
@@ -78,12 +81,14 @@ export function patientDatabase({ world, database, epoch, leaseMs, note }: Ports
   }
   const write = <T>(body: (tx: Tx) => Promise<T>): Promise<T> =>
     database.write(body).catch(async (error: unknown) => {
+      if (isFault(error, 'database-gone')) lost.resolve(error)
       await wait(error)
       return write(body)
     })
   return {
     database: { ...database, write },
     trouble: () => trouble,
+    lost: lost.promise,
     async failed(loop, error) {
       if (trouble !== null && mayPass(error)) return // said already
       const event: Event = { type: 'loop.failed', loop, error: sayError(error) }

@@ -5,7 +5,7 @@
 import { embeddedEngine } from '../engine/embedded.ts'
 import { createGateway } from '../gateway/gateway.ts'
 import { createGit } from '../git/subprocess.ts'
-import { listenForNudges } from '../host/nudge.ts'
+import { isListened, listenForNudges } from '../host/nudge.ts'
 import { bootId, isAlive, killProcess, startTimeOf, type ProcessIdentity } from '../host/proc.ts'
 import { aliveOf } from '../host/process-tree.ts'
 import { abandonedCgroups, killCgroupsOf, sweepEmptyCgroups } from '../sandbox/cgroup.ts'
@@ -26,6 +26,7 @@ export type DaemonPorts = {
   registriesFor: typeof registriesFor
   serveHealth: typeof serveHealth
   listenForNudges: typeof listenForNudges
+  isListened: typeof isListened
   /** Why nothing new may start on this machine, or null. */
   machineClosed: typeof machineClosed
   /** How often loops look that were not woken. */
@@ -53,6 +54,7 @@ export const machinePorts: DaemonPorts = {
   registriesFor,
   serveHealth,
   listenForNudges,
+  isListened,
   machineClosed,
   floorMs: 1000,
   processes: {

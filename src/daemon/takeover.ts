@@ -10,17 +10,27 @@ import type { DaemonOptions } from './daemon.ts'
 import { drainScope } from './drain.ts'
 import type { DaemonPorts } from './ports.ts'
 
-/** Makes this process the daemon; answers its epoch. Refuses `already-up`, and `database-behind`: what has landed since would be done once more. */
+/**
+ * Makes this process the daemon; answers its epoch. Refuses `already-up`, also where the daemon of a database that lay here before lives on, and `database-behind`: what has landed since would be done
+ * once more.
+ */
 export async function takeOver(
   database: Database,
-  { world, pid, version, ports: { processes } }: DaemonOptions & { ports: DaemonPorts },
+  { world, pid, version, paths: { socket }, ports: { processes, isListened } }: DaemonOptions & { ports: DaemonPorts },
   rung: string,
 ): Promise<number | Refusal> {
+  const stranger = await isListened(socket)
   return database.write(async (tx) => {
     const other = await daemonRow(tx)
     const identity = other && { bootId: other.boot_id, pid: other.pid, startTime: other.start_time }
     if (identity && identity.pid !== pid && processes.isAlive(identity))
       return refuse('already-up', `a daemon is up already (pid ${identity.pid})`, 'tri-agent status, or tri-agent down')
+    if (stranger)
+      return refuse(
+        'already-up',
+        'the daemon of another database lives on and answers for this one',
+        `end it (fuser ${socket} names it), then try again`,
+      )
     const behind = await furthestBehind(tx, database.path)
     if (behind)
       return refuse(

@@ -46,7 +46,15 @@ export async function up({ env, loaded, unattended, climbed, note, onReady }: Up
   await using running = started
   const told = toldToStop()
   onReady({ pid: process.pid, port: running.port, rung: running.rung })
-  await told.once
+  const lost = await Promise.race([told.once, running.lost])
+  if (lost) {
+    try {
+      await running[Symbol.asyncDispose]()
+    } catch {
+      // what it has to say on its way out there is nowhere to write
+    }
+    throw lost
+  }
   await running.drain(told.twice)
   return 0
 }

@@ -45,6 +45,9 @@ export function ask(path: string, line: string, waitMs = patienceMs): Promise<As
 /** Wakes the daemon that listens at `path`. False when none answers in time; never throws. */
 export const nudge = async (path: string): Promise<boolean> => (await ask(path, 'nudge')).answer !== null
 
+/** Does any process listen at `path`, be it stopped or of another version? */
+export const isListened = async (path: string): Promise<boolean> => (await ask(path, 'nudge')).sent
+
 const sizeOf = (chunks: readonly Buffer[]): number => chunks.reduce((sum, { length }) => sum + length, 0)
 
 /** The first line; bytes that are no text become what no request is made of. */

@@ -13,6 +13,7 @@ import type { LogAnchor } from '../core/trailer.ts'
 import { ownSecret, readSecret } from '../host/secret.ts'
 import { crossesAnchor, writeAnchor } from './anchor.ts'
 import { connect, explain, memory, usualBusyMs, type ConnectOptions } from './connect.ts'
+import { gone, sameFile } from './fit.ts'
 import { checkKnown, forgetAll, startKnown, type Known } from './known.ts'
 import { migrate, type Migrated } from './migrate.ts'
 import { refuseWhileRestoring } from './restoring.ts'
@@ -88,8 +89,10 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
   const schema = options.readOnly ? null : migrated(writer, path, sealKey!, options.copyBefore ?? path !== memory)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
   const free = beginning(writer, options)
+  const isThere = path === memory ? () => true : sameFile(path)
   const known = startKnown()
   const begin = async () => {
+    if (!isThere()) throw gone(path)
     await free()
     refuseWhileRestoring(writer)
     checkKnown(known, outsideVersion(writer))

@@ -170,3 +170,32 @@ test('a WAL that a killed process left is taken over; that of another database i
   theirs.close()
   assert.match((await refused(foreign)).message, /-wal does not belong to/)
 })
+
+test('a database that was moved away, removed or replaced takes nothing more: what nobody would find again is not acknowledged', async (t) => {
+  for (const how of ['moved', 'removed', 'replaced'] as const) {
+    const path = await made(t)
+    const database = openDatabase(path)
+    t.after(() => database.close())
+    const add = (id: string) =>
+      database.write((tx) =>
+        append(tx, { at: 1, actor: 'person:ada', stream: `task/${id}`, events: [added(id)] }).then(() => {}),
+      )
+    await add('task_old') // so that its WAL holds something
+    if (how === 'removed') rmSync(path)
+    else renameSync(path, `${path}.moved`)
+    if (how === 'replaced') copyFileSync(`${path}.moved`, path)
+    await assert.rejects(
+      add('task_new'),
+      (error) => error instanceof Fault && error.code === 'database-gone' && /tri-agent restore/.test(error.hint ?? ''),
+      how,
+    )
+    if (how !== 'moved') continue
+    assert.throws(() => openDatabase(path), /tasks\.db is gone, and its WAL is left of it/)
+    renameSync(`${path}.moved`, path)
+    await add('task_newer')
+    assert.equal(
+      (await database.read((reader) => reader.all("select 1 from task where id glob 'task_new*'"))).length,
+      1,
+    )
+  }
+})

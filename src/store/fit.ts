@@ -16,7 +16,7 @@ import { keyIdOf } from './seal.ts'
  */
 export function refuseUnfit(path: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false })
-  if (!found) return
+  if (!found) return refuseRemains(path)
   const unfit = (what: string, hint: string) => new Fault('database-unsafe', `${path} ${what}`, { hint })
   if (found.isSymbolicLink())
     throw unfit('is a symbolic link', 'put the database itself there, or point XDG_STATE_HOME at the folder it lies in')
@@ -34,6 +34,14 @@ export function refuseUnfit(path: string): void {
     throw new Fault('database-damaged', `${path} is empty, and it was not: beside it lies the key of its log`, {
       hint: 'tri-agent restore latest; to begin anew, move it and its key away',
     })
+}
+
+/** A new database beside the WAL of one that was removed would take that for its own. Faults: `database-gone`. */
+function refuseRemains(path: string): void {
+  if ((statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) === 0) return
+  throw new Fault('database-gone', `${path} is gone, and its WAL is left of it`, {
+    hint: `put it back, or: tri-agent restore latest; to begin anew, move ${path}-wal away`,
+  })
 }
 
 /** Nothing of another program's is written to, nor copied. Faults: `not-ours`. */
@@ -116,3 +124,19 @@ function sealsFollow(db: DatabaseSync): boolean {
     })
   )
 }
+
+/** Asks whether the file at `path` is still the one that it is now. */
+export function sameFile(path: string): () => boolean {
+  const identity = () => {
+    const found = lstatSync(path, { throwIfNoEntry: false })
+    return found && `${found.dev} ${found.ino}`
+  }
+  const first = identity()
+  return () => identity() === first
+}
+
+/** Whoever has the old file open could write into it, and nobody would find that again. */
+export const gone = (path: string): Fault =>
+  new Fault('database-gone', `${path} was moved away, removed or replaced while it was open`, {
+    hint: 'nothing was written; put it back, or: tri-agent restore latest',
+  })

@@ -1,6 +1,9 @@
 /** The daemon's life as a person sees it: up --detach, a second one, what commands reach it, down. Real processes, no sleeps: each verb answers when it is so. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { rmSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { isAlive, bootId, startTimeOf } from '../../src/host/proc.ts'
@@ -87,4 +90,37 @@ test('a daemon that cannot start is shown with its own words, and nothing is lef
   assert.equal(code, 1)
   assert.match(stderr, /^tri-agent: the daemon ended while it started:\n {2}tri-agent: no configured agent can start/m)
   assert.equal((await ada.json(['status']))['up'], false)
+})
+
+test('a daemon whose database is removed under it ends and says so; while one lives on nobody starts another in its place', async () => {
+  await using ada = await person(built.program)
+  await settled(ada)
+  const up = ada.type(['up', '--trust'])
+  while ((await ada.json(['status']))['up'] !== true);
+  const { database, socket } = ada.paths
+  rmSync(database)
+  const { code, stderr } = await up
+  assert.equal(code, 1)
+  assert.match(
+    ada.still(stderr),
+    /^tri-agent: ~\S+tasks\.db was moved away, removed or replaced while it was open\n {2}→ .*tri-agent restore latest$/m,
+  )
+  const next = async (...args: string[]) => ada.still((await ada.type(args)).stderr)
+  const said = /^tri-agent: ~\S+tasks\.db is gone, and .* left of it\n {2}→ .*tri-agent restore latest/
+  for (const verb of ['status', 'init', 'up', 'down']) assert.match(await next(verb), said, verb)
+  for (const end of ['-wal', '-shm']) rmSync(`${database}${end}`, { force: true })
+  assert.match(await next('status'), said)
+  await ada.json(['init'])
+  const stranger = createServer((connection) => connection.resume()).listen(socket)
+  await once(stranger, 'listening')
+  try {
+    const refused = await ada.type(['up', '--trust'])
+    assert.equal(refused.code, 1)
+    assert.match(
+      refused.stderr,
+      /the daemon of another database lives on and answers for this one\n {2}→ end it \(fuser /,
+    )
+  } finally {
+    stranger.close()
+  }
 })

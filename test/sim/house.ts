@@ -204,6 +204,7 @@ function portsOf(start: Start): DaemonPorts {
     },
     registriesFor: () => noRegistries,
     serveHealth: async (_host, port) => ({ port, [Symbol.asyncDispose]: async () => {} }),
+    isListened: async () => false,
     async listenForNudges(_path, _wake, hear) {
       const door = { hear }
       machine.door = door
