@@ -11,9 +11,10 @@ export type OldFile = { path: string; name: string; text: string; sha256: string
 /** `taken`: it is in the database now. `there`: it was already. `would`: a dry run. `left`: it was not taken, and why. */
 export type Imported = { path: string; how: 'taken' | 'there' | 'would' | 'left'; what: string }
 
-export type ImportWish = { repo: string; files: readonly OldFile[]; onlyLook: boolean }
+/** `done`: ids of those that were done there: nobody waits for them. */
+export type ImportWish = { repo: string; files: readonly OldFile[]; done: readonly string[]; onlyLook: boolean }
 
-export async function importOld(ports: CommandPorts, { repo, files, onlyLook }: ImportWish): Promise<Imported[]> {
+export async function importOld(ports: CommandPorts, { repo, files, done, onlyLook }: ImportWish): Promise<Imported[]> {
   const imported: Imported[] = []
   const queue: { file: OldFile; old: OldTask }[] = []
   for (const file of files) {
@@ -25,6 +26,8 @@ export async function importOld(ports: CommandPorts, { repo, files, onlyLook }: 
     if (isRefusal(old)) imported.push({ path: file.path, how: 'left', what: old.why })
     else queue.push({ file, old })
   }
+  const isDone = (id: string) => done.includes(id) && queue.every(({ old }) => old.id !== id)
+  for (const { old } of queue) old.after = old.after.filter((id) => !isDone(id))
   return [...imported, ...(await importTasks(ports, repo, queue, onlyLook))]
 }
 

@@ -44,9 +44,14 @@ const oldKinds: Readonly<Record<string, OldTask['kind']>> = {
   architecture: 'architect',
 }
 
+const partsOfName = (name: string): RegExpExecArray | null => /^([A-Za-z]+)_(.+?)(?:_\d{9,13})?\.md$/.exec(name)
+
+/** What a file of the old queue is called by others that need it, or null where it is none. `name` is its last part. */
+export const oldId = (name: string): string | null => partsOfName(name)?.[2] ?? null
+
 /** A file of the old queue. `name` is its last part. Refuses `not-a-task`, `old-review`, `unknown-type`. */
 export function readOldTask(name: string, written: string): OldTask | Refusal {
-  const [, priority = '', id = ''] = /^([A-Za-z]+)_(.+?)(?:_\d{9,13})?\.md$/.exec(name) ?? []
+  const [, priority = '', id = ''] = partsOfName(name) ?? []
   const lane = oldLanes[priority.toLowerCase()]
   if (lane === undefined) return refuse('not-a-task', 'its name does not begin with a priority: CRITICAL_, HIGH_, …')
   const text = written.replaceAll('\r\n', '\n').trim()

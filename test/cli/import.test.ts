@@ -144,3 +144,39 @@ test('import refuses what is not there, leaves what is no health, and says it in
     ],
   )
 })
+
+test('what needs a task that was done there is taken and needs it no more; what needs one that failed there, or is no text, is left', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['init'])
+  const folder = join(ada.home, 'autonomous')
+  const files: Record<string, string | Uint8Array> = {
+    'completed/HIGH_M0-001_1704931000.md': '# Long done\n',
+    'approved/HIGH_M0-002_1704931000.md': '# Done too\n',
+    'failed/HIGH_M0-003_1704931000.md': '# It failed\n',
+    'completed/HIGH_M1-001_1704931000.md': '# Done once, and in the queue again\n',
+    'queue/HIGH_M1-001_1704932000.md': '# Once more\n\nDependencies: M0-001\n',
+    'queue/HIGH_M1-002_1704932000.md': '# Afterwards\n\nDependencies: M1-001, M0-002\n',
+    'queue/HIGH_M1-003_1704932000.md': '# In vain\n\nDependencies: M0-003\n',
+    'queue/HIGH_M1-004_1704932000.md': new Uint8Array([0x23, 0x20, 0xff, 0xfe]),
+  }
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(dirname(join(folder, name)), { recursive: true })
+    await writeFile(join(folder, name), text)
+  }
+  const imported = (await ada.json(['import', folder]))['imported'] as Row[]
+  assert.deepEqual(
+    imported
+      .filter(({ what }) => what !== 'it was over there')
+      .map(({ path, how, what }) => [path.slice(folder.length + 1, -14), how, ada.still(what)])
+      .toSorted(byFirst),
+    [
+      ['queue/HIGH_M1-001', 'taken', 'task_1'],
+      ['queue/HIGH_M1-002', 'taken', 'task_2'],
+      ['queue/HIGH_M1-003', 'left', 'it needs M0-003, which was not taken'],
+      ['queue/HIGH_M1-004', 'left', 'it is not UTF-8 text'],
+    ],
+  )
+  const tasks = (await ada.json(['list']))['tasks'] as Task[]
+  const [then, again] = ['Afterwards', 'Once more'].map((title) => tasks.find((each) => each.title === title)!)
+  assert.deepEqual([again!.after, then!.after], [[], [again!.id]])
+})
