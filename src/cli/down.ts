@@ -2,6 +2,7 @@
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { defaultSettings } from '../core/setting.ts'
 import { isAlive, killProcess, terminateProcess, type ProcessIdentity } from '../host/proc.ts'
+import { isListened } from '../host/nudge.ts'
 import type { Database } from '../store/database.ts'
 import { daemonRow } from '../store/lease.ts'
 import { answer, withDatabase, type Act, type Context } from './context.ts'
@@ -18,7 +19,8 @@ export const down: Act = (context, said) =>
   withDatabase(context, async (database) => {
     const ended = await endDaemon(context, database, said.flag('now') === true)
     if (ended === null) return answer(context, { down: true, wasUp: false }, 'The daemon was not up.')
-    if (isRefusal(ended)) return complain(ended, context.json, exitCode.tryAgain)
+    if (isRefusal(ended))
+      return ended.refused === 'daemon-slow' ? complain(ended, context.json, exitCode.tryAgain) : ended
     return answer(
       context,
       { down: true, wasUp: true, pid: ended.pid },
@@ -28,7 +30,13 @@ export const down: Act = (context, said) =>
     )
   })
 
-/** Tells the daemon of this database to end and waits for it; null where none was up. Refuses `daemon-slow`. */
+const notHere = refuse(
+  'daemon-elsewhere',
+  'the daemon is not among the processes here: it is in another container',
+  'tri-agent down, in there',
+)
+
+/** Tells the daemon of this database to end and waits for it; null where none was up. Refuses `daemon-slow`, `daemon-elsewhere`. */
 export async function endDaemon(
   context: Context,
   database: Database,
@@ -36,7 +44,7 @@ export async function endDaemon(
 ): Promise<{ pid: number; killed: boolean } | Refusal | null> {
   const row = await database.read(daemonRow)
   const identity = row && { bootId: row.boot_id, pid: row.pid, startTime: row.start_time }
-  if (!identity || !terminateProcess(identity)) return null
+  if (!identity || !terminateProcess(identity)) return (await isListened(context.paths.socket)) ? notHere : null
   if (now) terminateProcess(identity, 'SIGINT') // another signal, because two of one kind may arrive as one
   const hurry = listenForHurry(context, identity)
   const ended = await waitForEnd(context, identity, endMs + (now ? 0 : await longestGraceMs(context)))

@@ -27,9 +27,9 @@ export const kill: Act = (context, said) =>
   withDatabase(context, async (database) => {
     const aim = await take(context, database, said)
     if (isRefusal(aim)) return aim
-    await nudge(context.paths.socket)
+    const isHeard = await nudge(context.paths.socket)
     const { attempts } = aim
-    if ((await database.read(findDaemon)) === null) return endFromHere(context, database, aim)
+    if (!isHeard && (await database.read(findDaemon)) === null) return endFromHere(context, database, aim)
     const ends = await waitForEnds(context, database, attempts)
     return report(
       context,
@@ -88,12 +88,13 @@ async function waitForEnds(
 }
 
 /** No daemon: nothing is carried, and what a dead one left is proven dead here. The next start gives the attempts back. */
-async function endFromHere(context: Context, database: Database, aim: Aim): Promise<number> {
+async function endFromHere(context: Context, database: Database, aim: Aim): Promise<number | Refusal> {
   const { endProcesses } = await import('../daemon/reap-by-hand.ts')
   const { world, env, paths } = context
   const { actor } = commandPorts(context, database)
   const ids = new Set(aim.attempts.map(({ id }) => id))
   const ended = await endProcesses({ world, env, paths, database, actor }, ids)
+  if (isRefusal(ended)) return ended
   const reports = aim.attempts.map((each) => {
     const gone = ended.get(each.id)
     const killed = { method: 'by hand', survivors: gone === false ? 1 : 0, ms: 0 }

@@ -1,5 +1,5 @@
 /** reap: what is left on this machine and belongs to nobody. clean: that, and what is kept for convenience alone. Both say first what they would do. */
-import { refuse } from '../core/refusal.ts'
+import { isRefusal, refuse } from '../core/refusal.ts'
 import { plural } from '../core/quantity.ts'
 import type { Database } from '../store/database.ts'
 import { answer, commandPorts, withDatabase, type Act, type Context } from './context.ts'
@@ -11,6 +11,7 @@ export const reap: Act = (context, said) =>
     const { findLeftovers, reapByHand } = await import('../daemon/reap-by-hand.ts')
     const ports = portsOf(context, database)
     const found = await findLeftovers(ports)
+    if (isRefusal(found)) return found
     if (said.flag('dry-run') === true || found.length === 0)
       return tellFound(context, found, 'Nothing is left over.', 'They are removed by: tri-agent reap')
     return remove(context, found, (each) => reapByHand(ports, each))
@@ -21,6 +22,7 @@ export const clean: Act = (context, said) =>
     const { findSpare, reapByHand } = await import('../daemon/reap-by-hand.ts')
     const ports = portsOf(context, database)
     const found = await findSpare(ports)
+    if (isRefusal(found)) return found
     const sure = said.flag('yes') === true
     if (found.length === 0) return tellFound(context, found, 'There is nothing to remove.', '')
     if (sure) return remove(context, found, (each) => reapByHand(ports, each))

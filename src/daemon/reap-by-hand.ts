@@ -3,7 +3,7 @@
  * knows (its clones, what it carries) is left to it; while none is, nothing has an owner.
  */
 import { defaultSettings } from '../core/setting.ts'
-import { isRefusal } from '../core/refusal.ts'
+import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { createGit } from '../git/subprocess.ts'
 import { loadConfig } from '../host/config.ts'
 import { isAlive } from '../host/proc.ts'
@@ -20,18 +20,21 @@ import { isTryOut } from './machine.ts'
 import { machinePorts } from './ports.ts'
 import { hasFinished } from './salvage.ts'
 import { readKnown, reap, type ReapPorts } from './reaper.ts'
+import { elsewhere, isElsewhere } from './takeover.ts'
 
 export type HandPorts = { world: World; env: Env; paths: Paths; database: Database; actor: string }
 
 /** What the daemon's reaper would take, as far as it can be known from outside. */
-export async function findLeftovers(ports: HandPorts): Promise<Leftover[]> {
+export async function findLeftovers(ports: HandPorts): Promise<Leftover[] | Refusal> {
   const look = await lookFromOutside(ports)
+  if (isRefusal(look)) return look
   return [...(await findUnaccounted(look)), ...(await findAged(look))]
 }
 
 /** What could be had back: that, and what is kept for convenience alone. Nothing that an open task or a living daemon may want. */
-export async function findSpare(ports: HandPorts): Promise<Leftover[]> {
+export async function findSpare(ports: HandPorts): Promise<Leftover[] | Refusal> {
   const look = await lookFromOutside(ports)
+  if (isRefusal(look)) return look
   const nothing = { layersMs: 0, layerCount: 0 }
   const [unaccounted, aged, layers, stores, transcripts] = await Promise.all([
     findUnaccounted(look),
@@ -59,15 +62,24 @@ export function reapByHand({ world, env, database, actor }: HandPorts, found: re
 }
 
 /** Ends what a daemon that is gone left of these attempts: false where something of one lives on. Attempts without a process are left out. */
-export async function endProcesses(ports: HandPorts, attempts: ReadonlySet<string>): Promise<Map<string, boolean>> {
-  const found = (await findUnaccounted(await lookFromOutside(ports))).filter(
-    ({ row }) => row && attempts.has(row.attempt),
-  )
+export async function endProcesses(
+  ports: HandPorts,
+  attempts: ReadonlySet<string>,
+): Promise<Map<string, boolean> | Refusal> {
+  const look = await lookFromOutside(ports)
+  if (isRefusal(look)) return look
+  const found = (await findUnaccounted(look)).filter(({ row }) => row && attempts.has(row.attempt))
   const gone = await reapByHand(ports, found)
   return new Map(found.map((each) => [each.row!.attempt, gone.includes(each)]))
 }
 
-async function lookFromOutside({ world, env, paths, database }: HandPorts): Promise<Lookout> {
+async function lookFromOutside({ world, env, paths, database }: HandPorts): Promise<Lookout | Refusal> {
+  if (await isElsewhere(database, machinePorts, paths.socket))
+    return refuse(
+      'daemon-elsewhere',
+      `${elsewhere}, and what it has at work cannot be told from here`,
+      'do it in there',
+    )
   const loaded = await loadConfig({ file: paths.configFile, env })
   const { retention } = isRefusal(loaded) ? defaultSettings(1) : loaded.settings
   const known = await readKnown(database, { paths, retention, at: world.clock.now() })

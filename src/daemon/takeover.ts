@@ -11,20 +11,39 @@ import { drainScope } from './drain.ts'
 import type { DaemonPorts } from './ports.ts'
 
 /**
- * Makes this process the daemon; answers its epoch. Refuses `already-up`, also where the daemon of a database that lay here before lives on, and `database-behind`: what has landed since would be done
- * once more.
+ * Does a daemon have this state that is not among the processes here: in another container, or of a database that lay here before? It answers at the socket.
+ * Its process is looked for first, because one that ended here listens no more.
+ */
+export async function isElsewhere(
+  database: Database,
+  { processes, isListened }: Pick<DaemonPorts, 'processes' | 'isListened'>,
+  socket: string,
+): Promise<boolean> {
+  const row = await database.read(daemonRow)
+  const isHere = row && processes.isAlive({ bootId: row.boot_id, pid: row.pid, startTime: row.start_time })
+  return isHere !== true && (await isListened(socket))
+}
+
+/** What is refused where one has. */
+export const elsewhere = 'a daemon that is not among the processes here has this state: it is in another container'
+
+/**
+ * Makes this process the daemon; answers its epoch. Refuses `already-up`, also where the daemon of a database that lay here before lives on, or one in
+ * another container, and `database-behind`: what has landed since would be done once more.
  */
 export async function takeOver(
   database: Database,
-  { world, pid, version, paths: { socket }, ports: { processes, isListened } }: DaemonOptions & { ports: DaemonPorts },
+  { world, pid, version, paths: { socket }, ports }: DaemonOptions & { ports: DaemonPorts },
   rung: string,
 ): Promise<number | Refusal> {
-  const stranger = await isListened(socket)
+  const { processes } = ports
+  const stranger = await isElsewhere(database, ports, socket)
   return database.write(async (tx) => {
     const other = await daemonRow(tx)
     const identity = other && { bootId: other.boot_id, pid: other.pid, startTime: other.start_time }
     if (identity && identity.pid !== pid && processes.isAlive(identity))
       return refuse('already-up', `a daemon is up already (pid ${identity.pid})`, 'tri-agent status, or tri-agent down')
+    if (stranger && other) return refuse('already-up', elsewhere, 'tri-agent status, or tri-agent down, in there')
     if (stranger)
       return refuse(
         'already-up',

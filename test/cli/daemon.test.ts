@@ -1,13 +1,14 @@
 /** The daemon's life as a person sees it: up --detach, a second one, what commands reach it, down. Real processes, no sleeps: each verb answers when it is so. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
+import { nudge } from '../../src/host/nudge.ts'
 import { isAlive, bootId, startTimeOf } from '../../src/host/proc.ts'
-import { bundle, person, type Person } from '../cli-rig.ts'
+import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
 after(() => built[Symbol.asyncDispose]())
@@ -54,6 +55,53 @@ test('up --detach comes back when the daemon answers; a second is refused; comma
     assert.match(await readFile(ada.paths.log, 'utf8'), /^Up: pid /m)
   } finally {
     await ada.type(['down'])
+  }
+})
+
+/** A daemon whose processes nobody out here can see, as in a container that shares the state folder. */
+async function startEnclosed(ada: Person) {
+  const apart = '--user --map-root-user --pid --fork --kill-child --mount-proc'.split(' ')
+  const child = await world.spawn({
+    file: 'unshare',
+    args: [...apart, process.execPath, built.program, 'up', '--trust'],
+    cwd: ada.repository,
+    env: { HOME: ada.home, PATH: ada.path },
+  })
+  let ended = false
+  void child.exit.then(() => (ended = true))
+  child.stdout.resume()
+  child.stderr.resume()
+  const isUp = async (): Promise<boolean> => {
+    for (; !ended; await world.timer.sleep(20)) if (await nudge(ada.paths.socket)) return true
+    return false
+  }
+  return { isUp: await isUp(), child }
+}
+
+test('a daemon in another container that shares the state is known by its socket: no second one starts, and nothing of it is reaped', async (context) => {
+  await using ada = await person(built.program)
+  await settled(ada)
+  const { isUp, child } = await startEnclosed(ada)
+  if (!isUp) return context.skip('no pid namespace can be made here')
+  try {
+    await ada.type(['add', 'Sell tea'])
+    const area = join(ada.paths.areas, 'att_of_the_other')
+    await mkdir(area)
+    for (const args of [['up', '--detach'], ['up']]) {
+      const second = await ada.type([...args, '--json'])
+      assert.deepEqual([second.code, /it is in another container/.test(second.stdout)], [1, true], second.stdout)
+    }
+    for (const verb of ['reap', 'clean']) {
+      const answer = await ada.type([verb, '--json', verb === 'clean' ? '--yes' : '--dry-run'])
+      const { refused } = JSON.parse(answer.stdout) as { refused: string }
+      assert.deepEqual([answer.code, refused], [1, 'daemon-elsewhere'], answer.stdout)
+    }
+    assert.ok(existsSync(area))
+    const down = await ada.type(['down', '--json'])
+    assert.equal((JSON.parse(down.stdout) as { refused: string }).refused, 'daemon-elsewhere')
+  } finally {
+    child.signal('SIGKILL')
+    await child.exit
   }
 })
 
