@@ -144,11 +144,13 @@ async function machine(context: TestContext) {
   await program('home/.nvm/v24/lib/npm/bin/npm-cli.js', '#!/usr/bin/env node\n')
   await symlink('../lib/npm/bin/npm-cli.js', join(root, 'home/.nvm/v24/bin/npm'))
   await program('home/.fmt/bin/fmt', '#!/usr/bin/env node\n')
+  await program('home/.venv/bin/pip')
+  await mkdir(join(root, 'home/.venv/lib'))
   await program('home/.local/bin/uv')
   await program('home/bin/mine')
   await program('home/loose')
-  const path = ['home/.nvm/v24/bin', 'home/.fmt/bin', 'home/.local/bin', 'home/bin', 'home'].map((each) =>
-    join(root, each),
+  const path = ['home/.nvm/v24/bin', 'home/.fmt/bin', 'home/.venv/bin', 'home/.local/bin', 'home/bin', 'home'].map(
+    (each) => join(root, each),
   )
   const resolveIn = (toolchain: string[], ...commands: string[]) => {
     const { folders, missing } = examineToolchain(
@@ -167,8 +169,13 @@ test('a tool is found on PATH with what it links to and what interprets it', asy
   const { resolveIn } = await machine(context)
   assert.deepEqual(resolveIn(['npm']), { folders: ['/home/.nvm/v24/bin', '/home/.nvm/v24/lib/npm/bin'], missing: [] })
   assert.deepEqual(resolveIn([], 'npm ci && node x; sh y'), resolveIn(['npm']))
-  assert.deepEqual(resolveIn(['fmt']).folders, ['/home/.fmt/bin', '/home/.nvm/v24/bin'])
+  assert.deepEqual(resolveIn(['pip']).folders, ['/home/.venv/bin'])
   assert.deepEqual(resolveIn(['sh']), { folders: [], missing: [] })
+})
+
+test('what a client keeps in HOME beside its program, credentials and sockets, is not shown with it', async (context) => {
+  const { resolveIn } = await machine(context)
+  assert.deepEqual(resolveIn(['fmt']).folders, ['/home/.fmt/bin/', '/home/.nvm/v24/bin'])
 })
 
 test('a folder that mixes programs with more is shown alone or not at all, whatever a repository names', async (context) => {

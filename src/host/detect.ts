@@ -4,8 +4,8 @@
  * The operator's PATH is the authority: a repository can name a program, but only what PATH leads to is mounted, and never a home folder, a
  * folder that holds one, or one with our own state or configuration in it.
  */
-import { accessSync, closeSync, constants, openSync, readSync, statSync } from 'node:fs'
-import { delimiter, dirname, isAbsolute, join, relative, resolve } from 'node:path'
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs'
+import { basename, delimiter, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import type { RepositorySettings } from '../core/setting.ts'
 import { ecosystems, type Look, type Proposal, unknownTo } from './ecosystem.ts'
 import { Fault } from './fault.ts'
@@ -104,6 +104,15 @@ function isSafe(folder: string, { home, own }: Bounds): boolean {
   return !isWithin(home, folder) && !mixedFolders.some((name) => folder === join(home, name))
 }
 
+/**
+ * A hidden folder of HOME is a client's own: `~/.docker`, `~/.fly` and their like keep credentials and sockets beside their `bin`. It is shown whole only
+ * where programs have their libraries in it, as in a virtual environment.
+ */
+const isInstallation = (folder: string, { home }: Bounds): boolean =>
+  dirname(folder) !== home ||
+  !basename(folder).startsWith('.') ||
+  ['lib', 'lib64', 'libexec'].some((name) => existsSync(join(folder, name)))
+
 /** Adds one folder of programs; answers why not. */
 function add(folder: string, bounds: Bounds, folders: Set<string>): string | null {
   if (standardPath.includes(folder)) return null
@@ -111,7 +120,8 @@ function add(folder: string, bounds: Bounds, folders: Set<string>): string | nul
   const withPrefix =
     folder.endsWith('/bin') &&
     !systemFolders.some((system) => isWithin(folder, system)) &&
-    isSafe(dirname(folder), bounds)
+    isSafe(dirname(folder), bounds) &&
+    isInstallation(dirname(folder), bounds)
   folders.add(withPrefix || !folder.endsWith('/bin') ? folder : `${folder}/`)
   return null
 }
