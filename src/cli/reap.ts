@@ -32,8 +32,17 @@ export const clean: Act = (context, said) =>
     const { agrees } = await import('./init-ask.ts')
     if (!(await agrees(`Remove all of it, ${bytesText(sizeOf(found))}?`)))
       return refuse('left', 'nothing was removed', 'tri-agent clean --yes')
-    return remove(context, found, (each) => reapByHand(ports, each))
+    const now = await findSpare(ports) // a daemon may have started, or taken something, while the person read
+    if (isRefusal(now)) return now
+    const agreed = new Set(found.map(keyOf))
+    return remove(
+      context,
+      now.filter((each) => agreed.has(keyOf(each))),
+      (each) => reapByHand(ports, each),
+    )
   })
+
+const keyOf = ({ kind, name, path }: Leftover): string => `${kind} ${path ?? name}`
 
 const portsOf = (context: Context, database: Database) => {
   const { actor } = commandPorts(context, database)

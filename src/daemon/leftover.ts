@@ -12,6 +12,7 @@ import { turnedLogs } from '../host/log-file.ts'
 import { socketParents, temporaryPlace, type Env, type Paths } from '../host/path.ts'
 import { isAbandoned, isTemporary } from '../host/temporary.ts'
 import { isListening } from '../host/unix-socket.ts'
+import { layerManifest } from '../sandbox/layer.ts'
 import { layerLink } from '../sandbox/overlay.ts'
 import { usedMark } from '../stage/setup.ts'
 import type { ProcessRow } from '../store/lease.ts'
@@ -38,6 +39,8 @@ export type Leftover = {
   isUnaccounted: boolean
   row?: ProcessRow
   stores?: RepoStores
+  /** Asked once more before it goes: somebody may have taken it since. */
+  isStillSo?(): Promise<boolean>
 }
 
 export type Lookout = {
@@ -216,15 +219,18 @@ async function layersInUse({ areas }: Paths): Promise<ReadonlySet<string>> {
   return used
 }
 
+/** How long nobody was given it, nor made it. */
+const idleMsOf = async (layer: string, at: number): Promise<number> =>
+  Math.min(...(await Promise.all([usedMark, layerManifest, '.'].map((file) => ageOf(join(layer, file), at)))))
+
 /** Layers not given to anybody for a time, and beyond the count those given longest ago; one that may be in use never. */
 export async function agedLayers({ at, paths, retention }: Pick<Lookout, 'at' | 'paths' | 'retention'>) {
   const used = await layersInUse(paths)
   const layers = await Promise.all(
     (await namesIn(paths.layers)).map(async (name) => {
       const path = join(paths.layers, name)
-      const isWhole = (await ageOf(join(path, 'manifest.json'), at)) < Infinity
-      const ages = [usedMark, 'manifest.json', '.'].map((file) => ageOf(join(path, file), at))
-      return { name, path, isWhole, idleMs: Math.min(...(await Promise.all(ages))) }
+      const isWhole = (await ageOf(join(path, layerManifest), at)) < Infinity
+      return { name, path, isWhole, idleMs: await idleMsOf(path, at) }
     }),
   )
   const idle = layers
@@ -243,7 +249,12 @@ export async function agedLayers({ at, paths, retention }: Pick<Lookout, 'at' | 
           ? 'one more than retention.layerCount, and given to nobody for the longest time'
           : null
     if (why !== null)
-      found.push({ ...(await aged('layer', layer.path, layer.name, why)), isUnaccounted: !layer.isWhole })
+      found.push({
+        ...(await aged('layer', layer.path, layer.name, why)),
+        isUnaccounted: !layer.isWhole,
+        isStillSo: async () =>
+          (await idleMsOf(layer.path, at)) >= layer.idleMs && !(await layersInUse(paths)).has(layer.name),
+      })
   }
   return found
 }

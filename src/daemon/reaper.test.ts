@@ -25,7 +25,8 @@ import { endCgroup, findCgroupPlace } from '../sandbox/cgroup.ts'
 import { buryTree } from './bury.ts'
 import type { Daemon } from './daemon.ts'
 import { machinePorts } from './ports.ts'
-import { reaper } from './reaper.ts'
+import { agedLayers } from './leftover.ts'
+import { reap, reaper } from './reaper.ts'
 
 const world = realWorld()
 const admitted = {
@@ -215,6 +216,29 @@ test(
     assert.equal(await endCgroup(world, other.at), true)
   },
 )
+
+test('a layer that was given to somebody since it was looked at stays; one that goes is no layer any more before its files go', async (context) => {
+  const { paths, database } = await machine(context)
+  const at = world.clock.now()
+  for (const name of ['given', 'below', 'idle']) {
+    const folder = join(paths.layers, name)
+    await mkdir(join(folder, 'files', 'closed'), { recursive: true })
+    await writeFile(join(folder, 'manifest.json'), '{}')
+    for (const each of ['manifest.json', '.']) await utimes(join(folder, each), 0, (at - 9 * day) / 1000)
+  }
+  const found = await agedLayers({ at, paths, retention: { ...defaultSettings(2).retention, layersMs: day } })
+  assert.equal(found.length, 3)
+  await layersIn(paths.layers).get('given', () => Promise.reject(new Error('it is made')))
+  await mkdir(join(paths.areas, 'att_leased', 'agent'), { recursive: true })
+  await symlink(join(paths.layers, 'below'), join(paths.areas, 'att_leased', 'agent', 'layer'))
+  const git = { dropCandidates: () => Promise.resolve() }
+  const bury = () => Promise.resolve(true)
+  const gone = await reap({ world, database, git, bury, at, actor: 'person:ada' }, found)
+  assert.deepEqual(
+    [gone.map(({ name }) => name), (await readdir(paths.layers)).toSorted()],
+    [['idle'], ['below', 'given']],
+  )
+})
 
 test('transcripts, layers and candidates go when their time is over, layers given to nobody for longest first', async (context) => {
   const { paths, daemon, database, pass, reaped } = await machine(context)

@@ -5,6 +5,7 @@
  *     leftover.ts looks ─▶ process proven dead · folder, socket, layer, transcript removed ─▶ daemon.reaped
  */
 import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { OperatorSettings } from '../core/setting.ts'
 import type { Git } from '../git/git.ts'
 import { bytesOf } from '../host/file-system.ts'
@@ -13,6 +14,7 @@ import type { Env, Paths } from '../host/path.ts'
 import type { World } from '../host/world.ts'
 import { removeTree } from '../sandbox/area.ts'
 import { endCgroup } from '../sandbox/cgroup.ts'
+import { layerManifest } from '../sandbox/layer.ts'
 import type { Database } from '../store/database.ts'
 import { allLeases, forgetProcess, recordedProcesses, type ProcessRow } from '../store/lease.ts'
 import { append } from '../store/append.ts'
@@ -113,7 +115,7 @@ const named = 50
 export async function reap(ports: ReapPorts, found: readonly Leftover[]): Promise<Leftover[]> {
   const { database, at, actor } = ports
   const gone: Leftover[] = []
-  for (const each of found) if (await end(ports, each)) gone.push(each)
+  for (const each of found) if ((await each.isStillSo?.()) !== false && (await end(ports, each))) gone.push(each)
   if (gone.length === 0) return gone
   const unaccounted = gone.filter(({ isUnaccounted }) => isUnaccounted).length
   const event = {
@@ -140,11 +142,19 @@ async function end(
   if (kind === 'cgroup') return endCgroup(world, path!)
   const removed = stores
     ? git.dropCandidates(stores, [name])
-    : kind === 'socket' || kind === 'transcript' || kind === 'log'
-      ? rm(path!, { force: true })
-      : removeTree(path!)
+    : kind === 'layer'
+      ? removeLayer(path!)
+      : kind === 'socket' || kind === 'transcript' || kind === 'log'
+        ? rm(path!, { force: true })
+        : removeTree(path!)
   return removed.then(
     () => true,
     () => false, // somebody else's hand is on it; the next pass meets it again
   )
+}
+
+/** Not a layer from the first moment on: nobody may be given one that is half gone. */
+async function removeLayer(path: string): Promise<void> {
+  await rm(join(path, layerManifest), { force: true })
+  await removeTree(path)
 }

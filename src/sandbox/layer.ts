@@ -37,6 +37,9 @@ export type Manifest = {
   readOnly: string[]
 }
 
+/** Its file in a layer's folder. */
+export const layerManifest = 'manifest.json'
+
 /** Whose modes sealed files have. */
 export type Seal = 'read-only' | 'as made'
 
@@ -59,7 +62,7 @@ export async function sealLayer(
     await move(join(tree, path), sealed)
     if (await seal(join(into, 'files'), path, manifest, how)) manifest.paths.push(path)
   }
-  const file = join(into, 'manifest.json')
+  const file = join(into, layerManifest)
   await writeFile(`${file}.part`, JSON.stringify(manifest))
   await rename(`${file}.part`, file)
   return manifest
@@ -132,7 +135,7 @@ export async function applyLayer(layer: string, tree: string): Promise<string[]>
 }
 
 const manifestOf = async (layer: string): Promise<Manifest> =>
-  JSON.parse(await readFile(join(layer, 'manifest.json'), 'utf8')) as Manifest
+  JSON.parse(await readFile(join(layer, layerManifest), 'utf8')) as Manifest
 
 /** The top-most paths that a layer adds to a tree it is laid below: all but those that would lie behind something else of the tree. */
 export async function pathsBelow(layer: string, tree: string): Promise<string[]> {

@@ -14,7 +14,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { lackingIn } from '../core/outside.ts'
 import type { Sha } from '../git/git.ts'
 import { makeArea, removeArea } from '../sandbox/area.ts'
-import { applyLayer, pathsBelow, sealLayer } from '../sandbox/layer.ts'
+import { applyLayer, layerManifest, pathsBelow, sealLayer } from '../sandbox/layer.ts'
 import { findText } from '../sandbox/leak.ts'
 import { layBelow } from '../sandbox/overlay.ts'
 import type { Area } from '../sandbox/sandbox.ts'
@@ -205,7 +205,7 @@ export const usedMark = 'used'
 /** Layers kept in a folder of the state. */
 export function layersIn(folder: string): Layers {
   const making = new Map<string, Promise<string | null>>()
-  const isWhole = (path: string) => existsSync(join(path, 'manifest.json'))
+  const isWhole = (path: string) => existsSync(join(path, layerManifest))
   return {
     find: (key) => (isWhole(join(folder, key)) ? join(folder, key) : null),
     async get(key, make) {
