@@ -3,6 +3,7 @@ import { statfsSync } from 'node:fs'
 import { freemem } from 'node:os'
 import { lack, ok, warn, type Check } from '../core/check.ts'
 import { standing } from '../host/file-system.ts'
+import { hasProc } from '../host/proc.ts'
 
 export type Room = { diskBytes: number; memoryBytes: number }
 
@@ -15,7 +16,8 @@ const manyAreaBytes = 10 * gigabyte
 /** What is left for us at a folder, which need not be there yet; of a container, what the container has. */
 export function measureRoom(folder: string): Room {
   const { bavail, bsize } = statfsSync(standing(folder))
-  return { diskBytes: bavail * bsize, memoryBytes: process.availableMemory?.() ?? freemem() }
+  // what is available is read from /proc: without one that is nothing
+  return { diskBytes: bavail * bsize, memoryBytes: hasProc() ? process.availableMemory() : freemem() }
 }
 
 /** Why nothing new may start, or null. */

@@ -61,8 +61,9 @@ law('no user namespaces: the setting that forbids them is named, and the rung th
   assert.match(sandbox.mend, /rung: group \(files, network and daemons are not held\)/)
 })
 
-law('no /proc: that is named, and the group is what is left', async () => {
-  const { sandbox } = await doctor(inside('mount -t tmpfs none /proc', '--mount'), await freshHome())
+law('no /proc: that is named, the group is what is left, and there is as much memory as before', async () => {
+  const { sandbox, memory } = await doctor(inside('mount -t tmpfs none /proc', '--mount'), await freshHome())
+  assert.equal(memory?.state, 'ok', memory?.found)
   assert.equal(sandbox?.state, 'missing')
   assert.match(sandbox.found, /there is no \/proc: mount -t proc proc \/proc; left is the rung group$/)
 })
