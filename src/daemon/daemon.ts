@@ -125,7 +125,7 @@ export type RunningDaemon = AsyncDisposable & {
   daemon: Daemon
   port: number
   rung: Rung
-  /** Resolves, with why, once its database is not where it was any more: then it is to be disposed of. */
+  /** Resolves, with why, once its database is gone, or another daemon's: then it is to be disposed of. */
   lost: Promise<Fault>
   nudge(): void
   /** Starts nothing new and waits for what is under way, each as long as its lane is given, or until `hurry` fires. Then it may be disposed of. */

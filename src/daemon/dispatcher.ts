@@ -8,8 +8,9 @@ import { type Circumstances } from '../core/waiting.ts'
 import { missedFamily } from '../core/missed-family.ts'
 import { showDuration } from '../core/quantity.ts'
 import { roles, type Role, type Task } from '../core/task.ts'
+import { Fault } from '../host/fault.ts'
 import type { Tx } from '../store/database.ts'
-import { keepCircumstances } from '../store/lease.ts'
+import { daemonRow, keepCircumstances } from '../store/lease.ts'
 import { append } from '../store/append.ts'
 import { attemptsToEnd, readPauses } from '../store/pause.ts'
 import { headOfQueue } from '../store/queue.ts'
@@ -24,6 +25,7 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
   const since = world.clock.now()
   return async (): Promise<void> => {
     await database.write(async (tx) => {
+      await refuseSuperseded(daemon, tx)
       const joined = await joinSplits(daemon, tx)
       await keepBooks(tx, daemon.settings, world.clock.now())
       const pauses = await readPauses(tx)
@@ -42,6 +44,14 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
     })
     await endUnwanted(daemon)
   }
+}
+
+/** Whoever took the database over may not see this process, in another container say: of two daemons the older one lets nothing in any more. */
+async function refuseSuperseded({ database, epoch }: Daemon, tx: Tx): Promise<void> {
+  const now = (await daemonRow(tx))?.epoch
+  if (now === epoch) return
+  const why = `${database.path} has been taken over: it is of epoch ${now}, this daemon is of epoch ${epoch}`
+  throw new Fault('daemon-superseded', why, { hint: 'tri-agent status' })
 }
 
 const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker, caps }: Snapshot): Circumstances => ({

@@ -20,7 +20,7 @@ export type Patient = Disposable & {
   database: Database
   /** What is wrong now, or null. */
   trouble(): Trouble | null
-  /** Resolves, with why, once the database is not where it was any more. */
+  /** Resolves, with why, once the database is not where it was any more, or is another daemon's. */
   lost: Promise<Fault>
   /** Writes `loop.failed` down, or says it where that cannot be. Never rejects. */
   failed(loop: string, error: unknown): Promise<void>
@@ -81,7 +81,7 @@ export function patientDatabase({ world, database, epoch, leaseMs, note }: Ports
   }
   const write = <T>(body: (tx: Tx) => Promise<T>): Promise<T> =>
     database.write(body).catch(async (error: unknown) => {
-      if (isFault(error, 'database-gone')) lost.resolve(error)
+      if (isFault(error, 'database-gone') || isFault(error, 'daemon-superseded')) lost.resolve(error)
       await wait(error)
       return write(body)
     })

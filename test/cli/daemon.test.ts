@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { nudge } from '../../src/host/nudge.ts'
 import { isAlive, bootId, startTimeOf } from '../../src/host/proc.ts'
+import { takeEpoch } from '../../src/store/lease.ts'
 import { bundle, person, world, type Person } from '../cli-rig.ts'
 
 const built = await bundle()
@@ -99,6 +100,8 @@ test('a daemon in another container that shares the state is known by its socket
     assert.ok(existsSync(area))
     const down = await ada.type(['down', '--json'])
     assert.equal((JSON.parse(down.stdout) as { refused: string }).refused, 'daemon-elsewhere')
+    const { file } = (await ada.json(['backup'])) as { file: string }
+    assert.equal((await ada.json(['restore', file]))['refused'], 'daemon-elsewhere')
   } finally {
     child.signal('SIGKILL')
     await child.exit
@@ -171,4 +174,19 @@ test('a daemon whose database is removed under it ends and says so; while one li
   } finally {
     stranger.close()
   }
+})
+
+test('a daemon that another one or a restore has taken the database from starts nothing more, and ends', async () => {
+  await using ada = await person(built.program)
+  await settled(ada)
+  const up = ada.type(['up', '--trust'])
+  while ((await ada.json(['status']))['up'] !== true);
+  const other = { pid: 1, boot_id: 'elsewhere', start_time: null, started_at: 1 }
+  await ada.withDatabase((database) => database.write((tx) => takeEpoch(tx, other)))
+  const { code, stderr } = await up
+  assert.equal(code, 1)
+  assert.match(
+    stderr,
+    /^tri-agent: \S+tasks\.db has been taken over: .* epoch 2, this daemon is of epoch 1\n {2}→ tri-agent status$/m,
+  )
 })
