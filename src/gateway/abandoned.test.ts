@@ -103,3 +103,53 @@ test('an answer in one piece that nobody waits for is charged as if it had come:
   assert.deepEqual([charges[0]!.how, held], ['estimated', 0])
   assert.ok(charges[0]!.nanoUsd >= 40_000 * 20_000, `${charges[0]!.nanoUsd}`)
 })
+
+test('a ledger that fails once when an answer is to be settled leaves nothing held', async () => {
+  const ledger = { fails: false }
+  await using stage = await setStage(() => {}, {
+    timeouts,
+    wrap: (database) => ({
+      ...database,
+      write: (transaction) => {
+        if (!ledger.fails) return database.write(transaction)
+        ledger.fails = false
+        return Promise.reject(new Error('the disk is busy'))
+      },
+    }),
+  })
+  const { key } = await stage.enter(dialect)
+  stage.provider.script = (...call) => {
+    ledger.fails = true
+    return answering(dialect, used)(...call)
+  }
+  const whole = askIn(dialect, false)
+  const heard = await tell(stage.gateway, { ...whole, headers: { 'x-api-key': key } }).catch(() => null)
+  assert.ok(heard === null || heard.broken)
+  await stage.settled(1)
+  const { charges, held } = await books(stage)
+  assert.deepEqual([charges.map(({ how }) => how), held], [['exact'], 0])
+  assert.deepEqual(
+    stage.events.flatMap((event) => (event.type === 'gateway.failed' ? [event.error] : [])),
+    ['Error: the disk is busy'],
+  )
+})
+
+test('how long a request had to wait here is no silence of its provider', async () => {
+  await using stage = await setStage(
+    async (...call) => {
+      await timer.sleep(900)
+      await answering(dialect, used)(...call)
+    },
+    { timeouts: { ...timeouts, idleMs: 1500 } },
+  )
+  const { key } = await stage.enter(dialect)
+  const ask = () => tell(stage.gateway, { path, headers: { 'x-api-key': key }, body })
+  const heard = await Promise.all([ask(), ask()]) // of a provider nobody has heard of, one at a time is asked
+  assert.deepEqual(
+    heard.map(({ status, broken }) => [status, broken]),
+    [
+      [200, false],
+      [200, false],
+    ],
+  )
+})

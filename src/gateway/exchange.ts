@@ -70,6 +70,7 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
   try {
     await carry(state, request)
   } finally {
+    await settle(state, 'known').catch(() => {}) // after a fault: what is still held; a ledger that fails again is recovered at the next start
     request.socket.off('close', gone)
     live.exchanges.delete(flight)
     over.resolve()
@@ -103,6 +104,7 @@ async function askOnce(state: Flight, request: IncomingMessage, waiter: Waiter):
   const leave = state.admission?.leave
   if (state.admission?.hold)
     state.lease = openLease(wiring, state.admission.hold, shapeOf(state, state.admission), () => state.meter)
+  state.movedAt = wiring.world.clock.mono() // its waiting here was no silence of the provider's
   const stop = watch(state)
   try {
     if (state.ended) {

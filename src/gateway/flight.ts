@@ -113,7 +113,10 @@ export async function settle(state: Flight, how: 'known' | 'free'): Promise<void
   if (!lease || !admission) return
   const { model } = admission.asked
   state.lease = null // whoever comes second finds nothing left to settle
-  const bill = await lease.settle(how)
+  const bill = await lease.settle(how).catch((error: unknown) => {
+    state.lease = lease
+    throw error
+  })
   countRequest(live, model, bill)
   if (bill.how === 'exact' && state.meter) {
     const own = tokensOf(state.meter.reported)

@@ -171,6 +171,14 @@ const cases: Case[] = [
     client: 200,
     inOnePiece: true,
   },
+  {
+    what: 'answers with lists in lists, deeper than any stack',
+    script: says('['.repeat(300_000) + ']'.repeat(300_000), { 'content-type': 'application/json' }),
+    verdict: 'unreachable',
+    books: 'bound',
+    client: 200,
+    inOnePiece: true,
+  },
   { what: 'answers 204', script: says('', {}, 204), verdict: 'unreachable', books: 'bound', client: 204 },
   ...[301, 302, 303, 307, 308].map((status): Case => ({
     what: `sends elsewhere with ${status}`,

@@ -50,7 +50,11 @@ const count = (value: unknown): number => (isCount(value) ? value : 0)
 
 /** Takes one JSON document of an answer (an event's, or a whole body) into account. */
 export function takeUsage(dialect: Dialect, document: unknown, reported: Reported): void {
-  if (Array.isArray(document)) for (const each of document) takeUsage(dialect, each, reported)
+  if (Array.isArray(document)) for (const each of document) takeDocument(dialect, each, reported)
+  else takeDocument(dialect, document, reported)
+}
+
+function takeDocument(dialect: Dialect, document: unknown, reported: Reported): void {
   const json = object(document)
   if (!json) return
   if (dialect === 'anthropic-messages') takeAnthropic(json, reported)
