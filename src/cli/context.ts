@@ -98,6 +98,10 @@ function openOrLook({ note }: Context, path: string): Database {
       isFault(error, 'database-unopened') || isFault(error, 'database-read-only') || isFault(error, 'disk-full')
     if (!isOnDisk || (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0) throw error
     const database = openDatabase(path, { readOnly: true, immutable: true })
+    if (!database.isCurrent) {
+      database.close()
+      throw error // to be made to its end or brought up to date it must be written
+    }
     note(`Only looking: ${error.message}\n`)
     return database
   }

@@ -69,6 +69,10 @@ export async function takeBackup({ world, database, kind, into, progress }: Aske
   const file = into ?? join(backupFolder(database), nameAt(kind, at))
   const folder = dirname(file)
   if (into === undefined) await mkdir(folder, { recursive: true, mode: 0o700 })
+  if (!(await isThere(folder)))
+    throw new Fault('no-such-folder', `there is no folder ${folder}`, {
+      hint: 'make it, or mount the disk that belongs there',
+    })
   if (await isThere(file)) throw new Fault('backup-exists', `${file} is there already`, { hint: 'name another file' })
   await makeSureItFits(database, folder)
   const draft = join(folder, `.draft-${process.pid}-${basename(file)}`)

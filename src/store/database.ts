@@ -15,7 +15,7 @@ import { crossesAnchor, writeAnchor } from './anchor.ts'
 import { connect, explain, memory, usualBusyMs, type ConnectOptions } from './connect.ts'
 import { gone, sameFile } from './fit.ts'
 import { checkKnown, forgetAll, startKnown, type Known } from './known.ts'
-import { migrate, type Migrated } from './migrate.ts'
+import { isCurrent, migrate, type Migrated } from './migrate.ts'
 import { refuseWhileRestoring } from './restoring.ts'
 import { lastSeal, sealAppended, sealKeyOf, type LogRow, type Seal, type SealKey } from './seal.ts'
 import { troubleOf } from './trouble.ts'
@@ -49,6 +49,8 @@ export type Database = {
   sealKey: Buffer | null
   /** What opening it did to its schema; null where it was opened read-only. */
   schema: Migrated | null
+  /** Has it this program's schema? One that is opened read-only may have another. */
+  isCurrent: boolean
   /** Writes down beside the database how far the log has come; null for an empty log. */
   anchor(): Promise<LogAnchor | null>
   close(): void
@@ -140,6 +142,9 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
     read,
     sealKey,
     schema,
+    get isCurrent() {
+      return schema !== null || isCurrent(writer)
+    },
     async anchor() {
       const seal = await read(lastSeal)
       if (!seal) return null

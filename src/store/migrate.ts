@@ -60,6 +60,9 @@ export function migrate(db: DatabaseSync, path: string, sealKey: Buffer, copies 
   }
 }
 
+/** Has it exactly this program's schema? Whoever cannot bring it up to that can read nothing else. */
+export const isCurrent = (db: DatabaseSync): boolean => version(db, 'user_version') === migrations().length
+
 /** Where the database lies as it was before it left this schema: the way back. */
 const backupOf = (path: string, schema: number): string =>
   join(dirname(path), 'backups', `${basename(path)}.schema-${schema}`)

@@ -46,6 +46,11 @@ test('backup --to writes where one says, over nothing, and what is no good is na
   assert.deepEqual([statSync(to).mode & 0o777, existsSync(`${to}.anchors`)], [0o600, true])
   const again = await ada.type(['backup', '--to', to])
   assert.equal(ada.still(again.stderr), 'tri-agent: ~/mine.db is there already\n  → name another file\n')
+  const nowhere = await ada.type(['backup', '--to', '../mnt/mine.db'])
+  assert.deepEqual(
+    [nowhere.code, ada.still(nowhere.stderr)],
+    [1, 'tri-agent: there is no folder ~/mnt\n  → make it, or mount the disk that belongs there\n'],
+  )
   const none = await ada.type(['backup', '--verify', 'nothing.db'])
   assert.deepEqual(
     [none.code, none.stderr],
