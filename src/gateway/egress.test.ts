@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'node:test'
 import { realWorld } from '../host/world.ts'
+import { readHello } from './client-hello.ts'
 import { type Allowed, type EgressPorts, openEgress } from './egress.ts'
 import { proxyEnvOf, proxyFor } from './proxy.ts'
 
@@ -86,7 +87,41 @@ const tunnel = (
     socket.write(`CONNECT ${target} HTTP/1.1\r\nhost: ${target}\r\n${headers}\r\n`)
   })
 
-const hello = Buffer.from('\u0016\u0003\u0001hello')
+const two = (length: number) => Buffer.from([length >> 8, length & 255])
+
+/** What a TLS client says first, for a name or for none; `hidden`: with the name it means encrypted beside it. In records of so many bytes. */
+function helloFor(name: string | null, { hidden = false, recordBytes = 16_384 } = {}): Buffer {
+  const said =
+    name === null
+      ? []
+      : [two(0), two(name.length + 5), two(name.length + 3), Buffer.from([0]), two(name.length), Buffer.from(name)]
+  const extensions = Buffer.concat([
+    two(43),
+    two(3),
+    Buffer.from([2, 3, 4]),
+    ...said,
+    ...(hidden ? [two(0xfe0d), two(1), Buffer.from([0])] : []),
+  ])
+  const body = Buffer.concat([
+    Buffer.from([3, 3]),
+    Buffer.alloc(32),
+    Buffer.from([0]),
+    two(2),
+    two(0x1301),
+    Buffer.from([1, 0]),
+    two(extensions.length),
+    extensions,
+  ])
+  const message = Buffer.concat([Buffer.from([1, 0]), two(body.length), body])
+  const records: Buffer[] = []
+  for (let at = 0; at < message.length; at += recordBytes) {
+    const part = message.subarray(at, at + recordBytes)
+    records.push(Buffer.from([0x16, 3, 1]), two(part.length), part)
+  }
+  return Buffer.concat(records)
+}
+
+const hello = helloFor('registry.test')
 
 test('an allowed registry answers GET and HEAD, and each host and byte is counted', async () => {
   await using stage = await setStage((http) => ({ operator: [`registry.test:${http}`] }))
@@ -151,6 +186,49 @@ test('a tunnel is made to an allowed host alone, and only TLS passes', async () 
   })
 })
 
+test('a tunnel to one place leads to no other behind the same address', async () => {
+  await using stage = await setStage((_http, tcp) => ({ operator: [`registry.test:${tcp}`, `127.0.0.1:${tcp}`] }))
+  const { egress, tcp } = stage
+  const through = async (bytes: Buffer, target = `registry.test:${tcp}`) => {
+    const heard = await tunnel(egress.socket, target, bytes, bytes.length)
+    return heard.split('\r\n\r\n')[1] === bytes.toString('latin1')
+  }
+  const cases: [string, Buffer, boolean][] = [
+    ['its own name', hello, true],
+    ['in other letters', helloFor('Registry.TEST'), true],
+    ['piece by piece', helloFor('registry.test', { recordBytes: 7 }), true],
+    ['another name', helloFor('evil.test'), false],
+    ['a name below it', helloFor('evil.registry.test'), false],
+    ['a name with a zero byte', helloFor('registry.test\0.evil.test'), false],
+    ['no name', helloFor(null), false],
+    ['a name beside a hidden one', helloFor('registry.test', { hidden: true }), false],
+    ['a length beyond its end', Buffer.concat([hello.subarray(0, 48), Buffer.from([255]), hello.subarray(49)]), false],
+    ['another message', Buffer.concat([hello.subarray(0, 5), Buffer.from([2]), hello.subarray(6)]), false],
+  ]
+  for (const [what, bytes, passes] of cases) assert.equal(await through(bytes), passes, what)
+  assert.equal(await through(helloFor(null), `127.0.0.1:${tcp}`), true, 'an address has no name')
+  assert.equal(await through(helloFor('evil.test'), `127.0.0.1:${tcp}`), false)
+  assert.match(String(egress.reached()[0]!.denied), /without TLS/)
+  assert.equal(egress.reached()[1]!.denied, 'was asked for evil.test inside TLS')
+})
+
+test('what a real client says first is read, in whatever pieces it comes', async () => {
+  const { connect: connectTls } = await import('node:tls')
+  const { Duplex } = await import('node:stream')
+  const said = Promise.withResolvers<Buffer>()
+  const line = new Duplex({ read() {}, write: (chunk: Buffer) => said.resolve(chunk) })
+  const client = connectTls({ socket: line, servername: 'registry.test' }).on('error', () => {})
+  const bytes = await said.promise
+  client.destroy()
+  assert.deepEqual(readHello(bytes), { name: 'registry.test' })
+  for (let end = 0; end < bytes.length; end += 97) assert.equal(readHello(bytes.subarray(0, end)), 'more', String(end))
+  assert.equal(readHello(Buffer.from('GET / HTTP/1.1')), 'no-tls')
+  assert.equal(
+    readHello(Buffer.concat([Buffer.from([0x16, 3, 1, 255, 255, 1, 255, 255, 255]), Buffer.alloc(70_000)])),
+    'no-tls',
+  )
+})
+
 test('a name that only the repository said does not lead to this machine or its network', async () => {
   await using stage = await setStage((http, tcp) => ({
     repository: [`registry.test:${http}`, `registry.test:${tcp}`, '127.0.0.1'],
@@ -179,7 +257,7 @@ test('closing the way cuts what is open', async () => {
   await using stage = await setStage((_http, tcp) => ({ operator: [`registry.test:${tcp}`] }))
   let open = Promise.resolve('')
   await new Promise<void>((echoed) => {
-    const heard = (text: string) => text.endsWith('hello') && echoed()
+    const heard = (text: string) => text.endsWith(hello.toString('latin1')) && echoed()
     open = tunnel(stage.egress.socket, `registry.test:${stage.tcp}`, hello, 1e6, '', heard)
   })
   await stage.egress[Symbol.asyncDispose]()
@@ -209,7 +287,8 @@ test('behind a proxy of the network both ways go through it, with its user, and 
     )
     const { egress, http } = stage
     assert.deepEqual(await ask(egress.socket, 'GET', 'http://far.test/x'), { status: 200, text: 'from the proxy' })
-    assert.match(await tunnel(egress.socket, 'named.test:443', hello, hello.length), /hello$/)
+    const named = helloFor('named.test')
+    assert.match(await tunnel(egress.socket, 'named.test:443', named, named.length), /named\.test$/)
     assert.equal((await ask(egress.socket, 'GET', `http://direct.test:${http}/`)).text, 'a package')
     assert.deepEqual(seen, [`GET http://far.test/x ${basic}`, `CONNECT named.test:443 ${basic}`])
   } finally {

@@ -1,7 +1,7 @@
 /**
  * The way of dependency set-up to its registries, and of nothing else: a proxy on a socket that only one set-up step is given.
  *
- *     set-up ──CONNECT host:443──▶ allowed? ──▶ bytes, counted, which must begin as TLS does
+ *     set-up ──CONNECT host:443──▶ allowed? ──▶ bytes, counted, which must begin as TLS for that host does
  *            ──GET http://host/──▶ allowed, and GET or HEAD? ──▶ answer, counted
  *
  * What is not allowed is answered 403, remembered and said. Inside TLS nothing is seen: which host is known, the method is not. A host that only a
@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { mayReach } from '../core/registry.ts'
 import type { World } from '../host/world.ts'
+import { type Hello, readHello } from './client-hello.ts'
 import { type ProxyEnv, proxyFor, proxyHeaders, tunnelThrough } from './proxy.ts'
 
 /** What may be reached: what the operator named, and what the repository's programs and lockfiles ask. */
@@ -182,20 +183,30 @@ async function tunnel(way: Way, target: string, socket: Duplex, head: Buffer): P
   outer.on('data', (bytes: Buffer) => (place.bytesIn += bytes.length))
   socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
   if (head.length > 0) socket.unshift(head)
-  socket.once('data', (first: Buffer) => {
-    if (first[0] !== tlsHandshake) {
-      place.denied = 'was spoken to without TLS'
-      return void socket.destroy()
-    }
+  let first = Buffer.alloc(0)
+  const hear = (part: Buffer): void => {
+    first = Buffer.concat([first, part])
+    const hello = readHello(first)
+    if (hello === 'more') return
+    socket.off('data', hear)
+    place.denied = judgeHello(hello, host) ?? place.denied
+    if (judgeHello(hello, host) !== null) return void socket.destroy()
     place.bytesOut += first.length
     outer.write(first)
     socket.on('data', (bytes: Buffer) => (place.bytesOut += bytes.length))
     socket.pipe(outer).pipe(socket)
-  })
+  }
+  socket.on('data', hear)
 }
 
-/** The first byte of a TLS connection: a record of type handshake (RFC 8446, 5.1). */
-const tlsHandshake = 0x16
+/** Why what a client says first may not pass, or null: behind the address of an allowed place there may be others. */
+function judgeHello(hello: Exclude<Hello, 'more'>, host: string): string | null {
+  if (hello === 'no-tls') return 'was spoken to without TLS'
+  const { name } = hello
+  if (isIP(host.replaceAll(/[[\]]/g, '')) !== 0 && name === null) return null
+  if (name !== null && name.toLowerCase() === host.toLowerCase().replace(/\.$/, '')) return null
+  return `was asked for ${name === null ? 'no name' : /^[A-Za-z0-9.-]{1,200}$/.test(name) ? name : 'another name'} inside TLS`
+}
 
 async function dial(way: Way, host: string, port: number): Promise<Socket> {
   const proxy = proxyFor(way.proxy, 'HTTPS_PROXY', host, port)
