@@ -3,7 +3,7 @@ import { isFault } from '../host/fault.ts'
 import type { Database, Reader } from './database.ts'
 import { openDatabase } from './database.ts'
 import { schemaOf } from './migrate.ts'
-import { verifyLog, type KnownAnchor } from './verify-log.ts'
+import { tellDamage, verifyLog, type KnownAnchor } from './verify-log.ts'
 
 export type Looked = { what: 'pages' | 'references' | 'schema' | 'log' | 'tables'; problems: string[] }
 
@@ -35,7 +35,7 @@ export const isDamage = (error: unknown): boolean =>
   (isFault(error) && error.code.startsWith('database-')) || (error as { code?: string }).code === 'ERR_SQLITE_ERROR'
 
 const checkLog = async (database: Database, elsewhere: readonly KnownAnchor[]): Promise<string[]> =>
-  (await verifyLog(database, elsewhere)).damage.map(({ kind, first, last, why }) => `${kind} ${first}-${last}: ${why}`)
+  (await verifyLog(database, elsewhere)).damage.map(tellDamage)
 
 const checkPages = async (reader: Reader): Promise<string[]> =>
   (await reader.all<{ integrity_check: string }>('pragma integrity_check'))

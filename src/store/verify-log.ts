@@ -20,6 +20,9 @@ export type LogDamage = {
   why: string
 }
 
+/** One batch that is wrong, in a line. */
+export const tellDamage = ({ kind, first, last, why }: LogDamage): string => `${kind} ${first}-${last}: ${why}`
+
 export type LogReport = {
   ok: boolean
   events: number

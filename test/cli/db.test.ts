@@ -183,6 +183,28 @@ test('check says what is wrong with a database that cannot be read or does not e
   )
 })
 
+test('rebuild makes nothing anew from a log that is not whole: what it lost, the tables alone still know', async () => {
+  await using ada = await person(built.program)
+  await ada.type(['init'])
+  await ada.type(['add', 'Sell tea'])
+  await ada.withDatabase((database) => database.write((tx) => tx.run("update task set title = 'Sell poison'")))
+  assert.match((await ada.type(['rebuild'])).stdout, /1 row differed and were made anew/)
+  const file = new DatabaseSync(ada.paths.database)
+  file.exec("drop trigger event_is_never_deleted; delete from event where type = 'task.added'")
+  file.close()
+  for (const words of [['rebuild', '--verify'], ['rebuild']]) {
+    const { code, stdout, stderr } = await ada.type(words)
+    assert.equal(code, 1)
+    assert.match(stdout + stderr, /the log is not whole \(truncated 2-2: the log ends at 1, its seals at 2\)/)
+    assert.match(stdout + stderr, /tri-agent log verify, tri-agent restore latest/)
+  }
+  const { tasks } = (await ada.json(['list'])) as { tasks: { title: string }[] }
+  assert.deepEqual(
+    tasks.map(({ title }) => title),
+    ['Sell tea'],
+  )
+})
+
 test('the shell answers and only looks: nothing is written to this file or another, and what follows a refusal is not executed', async () => {
   await using ada = await person(built.program)
   await ada.type(['init'])
