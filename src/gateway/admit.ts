@@ -67,7 +67,8 @@ export async function admit(
   const upstream = wiring.upstreams.find(({ family }) => family === live.grant.family)
   if (!upstream || upstream.key() === '')
     return refuse('no-upstream', `there is no credential for ${live.grant.family}`)
-  const asked = readRequest(route, raw, judges.includes(live.grant.stage) ? {} : upstream.tools)
+  const named = judges.includes(live.grant.stage) ? {} : upstream.tools
+  const asked = readRequest(route, raw, named, upstream.family)
   if (isRefusal(asked)) return asked
   const stranger = checkModel(wiring, live, asked.model)
   if (stranger) return stranger

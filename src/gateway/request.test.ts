@@ -67,6 +67,19 @@ for (const dialect of dialects)
     assert.equal(found.body(77).toString(), body.replace('500', '77'))
   })
 
+test('a server of another family is told a cap by the name that all of them know, OpenAI by its newer one', () => {
+  const route = routeOf('POST', '/v1/chat/completions')!
+  const capped = (family: string, body: object) => {
+    const found = readRequest(route, Buffer.from(JSON.stringify(body)), {}, family)
+    assert.ok(!('refused' in found))
+    return JSON.parse(found.body(99).toString()) as object
+  }
+  const plain = { model: 'm', messages: [] }
+  assert.deepEqual(capped('mistral', plain), { max_tokens: 99, ...plain })
+  assert.deepEqual(capped('openai', plain), { max_completion_tokens: 99, ...plain })
+  assert.deepEqual(capped('mistral', { ...plain, max_completion_tokens: 500 }), { ...plain, max_completion_tokens: 99 })
+})
+
 test('the Responses API is told to store nothing, also where the client leaves that out', () => {
   for (const store of [undefined, null]) {
     const { found } = asked('openai-responses', { store })

@@ -4,6 +4,7 @@
  * Whatever lets a provider act, fetch, store or bill on its own is a way out of the sandbox or of the budget: provider-side tools are taken out of
  * the list, the rest is refused with the field's name, unless the operator named it (`providerTools:`). A field given twice is refused, because we and the provider could read different ones.
  */
+import type { Family } from '../core/family.ts'
 import type { ProviderTools } from '../core/provider-tool.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Dialect, Route } from './route.ts'
@@ -32,7 +33,12 @@ export type Asked = Scanned & {
 }
 
 /** Reads the body of a request that bills or counts. Refuses: `body-unfit`, `field-denied`. */
-export function readRequest(route: Route, raw: Buffer, named: ProviderTools = {}): Asked | Refusal {
+export function readRequest(
+  route: Route,
+  raw: Buffer,
+  named: ProviderTools = {},
+  family: Family | null = null,
+): Asked | Refusal {
   const json = parse(raw)
   if (!json) return refuse('body-unfit', 'the body is not a JSON object')
   const members = membersOf(raw)
@@ -76,7 +82,12 @@ export function readRequest(route: Route, raw: Buffer, named: ProviderTools = {}
     passed: tools.passed,
     leastCap: leastCapOf(json),
     body: (told) =>
-      splice(raw, told === null || told === cap ? edits : [...edits, capEdit(route.dialect, json, raw, members, told)]),
+      splice(
+        raw,
+        told === null || told === cap
+          ? edits
+          : [...edits, capEdit(route.dialect, json, { raw, members, family }, told)],
+      ),
   }
 }
 
@@ -239,9 +250,13 @@ function leastCapOf(json: Json): number {
   return typeof budget === 'number' ? budget + 1024 : 16 // 16 is the least that OpenAI takes
 }
 
-function capEdit(dialect: Dialect, json: Json, raw: Buffer, members: Map<string, Span>, cap: number): Edit {
+type Written = { raw: Buffer; members: Map<string, Span>; family: Family | null }
+
+function capEdit(dialect: Dialect, json: Json, { raw, members, family }: Written, cap: number): Edit {
   const holder = capHolder(dialect, json)
-  const name = capNames[dialect].find((each) => holder[each] != null) ?? capNames[dialect][0]!
+  const names = capNames[dialect]
+  const usual = family === null || family === 'openai' ? names[0]! : names.at(-1)! // not every server knows OpenAI's newer name
+  const name = names.find((each) => holder[each] != null) ?? usual
   if (dialect !== 'gemini') return setMember(raw, name, String(cap))
   const config = members.get('generationConfig')
   if (config && object(json['generationConfig'])) return setMember(raw, name, String(cap), config)
