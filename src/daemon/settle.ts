@@ -9,7 +9,8 @@ import { driftOf } from '../core/drift.ts'
 import type { AttemptEnded, Event, TaskAdded, TaskEvent } from '../core/event.ts'
 import { familyOf } from '../core/family.ts'
 import { conclude, type Ending, type Product } from '../core/flow.ts'
-import type { Running, SubTask, Task } from '../core/task.ts'
+import { isOver, type Running, type SubTask, type Task } from '../core/task.ts'
+import { untrusted } from '../core/trust.ts'
 import type { Carried } from '../engine/engine.ts'
 import type { WireReport } from '../gateway/gateway.ts'
 import { without, type StageResult } from '../stage/stage.ts'
@@ -80,8 +81,17 @@ async function finish(
         ...(await split(daemon, tx, task, events, at)),
       ],
     })
+    if (result.reason === untrusted) await holdUntrusted(tx, task.id, at)
     daemon.wake() // before the commit: what follows on this, here or in another task, is let in with it
   })
+}
+
+/** Nothing of a task is executed before a person agreed to its repository's commands; `up --trust` releases it. */
+async function holdUntrusted(tx: Tx, id: string, at: number): Promise<void> {
+  const task = await loadTask(tx, id)
+  if (!task || isOver(task) || task.held !== null) return
+  const event = { type: 'task.held' as const, why: untrusted }
+  await append(tx, { at, actor: 'daemon', stream: `task/${id}`, events: [event] })
 }
 
 function endingOf(

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { isRefusal } from '../core/refusal.ts'
-import { isOver, type Running, type Task } from '../core/task.ts'
+import type { Running, Task } from '../core/task.ts'
 import { untrusted } from '../core/trust.ts'
 import type { Contained, Outermost, KillReport } from '../sandbox/sandbox.ts'
 import type { Carried } from '../engine/engine.ts'
@@ -103,7 +103,6 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
   result = { ...result, killed: result.killed ?? (await lastReport(trees)) }
   await tellSurvivors(daemon, carried.attempt, result.killed)
   await settle(daemon, carried, running, result, context, await closeTranscript(daemon, transcript))
-  if (result.reason === untrusted) await holdUntrusted(daemon, carried.task)
   if (context) daemon.wantClone(task.repo, context)
 }
 
@@ -212,16 +211,6 @@ export function workOf(
 async function keptFor({ paths }: Daemon, { archive }: Task, { step, family }: Running): Promise<KeptWork | null> {
   if (!archive || step !== 'implement' || archive.family !== family) return null
   return openArchive(paths.archives, archive)
-}
-
-/** Nothing of a task is executed before a person agreed to its repository's commands; `up --trust` releases it. */
-async function holdUntrusted({ database, world }: Daemon, id: string): Promise<void> {
-  await database.write(async (tx) => {
-    const task = await loadTask(tx, id)
-    if (!task || isOver(task) || task.held !== null) return
-    const event = { type: 'task.held' as const, why: untrusted }
-    await append(tx, { at: world.clock.now(), actor: 'daemon', stream: `task/${id}`, events: [event] })
-  })
 }
 
 /** A fault of ours while working: the attempt did not fail at its task, so another may do better. */

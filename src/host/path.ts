@@ -79,16 +79,15 @@ const longestTemporary = 48
 export function whyNotTemporary({ TMPDIR: named }: Env): string | null {
   if (!named) return null
   if (!isAbsolute(named)) return 'not an absolute path'
-  // resolved: macOS gives it a slash at its end, and without that it fits
-  if (Buffer.byteLength(resolve(named)) > longestTemporary)
-    return `too long, sockets need one of at most ${longestTemporary} bytes`
   try {
     if (!statSync(named).isDirectory()) return 'not a folder'
     accessSync(named, constants.W_OK | constants.X_OK)
-    return null
   } catch (error) {
     return (error as NodeJS.ErrnoException).code ?? 'it cannot be looked at'
   }
+  // resolved: macOS gives it a slash at its end, and without that it fits
+  const fits = Buffer.byteLength(resolve(named)) <= longestTemporary
+  return fits ? null : `too long, sockets need one of at most ${longestTemporary} bytes`
 }
 
 /** Where what is temporary is made: as TMPDIR says where that can be, else where every Unix has it. */
