@@ -3,8 +3,11 @@ import type { IncomingMessage } from 'node:http'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import { maxBodyBytes } from './wiring.ts'
 
-/** The body's bytes. Refuses: `body-encoded`, `body-too-large`. Rejects when the client goes away meanwhile. */
-export async function readBody(request: IncomingMessage): Promise<Buffer | Refusal> {
+/**
+ * The body's bytes. `take` is told of each chunk and says whether there is room for it. Refuses: `body-encoded`, `body-too-large`, `limit-short`. Rejects when the
+ * client goes away meanwhile.
+ */
+export async function readBody(request: IncomingMessage, take: (bytes: number) => boolean): Promise<Buffer | Refusal> {
   const encoding = request.headers['content-encoding'] ?? 'identity'
   if (encoding !== 'identity') return refuse('body-encoded', `a body encoded as ${encoding} is not taken`)
   const tooLarge = refuse('body-too-large', `a body may have ${maxBodyBytes} bytes`)
@@ -14,6 +17,7 @@ export async function readBody(request: IncomingMessage): Promise<Buffer | Refus
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     bytes += chunk.length
     if (bytes > maxBodyBytes) return tooLarge
+    if (!take(chunk.length)) return refuse('limit-short', 'this attempt has too much under way at once')
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

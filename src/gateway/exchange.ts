@@ -21,6 +21,7 @@ import { openLease } from './lease.ts'
 import { densityOf, judge, untold, type AbortReason } from './live.ts'
 import { meterBody, meterStream, type Meter } from './meter.ts'
 import { upstreamUrl } from './route.ts'
+import { mostBodyBytes, mostInFlight } from './wiring.ts'
 import type { Waiter } from './turnstile.ts'
 import { ask, type Outgoing } from './upstream.ts'
 import { tokensOf } from './usage.ts'
@@ -41,6 +42,7 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
     keyHeader: null,
     admission: null,
     raw: Buffer.alloc(0),
+    bodyBytes: 0,
     request: null,
     meter: null,
     streams: false,
@@ -73,15 +75,28 @@ export async function exchange(visit: Visit, request: IncomingMessage, client: S
     await settle(state, 'known').catch(() => {}) // after a fault: what is still held; a ledger that fails again is recovered at the next start
     request.socket.off('close', gone)
     live.exchanges.delete(flight)
+    live.bodyBytes -= state.bodyBytes
     over.resolve()
   }
 }
 
 async function carry(state: Flight, request: IncomingMessage): Promise<void> {
   const { wiring, live, route } = state
-  const raw = await readBody(request).catch(() => null)
+  if (live.exchanges.size > mostInFlight)
+    return deny(
+      state,
+      'limit-short',
+      refuse('limit-short', 'this attempt has too many requests under way at once'),
+      null,
+    )
+  const take = (bytes: number): boolean => {
+    state.bodyBytes += bytes
+    live.bodyBytes += bytes
+    return live.bodyBytes <= mostBodyBytes
+  }
+  const raw = await readBody(request, take).catch(() => null)
   if (raw === null) return // the client went away before it had asked anything
-  if (isRefusal(raw)) return deny(state, raw.refused === 'body-too-large' ? 'too-large' : 'unfit', raw, null)
+  if (isRefusal(raw)) return deny(state, kindOf(raw.refused), raw, null)
   state.raw = raw
   const waiter = waiterOf(wiring, live, route, () => state.ended !== null || live.revoked)
   for (let pauseMs = 0; ;) {
@@ -168,7 +183,10 @@ function tellTools({ wiring, live }: Flight, type: 'tools.stripped' | 'tools.pas
 
 function kindOf(refused: string): AnswerKind {
   if (refused === 'over-budget' || refused === 'limit-short' || refused === 'limit-long') return refused
-  return ['body-unfit', 'field-denied', 'price-unknown', 'price-old'].includes(refused) ? 'unfit' : 'denied'
+  if (refused === 'body-too-large') return 'too-large'
+  return ['body-unfit', 'body-encoded', 'field-denied', 'price-unknown', 'price-old'].includes(refused)
+    ? 'unfit'
+    : 'denied'
 }
 
 function deny(state: Flight, kind: AnswerKind, { refused, why }: Refusal, model: string | null): void {

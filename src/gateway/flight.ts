@@ -24,6 +24,8 @@ export type Flight = Visit & {
   keyHeader: 'api-key' | null
   admission: Admission | null
   raw: Buffer
+  /** Of the client's body, as far as it was read. */
+  bodyBytes: number
   request: ClientRequest | null
   meter: Meter | null
   /** The answer is an event stream. */

@@ -241,6 +241,41 @@ test('a bomb is never unpacked', async () => {
   await goesOn(stage, key, 'after all of them')
 })
 
+test('who asks more at once than any client does is told to come back', async () => {
+  await using stage = await setStage(() => {})
+  const { key } = await stage.enter(dialect)
+  const leaving = new AbortController()
+  const statuses: number[] = []
+  const refused = Promise.withResolvers<void>()
+  const asked = Array.from({ length: 260 }, async () => {
+    const heard = await tell(stage.gateway, {
+      path,
+      headers: { 'x-api-key': key },
+      body,
+      signal: leaving.signal,
+    }).catch(() => null)
+    if (heard) statuses.push(heard.status)
+    if (statuses.length === 60) refused.resolve()
+  })
+  await refused.promise
+  leaving.abort()
+  await Promise.all(asked)
+  assert.deepEqual(statuses, Array<number>(60).fill(429))
+  await stage.settled(1)
+  stage.provider.script = answering(dialect, used)
+  await goesOn(stage, key, 'after all of them')
+})
+
+test('many long bodies at once are kept no more of than a few', async () => {
+  await using stage = await setStage(answering(dialect, used))
+  const { key } = await stage.enter(dialect)
+  const head = `POST ${path} HTTP/1.1\r\nhost: x\r\nx-api-key: ${key}\r\ncontent-length: ${32 * megabyte}\r\n\r\n`
+  const most = Buffer.alloc(30 * megabyte, 120)
+  const asked = Array.from({ length: 5 }, () => shout(stage.gateway.url, [head, most]))
+  assert.equal(statusIn(await Promise.race(asked)), '429')
+  await goesOn(stage, key, 'beside those that wait')
+})
+
 test('hundreds who say a word and wait hold up nobody, and all of them are hung up on', async () => {
   await using stage = await setStage(answering(dialect, used), { timeouts: { headersMs: 400, requestMs: 800 } })
   const { key } = await stage.enter(dialect)

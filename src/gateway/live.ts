@@ -15,6 +15,8 @@ export type Live = {
   keyHash: string
   revoked: boolean
   exchanges: Set<InFlight>
+  /** Of the bodies of those requests. */
+  bodyBytes: number
   /** Latest requests and what they were billed, newest first. */
   anchors: Anchor[]
   /** Input tokens a provider has counted, by the digest of what it was asked. */
@@ -50,6 +52,7 @@ export const enter = (grant: Grant, keyHash: string): Live => ({
   revoked: false,
   server: null,
   exchanges: new Set<InFlight>(),
+  bodyBytes: 0,
   anchors: [],
   counts: new Map(),
   densities: new Map(),

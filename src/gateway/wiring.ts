@@ -38,6 +38,9 @@ export const defaultTimeouts: Timeouts = {
 
 /** Largest request: above what any provider takes. */
 export const maxBodyBytes = 32 * 1024 * 1024
+/** What one attempt may have under way at once: many times what a client with sub-agents asks, and no more memory than a daemon has. */
+export const mostInFlight = 200
+export const mostBodyBytes = 4 * maxBodyBytes
 
 export type Wiring = {
   world: World
