@@ -163,8 +163,9 @@ test('the scripted agent is the script that node is given, mounted with its fold
 })
 
 test('what is started inside is the same program below the mount, and a lone one is the mount itself', () => {
-  assert.deepEqual(insideArgv(expected.gemini, '/opt/agent'), ['node', '/opt/agent/bundle/gemini.js'])
-  assert.deepEqual(insideArgv({ folder: '/a/claude', argv: ['/a/claude', '/a/claude-x'] }, '/opt/agent'), [
+  const node = '/run/node'
+  assert.deepEqual(insideArgv(expected.gemini, '/opt/agent', node), [node, '/opt/agent/bundle/gemini.js'])
+  assert.deepEqual(insideArgv({ folder: '/a/claude', argv: ['/a/claude', '/a/claude-x'] }, '/opt/agent', node), [
     '/opt/agent',
     '/a/claude-x',
   ])

@@ -52,13 +52,18 @@ export async function locate(
   return { folder: found.folder, argv: [...found.argv, ...rest], version }
 }
 
-/** The argv as it is when `folder` is mounted at `mountedAt`. A program that stands alone is mounted as a file. */
+/** The argv as it is when `folder` is mounted at `mountedAt`, and `node` is the sandbox's. A program that stands alone is mounted as a file. */
 export const insideArgv = (
   { folder, argv }: Pick<Located, 'folder'> & { argv: readonly string[] },
   mountedAt: string,
+  node: string,
 ): string[] =>
-  argv.map((word) =>
-    word === folder || word.startsWith(`${folder}/`) ? join(mountedAt, word.slice(folder.length)) : word,
+  argv.map((word, index) =>
+    word === folder || word.startsWith(`${folder}/`)
+      ? join(mountedAt, word.slice(folder.length))
+      : index === 0 && word === 'node'
+        ? node
+        : word,
   )
 
 const onPath = (machine: Machine, name: string, path: string): string | null =>

@@ -3,7 +3,7 @@
  * It succeeds only when every task landed and the repository's own tests pass on the landed branch.
  */
 import { mkdir, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { demoFiles } from '../../sim/demo-repository.ts'
 import { demoScenario, demoTasks, overspendScenario, overspendTasks, type DemoTask } from '../../sim/demo-scenario.ts'
 import { startProvider } from '../../sim/provider.ts'
@@ -49,8 +49,11 @@ const plays = {
 const longestMs = 180_000
 
 /** Plays the demo; answers the exit code. */
-export async function demo(options: DemoOptions): Promise<number> {
+export async function demo(asked: DemoOptions): Promise<number> {
   const world = realWorld()
+  // its repository is of TypeScript, which only a Node like ours reads: an older one may be the first on PATH
+  const path = [dirname(process.execPath), asked.env['PATH'] ?? '/usr/bin:/bin'].join(delimiter)
+  const options = { ...asked, env: { ...asked.env, PATH: path } }
   const folder = demoFolder(options.env)
   const play = plays[options.scenario ?? 'usual']
   const began = world.clock.mono()

@@ -145,7 +145,7 @@ async function ask({ world, sandbox, settings, family, agent, model, located, fo
     const end = await launch({
       world,
       parser: adapter.parser(spec),
-      plan: adapter.plan(spec, insideArgv(located, contained ? inside : located.folder)),
+      plan: adapter.plan(spec, insideArgv(located, contained ? inside : located.folder, view.node)),
       home: area.home,
       limits: { lineBytes: settings.sizes.lineBytes, totalBytes: 16 * 1024 * 1024, graceMs: 1000 },
       signal: controller.signal,

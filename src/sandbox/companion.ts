@@ -86,6 +86,7 @@ async function open(world: World, path: string, house: string): Promise<Companio
         out,
         tmp,
         gatewayUrl: gateway === null ? '' : `http://127.0.0.1:${doorOf(root)}`,
+        node: process.execPath, // both are of one image
       }),
       async claim(epoch) {
         claimed = epoch

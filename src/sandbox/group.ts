@@ -39,7 +39,14 @@ export function groupSandbox(world: World, path: string, tools: LauncherTools, i
     rung: isWatched ? 'subreaper' : 'group',
     contained: false,
     overlays: false,
-    view: ({ work, home, out, tmp }, gateway) => ({ work, home, out, tmp, gatewayUrl: gateway?.url ?? '' }),
+    view: ({ work, home, out, tmp }, gateway) => ({
+      work,
+      home,
+      out,
+      tmp,
+      gatewayUrl: gateway?.url ?? '',
+      node: process.execPath,
+    }),
     start: (box, born) => start(world, path, tools, isWatched, box, born),
   }
 }

@@ -61,7 +61,7 @@ export function namespaceSandbox(world: World, tools: NamespaceTools, place: Cgr
     rung: place === null ? 'namespace' : 'cgroup',
     contained: true,
     overlays: tools.overlay !== null,
-    view: () => ({ ...inside, gatewayUrl: `http://127.0.0.1:${gatewayPort}` }),
+    view: () => ({ ...inside, gatewayUrl: `http://127.0.0.1:${gatewayPort}`, node: insideNode }),
     start: (box, born) => start(world, tools, place, box, born),
   }
 }

@@ -91,6 +91,13 @@ law('exit code, both streams and stdin pass as they are', async (sandbox) => {
   })
 })
 
+law('the Node it names is ours, whatever PATH leads to', async (sandbox) => {
+  const area = await freshArea(folder)
+  const script = `printf '#!/bin/sh\\necho another\\n' >node; chmod 755 node; PATH=$PWD:$PATH; node; "$1" -p process.version`
+  const box = boxOf(area, ['/bin/sh', '-c', script, 'sh', sandbox.view(area, null).node])
+  assert.equal((await see(sandbox, box)).stdout, `another\n${process.version}\n`)
+})
+
 law('a death by signal is told', async (sandbox) => {
   const { code, signal } = await see(sandbox, shell(await freshArea(folder), 'kill -SEGV $$'))
   const told = sandbox.rung !== 'group' ? { code: 139, signal: null } : { code: null, signal: 'SIGSEGV' }

@@ -27,7 +27,15 @@ export type Area = {
 }
 
 /** Where a contained process finds things. On the namespace rung these never change, so sessions resume and no host path leaks. */
-export type View = { work: string; home: string; out: string; tmp: string; gatewayUrl: string }
+export type View = {
+  work: string
+  home: string
+  out: string
+  tmp: string
+  gatewayUrl: string
+  /** A Node that is there, the one we are started with. */
+  node: string
+}
 
 export type Mount = {
   /** Host path. */

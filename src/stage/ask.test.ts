@@ -39,7 +39,7 @@ async function asked(end: Partial<AgentEnd>) {
     git: { checkout: async () => {}, outside: async () => ({ modules: [], large: [] }), objectFolders: () => [] },
     sandbox: {
       contained: true,
-      view: () => ({ work: '/work', home: '/home/agent', out: '/out', tmp: '/tmp', gatewayUrl: '' }),
+      view: () => ({ work: '/work', home: '/home/agent', out: '/out', tmp: '/tmp', gatewayUrl: '', node: '/node' }),
       start: async (_box: unknown, born: (outermost: object) => Promise<void>) => {
         await born({ pid: 1, startTime: 1 })
         return contained

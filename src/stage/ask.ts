@@ -164,7 +164,7 @@ async function start(ports: StagePorts, work: Work, question: Question, { area, 
       ? {}
       : { providerTools: Object.keys(settings.providerTools[attempt.family] ?? {}) }), // a judge sees what it is shown
   }
-  const program = insideArgv(found, contained ? programInside : found.folder)
+  const program = insideArgv(found, contained ? programInside : found.folder, view.node)
   const plan = found.adapter.plan(spec, program)
   return launch({
     world,

@@ -149,6 +149,7 @@ export function modelSandbox(machine: Machine, life: Life): Sandbox {
       out: '/out',
       tmp: '/tmp',
       gatewayUrl: 'http://127.0.0.1:8701',
+      node: 'node',
     }),
     start: async (box, born) => {
       await life.pass('sandbox start begins')
