@@ -48,12 +48,16 @@ const plays = {
 /** After this a demo has hung, whatever it says. */
 const longestMs = 180_000
 
+/** Its repository is of TypeScript, which only a Node like ours reads: an older one may be the first on PATH. */
+const withOwnNode = (env: Env): Env => ({
+  ...env,
+  PATH: [dirname(process.execPath), env['PATH'] ?? '/usr/bin:/bin'].join(delimiter),
+})
+
 /** Plays the demo; answers the exit code. */
 export async function demo(asked: DemoOptions): Promise<number> {
   const world = realWorld()
-  // its repository is of TypeScript, which only a Node like ours reads: an older one may be the first on PATH
-  const path = [dirname(process.execPath), asked.env['PATH'] ?? '/usr/bin:/bin'].join(delimiter)
-  const options = { ...asked, env: { ...asked.env, PATH: path } }
+  const options = { ...asked, env: withOwnNode(asked.env) }
   const folder = demoFolder(options.env)
   const play = plays[options.scenario ?? 'usual']
   const began = world.clock.mono()
