@@ -3,6 +3,7 @@ import type { Event } from '../core/event.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
 import type { Database, Tx } from '../store/database.ts'
 import { append } from '../store/append.ts'
+import { damageAtStart } from '../store/check.ts'
 import { daemonRow, takeEpoch } from '../store/lease.ts'
 import { parkedAt } from '../store/task.ts'
 import { furthestBehind } from '../store/verify-log.ts'
@@ -29,7 +30,7 @@ export const elsewhere = 'a daemon that is not among the processes here has this
 
 /**
  * Makes this process the daemon; answers its epoch. Refuses `already-up`, also where the daemon of a database that lay here before lives on, or one in
- * another container, and `database-behind`: what has landed since would be done once more.
+ * another container, `database-damaged`, and `database-behind`: what has landed since would be done once more.
  */
 export async function takeOver(
   database: Database,
@@ -38,6 +39,7 @@ export async function takeOver(
 ): Promise<number | Refusal> {
   const { processes } = ports
   const stranger = await isElsewhere(database, ports, socket)
+  const damage = await damageAtStart(database)
   return database.write(async (tx) => {
     const other = await daemonRow(tx)
     const identity = other && { bootId: other.boot_id, pid: other.pid, startTime: other.start_time }
@@ -49,6 +51,12 @@ export async function takeOver(
         'already-up',
         'the daemon of another database lives on and answers for this one',
         `end it (fuser ${socket} names it), then try again`,
+      )
+    if (damage !== null)
+      return refuse(
+        'database-damaged',
+        `${database.path} is damaged: ${damage}`,
+        'tri-agent db check says all of it; tri-agent backup list, tri-agent restore latest',
       )
     const behind = await furthestBehind(tx, database.path)
     if (behind)

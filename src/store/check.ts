@@ -3,7 +3,7 @@ import { isFault } from '../host/fault.ts'
 import type { Database, Reader } from './database.ts'
 import { openDatabase } from './database.ts'
 import { schemaOf } from './migrate.ts'
-import { tellDamage, verifyLog, type KnownAnchor } from './verify-log.ts'
+import { firstDamage, tellDamage, verifyLog, type KnownAnchor } from './verify-log.ts'
 
 export type Looked = { what: 'pages' | 'references' | 'schema' | 'log' | 'tables'; problems: string[] }
 
@@ -18,6 +18,27 @@ export async function checkDatabase(database: Database, elsewhere: readonly Know
     },
     { what: 'log', problems: await problemsOf(() => checkLog(database, elsewhere)) },
   ]
+}
+
+/** Up to this size a database is looked at whole before a daemon works on it; of a larger one the end of its log, so that nobody waits. */
+const wholeBytes = 4 * 1024 * 1024
+const newestSeals = 200
+
+/** What is wrong with it, as far as a start has time to see; null where nothing is. */
+export async function damageAtStart({ read, sealKey }: Database): Promise<string | null> {
+  const problems = await problemsOf(() =>
+    read(async (reader) => {
+      const { bytes } = (await reader.get<{ bytes: number }>(
+        'select page_count * page_size as bytes from pragma_page_count, pragma_page_size',
+      ))!
+      const isWhole = bytes <= wholeBytes
+      const [page] = isWhole ? await reader.all<{ quick_check: string }>('pragma quick_check(1)') : []
+      if (page && page.quick_check !== 'ok') return [page.quick_check]
+      const damage = await firstDamage(reader, sealKey!, isWhole ? null : newestSeals)
+      return damage ? [tellDamage(damage)] : []
+    }),
+  )
+  return problems[0] ?? null
 }
 
 /** What cannot even be read is a problem by itself. */

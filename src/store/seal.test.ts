@@ -20,7 +20,7 @@ import { anchorFile, readAnchors } from './anchor.ts'
 import { openDatabase, type Database } from './database.ts'
 import { append } from './append.ts'
 import { migrations } from './migrate.ts'
-import { verifyLog, type LogReport } from './verify-log.ts'
+import { firstDamage, verifyLog, type LogReport } from './verify-log.ts'
 
 type Lab = AsyncDisposable & {
   path: string
@@ -162,6 +162,22 @@ const tampering: [what: string, sql: string, found: string[]][] = [
   ],
   ['every seal thrown away', `delete from seal`, ['inserted 1-10']],
 ]
+
+test('whoever looks at the newest batches alone sees what is wrong in them, and nothing of what lies before', async () => {
+  await using made = await sealed()
+  const first = (most: number | null) =>
+    made.database.read((reader) => firstDamage(reader, made.database.sealKey!, most))
+  assert.deepEqual([await first(2), await first(99), await first(null)], [null, null, null])
+  made.tamper(`update event set actor = 'person:eve' where seq = 4`)
+  const changed = (batch: { kind: string; first: number; last: number } | null) =>
+    batch && `${batch.kind} ${batch.first}-${batch.last}`
+  assert.deepEqual(
+    [await first(2), changed(await first(3)), changed(await first(99))],
+    [null, 'changed 3-5', 'changed 3-5'],
+  )
+  made.tamper(`update event set actor = 'person:eve' where seq = 8`)
+  assert.deepEqual([changed(await first(2)), changed(await first(null))], ['changed 7-10', 'changed 3-5'])
+})
 
 for (const [what, sql, found] of tampering)
   test(`tampering shows: ${what}`, async () => {

@@ -4,7 +4,7 @@ import type { LogAnchor } from '../core/trailer.ts'
 import { Fault } from '../host/fault.ts'
 import { nameOfAnchors, readAnchors } from './anchor.ts'
 import type { Database, Reader } from './database.ts'
-import { lastEvent } from './log.ts'
+import { lastEvent, lastSeq } from './log.ts'
 import { firstLink, logPage, macFrom, sealKeyOf, type Seal, type SealKey } from './seal.ts'
 
 /**
@@ -79,14 +79,21 @@ async function sealKeys(reader: Reader, present: string): Promise<Set<string>> {
   return new Set([present, ...rows.map(({ key_id }) => key_id)])
 }
 
+type Link = Pick<Seal, 'last_seq' | 'mac'>
+
 type Walked = { damage: LogDamage[]; adopted: number | null; last: number }
 
 /** Every seal in order, and what lies between and behind them. */
-async function walk(reader: Reader, key: SealKey, end: number): Promise<Walked> {
+async function walk(
+  reader: Reader,
+  key: SealKey,
+  end: number,
+  from: Link = { last_seq: 0, mac: firstLink.begun },
+): Promise<Walked> {
   const damage: LogDamage[] = []
   let adopted: number | null = null
-  let before: Pick<Seal, 'last_seq' | 'mac'> = { last_seq: 0, mac: firstLink.begun }
-  damage.push(...(await unsealed(reader, Number.MIN_SAFE_INTEGER, 0)))
+  let before = from
+  if (from.last_seq === 0) damage.push(...(await unsealed(reader, Number.MIN_SAFE_INTEGER, 0)))
   for (;;) {
     const page = await reader.all<Seal>('select * from seal where last_seq > :after order by last_seq limit 500', {
       after: before.last_seq,
@@ -106,7 +113,7 @@ async function walk(reader: Reader, key: SealKey, end: number): Promise<Walked> 
 }
 
 /** Does this seal follow the one before? */
-async function checkLink(reader: Reader, before: Pick<Seal, 'last_seq' | 'mac'>, seal: Seal): Promise<LogDamage[]> {
+async function checkLink(reader: Reader, before: Link, seal: Seal): Promise<LogDamage[]> {
   const { first_seq: first, last_seq: last } = seal
   if (seal.previous !== before.mac)
     return [{ kind: 'unlinked', first, last, why: 'its seal does not follow the seal before: seals were taken out' }]
@@ -177,6 +184,19 @@ async function leftBehind(reader: Reader, path: string): Promise<Set<string>> {
   const inFile = path === ':memory:' ? [] : await withoutSeal(reader, readAnchors(path, bytes))
   const isWhole = inFile.length === count && nameOfAnchors(inFile) === sha256
   return new Set([...(isWhole ? inFile : []), ...restored.behind].map(({ mac }) => mac))
+}
+
+/**
+ * The first batch that is wrong, of the newest `most` or of all. Anchors are not looked up, and of what was sealed with a key that is not here
+ * nothing is said.
+ */
+export async function firstDamage(reader: Reader, sealKey: Buffer, most: number | null): Promise<LogDamage | null> {
+  const from =
+    most === null
+      ? undefined
+      : await reader.get<Link>('select last_seq, mac from seal order by last_seq desc limit 1 offset :most', { most })
+  const { damage } = await walk(reader, sealKeyOf(sealKey), await lastSeq(reader), from)
+  return damage.find(({ kind }) => kind !== 'other-key') ?? null
 }
 
 /** So many of the newest anchors are looked up at a start: whoever worked on an older copy by hand has written a few since. */

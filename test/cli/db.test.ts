@@ -205,6 +205,24 @@ test('rebuild makes nothing anew from a log that is not whole: what it lost, the
   )
 })
 
+test('a byte of the log that is flipped is refused by up, with what to do, and a backup of before is the way on', async () => {
+  await using ada = await person(built.program)
+  await configure(ada)
+  await worksWith(ada, 'Sell tea')
+  const { file } = (await ada.json(['backup'])) as { file: string }
+  const bytes = readFileSync(ada.paths.database)
+  for (let at = bytes.indexOf('Sell tea'); at >= 0; at = bytes.indexOf('Sell tea', at + 1)) bytes[at] = 0x62
+  writeFileSync(ada.paths.database, bytes)
+  const { code, stderr } = await ada.type(['up', '--trust'])
+  assert.equal(code, 1)
+  assert.match(
+    ada.still(stderr),
+    /tasks\.db is damaged: changed \d+-\d+: its events are not those that were sealed\n {2}→ tri-agent db check says all of it; tri-agent backup list, tri-agent restore latest\n$/,
+  )
+  assert.equal((await ada.type(['restore', file])).code, 0)
+  await worksWith(ada, 'Sell coffee')
+})
+
 test('the shell answers and only looks: nothing is written to this file or another, and what follows a refusal is not executed', async () => {
   await using ada = await person(built.program)
   await ada.type(['init'])
