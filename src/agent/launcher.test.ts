@@ -56,7 +56,7 @@ function rig(program: string, more: Partial<LaunchOptions> = {}): Rig {
     limits: { lineBytes: 1000, totalBytes: 100_000, graceMs: 10_000 },
     signal: new AbortController().signal,
     onEvent: (event) => events.push(event),
-    onOutput: (stream, line) => lines.push(`${stream} ${line}`),
+    onOutput: (stream, line, isCut) => lines.push(`${stream} ${line}${isCut ? ' (cut)' : ''}`),
     async start({ argv, env, stdin }): Promise<StartedProcess> {
       const [file = '', ...args] = argv
       const child = await world.spawn({ file, args, cwd: home, env, stdin })
@@ -126,7 +126,7 @@ test('a line beyond its cap is cut and reported, and the end is still read', asy
   const { options, events, lines } = rig(printing(`${'x'.repeat(1001)}\n${done}\n`))
   const { outcome } = await launch(options)
   assert.equal(outcome, 'passed')
-  assert.equal(lines[0], `stdout ${'x'.repeat(1000)}`)
+  assert.equal(lines[0], `stdout ${'x'.repeat(1000)} (cut)`)
   assert.deepEqual(events[0], { type: 'warning', text: 'a line longer than 1000 bytes was cut' })
 })
 

@@ -34,7 +34,7 @@ export type LaunchOptions = {
   /** Its reason is the Outcome word. */
   signal: AbortSignal
   onEvent(event: AgentEvent): void
-  onOutput(stream: 'stdout' | 'stderr', line: string): void
+  onOutput(stream: 'stdout' | 'stderr', line: string, isCut: boolean): void
 }
 
 export type Launched = AgentEnd & {
@@ -97,7 +97,7 @@ function listen({ parser, limits, onEvent, onOutput }: LaunchOptions, started: S
       onLine(line, cut) {
         if (flooded) return
         counted.lines += 1
-        onOutput(stream, line)
+        onOutput(stream, line, cut)
         if (cut) onEvent({ type: 'warning', text: `a line longer than ${limits.lineBytes} bytes was cut` })
         for (const event of parser.push(stream, line)) onEvent(event)
       },

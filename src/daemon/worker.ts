@@ -85,7 +85,7 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
         kept: await keptFor(daemon, task, running),
         finished: (done) => writeFinished(daemon, running, folder, done),
         onAgentEvent: vigil.onAgentEvent,
-        onOutput: (stream, line) => transcript?.write(stream, line),
+        onOutput: (stream, line, isCut) => transcript?.write(stream, line, isCut),
         active: vigil.active,
       }
       result = await stages[running.step](daemon.stagePorts, work)

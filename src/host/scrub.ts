@@ -16,6 +16,8 @@ const leastSecretBytes = 6
 export type Scrubber = {
   /** The text that is certain now. */
   push(chunk: Uint8Array): Buffer
+  /** The text goes on, and nobody will see how: what may have begun a secret is taken for one. */
+  cut(): Buffer
   /** The rest, at the end of the stream. */
   end(): Buffer
 }
@@ -135,6 +137,14 @@ export function createScrubber(secrets: Secrets, finds: 'known' | 'shapes too' =
   }
   return {
     push: (chunk) => step(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength), false),
+    cut() {
+      const isBegun = held.length > covered
+      context = (context + held).slice(-contextBytes)
+      held = ''
+      covered = 0
+      open = false
+      return Buffer.from(isBegun ? mark : '')
+    },
     end: () => step(Buffer.alloc(0), true),
   }
 }

@@ -43,6 +43,23 @@ test('a transcript holds every line of every stream in order, scrubbed, and its 
   assert.equal((await stat(file)).mode & 0o777, 0o600)
 })
 
+test('a line whose end was cut off shows no beginning of a secret there, wherever it was cut', async (context) => {
+  const secret = 'hunter2-0123456789'
+  const file = await transcriptFile(context)
+  const transcript = await openTranscript(file, [secret])
+  for (let length = 1; length < secret.length; length++)
+    transcript.write('stdout', `a line ${secret.slice(0, length)}`, true)
+  transcript.write('stdout', 'a line that was cut nowhere near one', true)
+  transcript.write('stdout', secret.slice(0, 9))
+  await transcript.close()
+  assert.deepEqual((await readFile(file, 'utf8')).split('\n'), [
+    ...Array.from(secret.slice(1), () => '1 a line [redacted]'),
+    '1 a line that was cut nowhere near one',
+    `1 ${secret.slice(0, 9)}`,
+    '',
+  ])
+})
+
 test('a transcript opened again goes on where it ended, and its hash covers the whole file', async (context) => {
   const file = await transcriptFile(context)
   for (const line of ['one', 'two']) {

@@ -19,8 +19,8 @@ export type Stream = 'stdout' | 'stderr' | 'note'
 export type TranscriptEnd = { bytes: number; lines: number; sha256: string }
 
 export type Transcript = {
-  /** One line without its newline; newlines inside make several. On disk by the end of the turn. */
-  write(stream: Stream, line: string): void
+  /** One line without its newline; newlines inside make several. On disk by the end of the turn. `isCut`: its end is missing. */
+  write(stream: Stream, line: string, isCut?: boolean): void
   /** Ends it and says what the file holds. Faults: `transcript-unwritable` for this or any earlier write. May be called twice. */
   close(): Promise<TranscriptEnd>
 }
@@ -73,8 +73,8 @@ export async function openTranscript(
   }
   put.begin(end.bytes)
   return {
-    write: (stream, line) => {
-      if (closed === null) put.line(stream, line)
+    write: (stream, line, isCut = false) => {
+      if (closed === null) put.line(stream, line, isCut)
     },
     close: () => (closed ??= finish()),
   }
@@ -117,10 +117,13 @@ function recordsInto(emit: (record: Buffer) => void, maxBytes: number, secrets: 
   }
   return {
     begin: (existing: number) => void (bytes = existing),
-    line: (stream: Stream, line: string) => {
+    line: (stream: Stream, line: string, isCut: boolean) => {
       const scrubber = scrubbers.get(stream) ?? createScrubber(prepared)
       scrubbers.set(stream, scrubber)
-      take(stream, scrubber.push(Buffer.from(`${line}\n`)))
+      if (!isCut) return take(stream, scrubber.push(Buffer.from(`${line}\n`)))
+      take(stream, scrubber.push(Buffer.from(line)))
+      take(stream, scrubber.cut())
+      take(stream, scrubber.push(Buffer.from('\n')))
     },
     end: () => {
       for (const [stream, scrubber] of scrubbers) {

@@ -110,7 +110,7 @@ export type Work = {
   /** The attempt's way to the model, or null for gates. */
   gateway: (NonNullable<Box['gateway']> & { key: string }) | null
   onAgentEvent(event: AgentEvent): void
-  onOutput(stream: 'stdout' | 'stderr' | 'note', line: string): void
+  onOutput(stream: 'stdout' | 'stderr' | 'note', line: string, isCut?: boolean): void
   /** Has the gateway denied it for want of money? */
   isOverBudget(): boolean
   /** Was it ended because its daemon ends? And until when may its work be kept. */
