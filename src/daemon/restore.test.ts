@@ -263,6 +263,19 @@ test('a file is restored with the WAL that lies beside it', async () => {
   assert.deepEqual([await made.tasks(), await made.damage()], [['task_a'], []])
 })
 
+test('a backup that was sealed with another key is refused, and what to do is to put that key back', async () => {
+  await using made = await lab()
+  await made.add('task_a')
+  const file = await made.backup()
+  writeFileSync(`${made.paths.database}.key`, `${'a'.repeat(64)}\n`)
+  const refused = await made.restore(file)
+  assert.ok(isRefusal(refused))
+  assert.match(
+    `${refused.why} → ${refused.hint}`,
+    /other-key 1-1: .* → put the key of that log at \S+tasks\.db\.key, then try again$/,
+  )
+})
+
 test('the database itself is no backup: what is lost since would be asked of the copy that lost it', async () => {
   await using made = await lab()
   await made.add('task_a')

@@ -82,7 +82,13 @@ export async function restore(options: RestoreOptions): Promise<Restored | Refus
   if (isRefusal(report)) return report
   const wrong = report.looked.flatMap(({ what, problems }) => problems.map((each) => `${what}: ${each}`))
   if (wrong.length > 0)
-    return refuse('backup-damaged', `${file} is not whole: ${wrong[0]}`, 'choose another: tri-agent backup list')
+    return refuse(
+      'backup-damaged',
+      `${file} is not whole: ${wrong[0]}`,
+      wrong.every((each) => each.startsWith('log: other-key'))
+        ? `put the key of that log at ${path}.key, then try again`
+        : 'choose another: tri-agent backup list',
+    )
   const stays = await endDaemon()
   if (stays) return stays
   using _ = markRestoring(path)
