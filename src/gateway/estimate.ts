@@ -7,7 +7,7 @@
 import type { Content } from './content.ts'
 
 /** An earlier request and what it was billed. */
-export type Anchor = { model: string; body: Buffer; tokens: number }
+export type Anchor = { model: string; terms: string; body: Buffer; tokens: number }
 
 /** Instructions a provider adds for tools and formats, which are in no body. */
 const unseenTokens = 2000
@@ -18,13 +18,13 @@ export const widestContext = 2_000_000
 
 /** Most input tokens this body can be billed. */
 export function boundInput(
-  ask: Content & { model: string; raw: Buffer; context: number | null },
+  ask: Content & { model: string; terms: string; raw: Buffer; context: number | null },
   anchors: readonly Anchor[],
 ): number {
   const window = ask.context ?? widestContext
   if (ask.opaque) return window
   const fresh = anchors
-    .filter(({ model }) => model === ask.model)
+    .filter(({ model, terms }) => model === ask.model && terms === ask.terms)
     .map(({ body, tokens }) => tokens + addedBytes(body, ask.raw))
   const bytes = Math.min(ask.raw.length, ...fresh)
   return Math.min(window, bytes + unseenTokens + ask.images * imageTokens)

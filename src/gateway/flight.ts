@@ -123,7 +123,7 @@ export async function settle(state: Flight, how: 'known' | 'free'): Promise<void
   if (bill.how === 'exact' && state.meter) {
     const own = tokensOf(state.meter.reported)
     noteDensity(live, model, state.meter.visibleBytes(), own.output)
-    remember(live, { model, body: state.raw, tokens: totalInput(own) + own.output })
+    remember(live, { model, terms: admission.asked.terms, body: state.raw, tokens: totalInput(own) + own.output })
   }
   wiring.emit({ type: 'request.settled', attempt: live.grant.attempt, model, nanoUsd: bill.nanoUsd, how: bill.how })
 }

@@ -37,6 +37,10 @@ const credentials = new Set([
   'x-goog-iam-authorization-token',
 ])
 
+/** What some servers, and the gateways of others, take for another method, path, provider or price than the request has. */
+const leading =
+  /^(?:x-http-method(?:-override)?|x-method-override|x-original-url|x-rewrite-url|(?:x-vertex-ai-llm|x-portkey|helicone|cf-aig|x-litellm)-.*)$/
+
 /** The virtual key a request presents, or null: none, or more than one that differ. */
 export function presentedKey(request: IncomingMessage): string | null {
   const { 'x-api-key': plain = [], 'x-goog-api-key': goog = [], authorization = [] } = request.headersDistinct
@@ -64,7 +68,7 @@ export function requestHeaders(
   const kept: OutgoingHttpHeaders = {}
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || hopByHop.has(name) || credentials.has(name) || named.has(name)) continue
-    if (name.startsWith('x-forwarded-') || String(value).includes(options.virtualKey)) continue
+    if (name.startsWith('x-forwarded-') || leading.test(name) || String(value).includes(options.virtualKey)) continue
     kept[name] = value
   }
   const { 'anthropic-beta': betas } = kept
@@ -82,9 +86,10 @@ export function requestHeaders(
 const wideWindow = 1_000_000
 
 function withinWindow(betas: string, context: number | null): string {
-  if (context === null || context >= wideWindow || !betas.includes('context-1m')) return betas
+  const isWide = (name: string): boolean => /context-1m/i.test(name)
+  if (context === null || context >= wideWindow || !isWide(betas)) return betas
   const names = betas.split(',').map((name) => name.trim())
-  return names.filter((name) => !name.startsWith('context-1m')).join(',')
+  return names.filter((name) => !isWide(name)).join(',')
 }
 
 const credentialFor = (dialect: Dialect, key: string): OutgoingHttpHeaders =>

@@ -38,7 +38,7 @@ test('an answer that is short, or showed nothing, teaches nothing', () => {
 test('of a conversation that grows the latest request is kept, and beside it those of others', () => {
   const live = enter(grant, 'hash')
   const say = (words: string[], model = 'm') =>
-    remember(live, { model, body: Buffer.from(JSON.stringify({ messages: words })), tokens: words.length })
+    remember(live, { model, terms: '', body: Buffer.from(JSON.stringify({ messages: words })), tokens: words.length })
   say(['a'])
   say(['another'])
   say(['a', 'b'], 'other')

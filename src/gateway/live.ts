@@ -104,7 +104,9 @@ const largestAnchor = 4 * 1024 * 1024
 /** What it has grown out of is forgotten: of one conversation the latest request says the most. */
 export function remember(live: Live, anchor: Anchor): void {
   if (live.revoked || anchor.body.length > largestAnchor) return
-  const others = live.anchors.filter(({ model, body }) => model !== anchor.model || addedBytes(anchor.body, body) > 0)
+  const isOther = ({ model, terms, body }: Anchor): boolean =>
+    model !== anchor.model || terms !== anchor.terms || addedBytes(anchor.body, body) > 0
+  const others = live.anchors.filter(isOther)
   live.anchors = [anchor, ...others].slice(0, keptAnchors)
 }
 

@@ -261,7 +261,7 @@ test('only the paths of the list are routes', () => {
   )
 })
 
-const plain = { model: 'm', images: 0, opaque: false, cachesHour: false, context: 1_000_000 }
+const plain = { model: 'm', terms: '', images: 0, opaque: false, cachesHour: false, context: 1_000_000 }
 
 test('input is bounded by bytes, by the window where content is opaque, and by an earlier bill where the talk grew', () => {
   const raw = Buffer.from('y'.repeat(100_000))
@@ -269,9 +269,32 @@ test('input is bounded by bytes, by the window where content is opaque, and by a
   assert.equal(boundInput({ ...plain, raw, opaque: true }, []), 1_000_000)
   assert.equal(boundInput({ ...plain, raw, images: 2 }, []), 118_000)
   assert.equal(boundInput({ ...plain, raw, context: 50_000 }, []), 50_000)
-  const anchor: Anchor = { model: 'm', body: raw.subarray(0, 90_000), tokens: 20_000 }
+  const anchor: Anchor = { model: 'm', terms: '', body: raw.subarray(0, 90_000), tokens: 20_000 }
   assert.equal(boundInput({ ...plain, raw }, [anchor]), 32_000)
   assert.equal(boundInput({ ...plain, raw }, [{ ...anchor, model: 'other' }]), 102_000)
+})
+
+test('an earlier bill bounds no request whose provider is to leave out other parts of it', () => {
+  const termsOf = (dialect: Dialect, extra: object) => {
+    const { found } = asked(dialect, extra)
+    assert.ok(!('refused' in found))
+    return found.terms
+  }
+  const edits = { context_management: { edits: [{ type: 'clear_tool_uses_20250919' }] } }
+  const all = [
+    termsOf('anthropic-messages', {}),
+    termsOf('anthropic-messages', edits),
+    termsOf('anthropic-messages', { thinking: { type: 'enabled', budget_tokens: 2000 } }),
+    termsOf('openai-responses', { truncation: 'auto' }),
+    termsOf('openai-responses', { reasoning: { effort: 'high' } }),
+  ]
+  assert.equal(new Set(all).size, all.length)
+  assert.equal(termsOf('anthropic-messages', { ...edits, metadata: { user_id: 'u' } }), all[1])
+  const plain = { images: 0, opaque: false, cachesHour: false, references: [], model: 'm', context: null }
+  const raw = Buffer.alloc(100_000)
+  const anchor: Anchor = { model: 'm', terms: all[1]!, body: raw, tokens: 20_000 }
+  const bounds = [all[1]!, all[0]!].map((terms) => boundInput({ ...plain, raw, terms }, [anchor]))
+  assert.deepEqual(bounds, [22_000, 102_000])
 })
 
 test('the bytes added to a body are never undercounted', () => {
@@ -297,4 +320,26 @@ test('a window wider than the one that was held for is not asked for', () => {
   assert.deepEqual(asked(1_000_000, `a, ${beta},b`), { 'anthropic-beta': `a, ${beta},b` })
   assert.deepEqual(asked(null, beta), { 'anthropic-beta': beta })
   assert.deepEqual(asked(200_000, 'a, b'), { 'anthropic-beta': 'a, b' })
+})
+
+test('a header that would lead a request elsewhere than its path, or to another price, does not leave', () => {
+  const options = { dialect: 'gemini', virtualKey: 'vk', realKey: 'sk', bytes: 1, context: null } as const
+  const own = { 'user-agent': 'x', 'x-stainless-lang': 'js', 'x-goog-api-client': 'y', 'openai-beta': 'z' }
+  const leading = [
+    ['x-http-method-override', 'GET'],
+    ['x-http-method', 'GET'],
+    ['x-method-override', 'GET'],
+    ['x-original-url', '/v1/batches'],
+    ['x-rewrite-url', '/v1/batches'],
+    ['x-vertex-ai-llm-shared-request-type', 'priority'],
+    ['x-vertex-ai-llm-request-type', 'dedicated'],
+    ['x-portkey-config', 'pc-1'],
+    ['helicone-target-url', 'https://elsewhere'],
+    ['cf-aig-metadata', '{}'],
+    ['x-litellm-tags', 'x'],
+  ] as const
+  const left = requestHeaders({ ...own, ...Object.fromEntries(leading) }, options)
+  assert.deepEqual(left, { ...own, 'accept-encoding': 'identity', 'content-length': 1, 'x-goog-api-key': 'sk' })
+  const betas = requestHeaders({ 'anthropic-beta': 'Context-1M-2025-08-07, a' }, { ...options, context: 200_000 })
+  assert.equal(betas['anthropic-beta'], 'a')
 })

@@ -22,6 +22,8 @@ export type Asked = Scanned & {
   cap: number | null
   /** A lower cap than this would be refused by the provider (reasoning budget). */
   leastCap: number
+  /** What says which of its parts a provider leaves out, unbilled: only with the same does an earlier bill say something of this one. */
+  terms: string
   /** The chat client itself asked for the usage chunk. */
   includeUsage: boolean
   /** Provider-side tools taken out. */
@@ -81,6 +83,7 @@ export function readRequest(
     stripped: tools.stripped,
     passed: tools.passed,
     leastCap: leastCapOf(json),
+    terms: JSON.stringify(termNames.map((name) => json[name] ?? null)),
     body: (told) =>
       splice(
         raw,
@@ -176,6 +179,8 @@ const allowedInConfig: Readonly<Record<string, Check>> = {
   response_modalities: absent,
   responseModalities: (value) => value == null || JSON.stringify(value) === '["TEXT"]',
 }
+
+const termNames = ['context_management', 'truncation', 'transforms', 'thinking', 'reasoning', 'reasoning_effort']
 
 /** Names that stand for what the provider keeps: how many tokens that has is in no body. */
 const pointers = ['previous_response_id', 'conversation', 'prompt']
