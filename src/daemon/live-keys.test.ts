@@ -79,6 +79,18 @@ test('a key of a variable or a file of its own stays what it was', () =>
     assert.deepEqual([key.key(), key.before(), live.without()], [first, null, []])
   }))
 
+test('a rotation that is done twice keeps the key before it', () =>
+  withKeys(async (ports) => {
+    await store(ports, 'anthropic', { key: first })
+    const live = liveKeys(ports)
+    const key = live.take('anthropic', { stored: 'anthropic' }, first)
+    await rotate(ports, 'anthropic', second, 24 * hour)
+    const again = await rotate(ports, 'anthropic', second, 24 * hour)
+    assert.ok(isRefusal(again) && again.refused === 'key-same', JSON.stringify(again))
+    await live.look()
+    assert.deepEqual([key.key(), key.before()], [second, first])
+  }))
+
 test('only a key that is kept can be rotated', () =>
   withKeys(async (ports) => {
     const refused = await rotate(ports, 'anthropic', second, hour)

@@ -115,7 +115,7 @@ const beforeName = (name: string): string => `${name}--before`
 
 /**
  * Keeps a key in the place of another, which stays for `overlapMs`: a provider may take a while to know a new one. Refuses `key-missing` where there is
- * none yet, and `key-command`: a command tells whatever key there is.
+ * none yet, `key-same` (the one before it would be lost), and `key-command`: a command tells whatever key there is.
  */
 export async function rotate(
   ports: KeyPorts,
@@ -129,6 +129,7 @@ export async function rotate(
     return refuse('key-command', `the key of ${name} is told by a command`, 'rotate it where that command looks')
   const old = await readStored(ports, name)
   if (isRefusal(old)) return old
+  if (old.key === key) return refuse('key-same', `that is the key of ${name} already`, 'tri-agent keys list')
   const kept = await store(ports, name, { key })
   if (isRefusal(kept)) return kept
   const beforeUntil = ports.world.clock.now() + overlapMs
