@@ -10,7 +10,7 @@ import { findRepository } from './repository.ts'
 import { ask } from './ask.ts'
 import { answer, withDatabase, type Act, type Context, type Said } from './context.ts'
 import { hold, release } from './decide.ts'
-import { readPaused } from './paused.ts'
+import { readPaused, type Paused } from './paused.ts'
 
 export const pause: Act = async (context, said) => {
   const one = onlyOne(said)
@@ -21,14 +21,21 @@ export const pause: Act = async (context, said) => {
     if (isRefusal(scope)) return scope
     const wish = { ...scope, why: said.text('why') ?? '', now: said.flag('now') === true }
     const { said: paused, heard } = await ask(context, database, 'pause', wish)
-    if (isRefusal(paused)) return paused
     const named = (await database.read(readPaused)).find(({ what, id }) => what === scope.what && id === scope.name)!
+    if (isRefusal(paused)) return already(paused, named)
     const underWay = await database.read((reader) => countUnder(reader, scope))
     const fate = paused.now ? 'is ended and starts over later' : 'goes on to its end'
     const rest = underWay === 0 ? '' : `\nWhat is under way (${plural(underWay, 'attempt')}) ${fate}.`
     const text = `${named.told[0]!.toUpperCase()}${named.told.slice(1)}.\nNothing new of it starts until: ${named.undo}${rest}`
     return answer(context, { pause: named, underWay, daemonHeard: heard }, text)
   })
+}
+
+/** Known by its name, and with what to type for it and nothing else. */
+function already(refused: Refusal, named: Paused | undefined): Refusal {
+  if (refused.refused !== 'already-paused' || !named) return refused
+  const { told, undo, now } = named
+  return { ...refused, why: told, hint: now ? undo : `${undo}, or ${undo.replace('resume', 'pause')} --now` }
 }
 
 export const resume: Act = async (context, said) => {

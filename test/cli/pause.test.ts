@@ -85,6 +85,21 @@ test('a lane, a repository and a family are paused by name and resumed by the sa
   )
   for (const { undo } of paused.slice(1)) assert.equal((await ada.type(undo.split(' ').slice(1))).code, 0, undo)
   assert.equal((await ada.json(['show', id]))['waits'], null)
+  for (const words of [
+    ['--lane', 'critical'],
+    ['--repo', 'shop'],
+    ['--lane', 'critical', '--now'],
+  ]) {
+    await ada.type(['pause', ...words])
+    const { code, stderr } = await ada.type(['pause', ...words])
+    const scope = words.slice(0, 2).join(' ')
+    const undo = `tri-agent resume ${scope}`
+    assert.deepEqual(
+      [code, stderr.split('\n')[1]],
+      [1, `  → ${words.length > 2 ? undo : `${undo}, or tri-agent pause ${scope} --now`}`],
+    )
+    assert.equal((await ada.type(undo.split(' ').slice(1))).code, 0)
+  }
 })
 
 test('one task is held by pause and let go by resume; what is not known is refused with the nearest, and changes nothing', async () => {
