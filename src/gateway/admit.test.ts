@@ -1,7 +1,11 @@
 /** What is refused before it is held for: a second family, a price that nobody can trust any more. */
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { added } from '../core/fixture.ts'
 import { realWorld } from '../host/world.ts'
+import { accountOf } from '../store/account.ts'
+import { append } from '../store/append.ts'
+import { grantKey, setLimit } from '../store/ledger.ts'
 import { askIn } from './canned.ts'
 import { loadPrices } from './prices.ts'
 import { answering, setStage, tell, used } from './rehearsal.ts'
@@ -41,4 +45,30 @@ test('a price that was looked up too long ago is refused with the command that c
   )
   assert.equal(stage.provider.arrived.length, 1)
   assert.equal(stage.gateway.report(attempt).verdict, 'refused')
+})
+
+test('a budget that a person raises between an attempt’s admission and its first request is not lowered again', async () => {
+  await using stage = await setStage(answering('anthropic-messages', used))
+  const { database, gateway } = stage
+  const grant = {
+    attempt: 'attempt_late',
+    task: 'task_1',
+    repo: 'repo_1',
+    stage: 'implement',
+    lane: 'normal',
+    family: 'anthropic',
+    models: [],
+    grantedAt: 1,
+    scope: 'task/task_1',
+    limitNanoUsd: 10_000_000_000,
+  } as const
+  const raised = 15_000_000_000
+  await database.write(async (tx) => {
+    const events = [added('task_1'), { type: 'task.budgeted' as const, budgetNanoUsd: raised, by: 'person:ada' }]
+    await grantKey(tx, 'vk-late', grant)
+    await append(tx, { at: 1, actor: 'person:ada', stream: 'task/task_1', events })
+    await setLimit(tx, grant.scope, raised)
+  })
+  await gateway.open('vk-late', grant)
+  assert.equal((await database.read((reader) => accountOf(reader, grant.scope)))?.limit, raised)
 })

@@ -17,6 +17,7 @@ import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
 import { hashKey, keyOwner, recoverHolds, revokeAllKeys, revokeKeys, setLimit } from '../store/ledger.ts'
 import { setPace } from '../store/pace.ts'
+import { loadTask } from '../store/task.ts'
 import { createCoolDowns, type Closed, type CoolDowns } from './cool-downs.ts'
 import { gathering } from './gathering.ts'
 import { enter, judge, reportOf, type Live } from './live.ts'
@@ -189,7 +190,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           hint: 'use a shorter state folder',
         })
       const live = enter(grant, keyHash)
-      await database.write((tx) => setLimit(tx, grant.scope, grant.limitNanoUsd)) // before anything can be asked with this key
+      await database.write(async (tx) => {
+        const said = (await loadTask(tx, grant.scope.slice('task/'.length)))?.budgetNanoUsd // a person may have raised it since the grant
+        await setLimit(tx, grant.scope, said ?? grant.limitNanoUsd)
+      }) // before anything can be asked with this key
       lives.set(grant.attempt, live)
       byKey.set(keyHash, live)
       live.server = await listenSocket(wiring, path, live)
