@@ -197,7 +197,9 @@ type Parts = DaemonOptions & {
 
 async function wire(parts: Parts): Promise<RunningDaemon> {
   const { world, paths, settings, sandbox, agents, credentials, epoch, stack, env, pid, ports, note = () => {} } = parts
-  const patient = patientDatabase({ world, database: parts.database, epoch, leaseMs: settings.lease.leaseMs, note })
+  const lasting = () => [...agents.keys.secrets(), ...credentials.flatMap((each) => each.secrets)]
+  const { leaseMs } = settings.lease
+  const patient = patientDatabase({ world, database: parts.database, epoch, leaseMs, secrets: lasting, note })
   const { database, failed, trouble, lost } = patient
   const git = ports.createGit(world, {
     path: pathOf(env),
@@ -320,7 +322,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     lostCgroups: () => ports.processes.lostCgroups(paths.stateFolder),
     bury: (row) => buryTree(world, ports.processes, row),
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
-    secrets: () => [...agents.keys.secrets(), ...credentials.flatMap((each) => each.secrets), ...daemon.keys.values()],
+    secrets: () => [...lasting(), ...daemon.keys.values()],
     wantClone: (id, context) => {
       const { repo, settings: repository, toolchain } = context
       const lay = (into: string) => layAhead(stagePorts, { repo, repository, toolchain }, repo.tip, into)

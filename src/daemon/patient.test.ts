@@ -56,6 +56,7 @@ async function lab(t: TestContext): Promise<Lab> {
     database: broken,
     epoch: 1,
     leaseMs: 90_000,
+    secrets: () => ['hunter2-0123456789'],
     note: (text) => notes.push(text),
   })
   t.after(async () => {
@@ -163,4 +164,17 @@ test('what SQLite says is told apart: full, failing, read-only, damaged, and wha
     null,
   ])
   assert.equal(troubleOf(new Error('x')), null)
+})
+
+test('what a loop failed at is written down, and said, without the keys there are', async (t) => {
+  const { patient, database, meets, notes } = await lab(t)
+  const failure = new Error('Invalid URL: https://me:hunter2-0123456789@provider.test')
+  await patient.failed('worker', failure)
+  meets(new Fault('database-damaged', 'it is damaged'))
+  await patient.failed('worker', failure)
+  const log = JSON.stringify(await database.read((reader) => readLog(reader, { limit: 9 })))
+  for (const text of [log, notes.join('\n')]) {
+    assert.match(text, /Invalid URL: https:\/\/me:\[redacted\]@provider\.test/)
+    assert.doesNotMatch(text, /hunter2/)
+  }
 })

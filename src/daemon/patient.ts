@@ -8,6 +8,7 @@
  */
 import type { Event } from '../core/event.ts'
 import { Fault, isFault } from '../host/fault.ts'
+import { prepareSecrets, scrubText } from '../host/scrub.ts'
 import type { World } from '../host/world.ts'
 import type { Database, Tx } from '../store/database.ts'
 import { append } from '../store/append.ts'
@@ -31,6 +32,8 @@ type Ports = {
   database: Database
   epoch: number
   leaseMs: number
+  /** What may not stand in what is written down. */
+  secrets: () => readonly string[]
   note: (text: string) => void
 }
 
@@ -38,7 +41,7 @@ type Ports = {
 const probeMs = 1000
 
 /** From here on writes wait while the disk takes none. Disposed, they fail. */
-export function patientDatabase({ world, database, epoch, leaseMs, note }: Ports): Patient {
+export function patientDatabase({ world, database, epoch, leaseMs, secrets, note }: Ports): Patient {
   let trouble: Trouble | null = null
   let ended = false
   let recovered: PromiseWithResolvers<void> | null = null
@@ -91,12 +94,13 @@ export function patientDatabase({ world, database, epoch, leaseMs, note }: Ports
     lost: lost.promise,
     async failed(loop, error) {
       if (trouble !== null && mayPass(error)) return // said already
-      const event: Event = { type: 'loop.failed', loop, error: sayError(error) }
+      const said = scrubText(sayError(error), prepareSecrets(secrets()))
+      const event: Event = { type: 'loop.failed', loop, error: said }
       const at = world.clock.now()
       await database
         .write((tx) => append(tx, { at, actor: 'daemon', stream: 'daemon/main', events: [event] }))
         .catch((why: unknown) => {
-          note(`the ${loop} loop failed and it cannot be written down: ${sayError(error)}`)
+          note(`the ${loop} loop failed and it cannot be written down: ${said}`)
           if (mayPass(why) && !ended) void wait(why)
         })
     },
