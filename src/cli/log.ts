@@ -1,10 +1,11 @@
 /** log: what happened, one line per event; with --follow as it happens. With --json one JSON object per line. */
 import type { LoggedEvent } from '../core/event.ts'
+import { suggestion } from '../core/nearest.ts'
 import { isRefusal, refuse } from '../core/refusal.ts'
 import { readMoment } from '../host/moment.ts'
 import { watchReader } from '../host/reader.ts'
 import type { Database } from '../store/database.ts'
-import { lastSeq, readLastLog, readLog } from '../store/log.ts'
+import { lastSeq, readLastLog, readLog, typesInLog } from '../store/log.ts'
 import { findTask } from '../store/task.ts'
 import { withDatabase, type Act, type Context } from './context.ts'
 import { exitCode } from './exit-code.ts'
@@ -40,11 +41,21 @@ const showLog: Act = (context, said) =>
         [limit === 0 ? [] : await readLastLog(reader, { ...filter, since, limit }), await lastSeq(reader)] as const,
     )
     const follow = said.flag('follow') === true
+    const unseen = types.filter((type) => before.every(({ event }) => event.type !== type))
+    if (unseen.length > 0 && !follow) await tellUnknown(context, database, unseen)
     const isRead = follow ? watchReader(stdout) : () => false // from before the first line: whoever wants no more than that is seen
     for (const each of before) context.out(lineOf(context, each))
     if (follow) await followLog(context, database, filter, before.at(-1)?.seq ?? from, () => !isRead())
     return exitCode.done
   })
+
+/** Nothing is a true answer to a type that nothing had, and a puzzling one to a type that is mistyped. */
+async function tellUnknown({ note }: Context, database: Database, types: readonly string[]): Promise<void> {
+  const known = await database.read(typesInLog)
+  for (const type of types)
+    if (!known.includes(type))
+      note(`No event of type ${JSON.stringify(type)} is in the log: ${suggestion(type, known)}\n`)
+}
 
 /** Prints what happens after `after`, until `ended` says so (asked after each look). */
 export async function followLog(

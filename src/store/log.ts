@@ -89,6 +89,10 @@ export async function attemptEnds(
   return new Map(rows.map(({ attempt, body }) => [attempt, JSON.parse(body) as AttemptEnd]))
 }
 
+/** Every type that an event of this log has. */
+export const typesInLog = async (reader: Reader): Promise<string[]> =>
+  (await reader.all<{ type: string }>('select distinct type from event order by type')).map(({ type }) => type)
+
 /** The highest sequence number, 0 for an empty log. */
 export async function lastSeq(reader: Reader): Promise<number> {
   return (await reader.get<{ seq: number }>('select coalesce(max(seq), 0) as seq from event'))!.seq

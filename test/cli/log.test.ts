@@ -105,6 +105,12 @@ test('log --since says what happened from then on, and show --at how a task was 
     [early.code, early.stderr],
     [1, 'tri-agent: task_00000001 was not there yet at 2026-11-24 11:59:00\n  → it was added 2026-11-24 12:00:00\n'],
   )
+  const typo = await ada.type(['log', '--type', 'task.cancled', '--type', 'task.added'])
+  assert.deepEqual([typo.code, typo.stdout.split('\n').length], [0, 2])
+  assert.match(
+    typo.stderr,
+    /^No event of type "task\.cancled" is in the log: did you mean "task\.cancelled"\? one of: attempt\.admitted, /,
+  )
   for (const wrong of [
     ['show', '0', '--at', 'then'],
     ['log', '--since', 'then'],
