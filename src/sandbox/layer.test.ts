@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { chmod, lstat, mkdir, readFile, readlink, readdir, symlink, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import test, { after } from 'node:test'
+import { isFault } from '../host/fault.ts'
 import { capture } from '../host/process.ts'
 import { makeArea, removeArea, removeTree } from './area.ts'
 import { makeFolder, world } from './fixture.ts'
@@ -75,6 +76,16 @@ test('a layer is what was added, at the top-most path, and never .git; the tree 
     Object.keys(await picture(tree)).filter((path) => !path.startsWith('.git')),
     ['src', 'src/a.ts'],
   )
+})
+
+test('a link in the place of a tree is no tree: what it leads to is not sealed, and stays', async () => {
+  const house = await grow(fresh(), { 'keys.env': 'KEY=x' })
+  const tree = fresh()
+  await symlink(house, tree)
+  const into = fresh()
+  await assert.rejects(sealLayer(tree, new Set(), into), (error) => isFault(error, 'tree-gone'))
+  assert.deepEqual(await picture(house), { 'keys.env': '644 KEY=x' })
+  await assert.rejects(lstat(join(into, 'manifest.json')), { code: 'ENOENT' })
 })
 
 test('a sealed layer is read-only throughout', async () => {

@@ -26,6 +26,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { Fault } from '../host/fault.ts'
 import { removeTree } from './area.ts'
 
 export type Manifest = {
@@ -43,13 +44,14 @@ export const layerManifest = 'manifest.json'
 /** Whose modes sealed files have. */
 export type Seal = 'read-only' | 'as made'
 
-/** Moves what is in `tree` and not tracked into `into`, whole folders where nothing in them is tracked, and writes the manifest last. */
+/** Moves what is in `tree` and not tracked into `into`, whole folders where nothing in them is tracked, and writes the manifest last. Faults: `tree-gone`. */
 export async function sealLayer(
   tree: string,
   tracked: ReadonlySet<string>,
   into: string,
   how: Seal = 'read-only',
 ): Promise<Manifest> {
+  if (!(await lstat(tree)).isDirectory()) throw new Fault('tree-gone', `${tree} is not the folder it was made as`)
   const folders = new Set<string>()
   for (const path of tracked)
     for (let parent = dirname(path); parent !== '.' && !folders.has(parent); parent = dirname(parent))
