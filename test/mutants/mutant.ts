@@ -66,6 +66,19 @@ export const mutants: readonly Mutant[] = [
       '(await withoutSeal(reader, [])).filter(',
     ],
   }),
+  ...of('src/store/verify-log.ts', 'src/store/seal.test.ts', {
+    'a start sees no damage': ["return damage.find(({ kind }) => kind !== 'other-key') ?? null", 'return null'],
+  }),
+  ...of('src/store/restore.ts', 'src/daemon/restore.test.ts', {
+    'an older copy takes back what was spent': ['lost === null || knowsAllMoney(db)', 'lost === null || true'],
+    'a backup is restored without its WAL': [
+      '?.size ?? 0) === 0)\n    await copyFile',
+      '?.size ?? 0) >= 0)\n    await copyFile',
+    ],
+  }),
+  ...of('src/store/database.ts', 'src/store/fit.test.ts', {
+    'who writes into a file that is gone is told it is done': ['if (!isThere()) throw gone(path)', ''],
+  }),
   ...of('src/store/migrations/0001-log.sql', 'src/store/constraint.test.ts', {
     'two events of one version': ['unique (stream, version)', 'check (version > 0)'],
   }),
