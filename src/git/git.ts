@@ -54,9 +54,16 @@ export type Git = {
   checkout(stores: RepoStores, treeish: Sha, dir: string): Promise<void>
   /**
    * Takes in what an attempt left in `bundle` (O_NOFOLLOW, size cap), strictly checked, tree policy applied to what differs from `base`.
-   * Refuses `no-bundle`, `too-large`, `unclean`, `policy`. An empty diff is refused as `no-change`. `name` must be fit for a ref.
+   * Refuses `no-bundle`, `too-large`, `unclean`, `policy`. An empty diff is refused as `no-change`. `name` must be fit for a ref. `secrets` may stand in
+   * nothing that it adds.
    */
-  intake(stores: RepoStores, bundle: string, base: Sha, name: string): Promise<Candidate | Refusal>
+  intake(
+    stores: RepoStores,
+    bundle: string,
+    base: Sha,
+    name: string,
+    secrets?: readonly string[],
+  ): Promise<Candidate | Refusal>
   /** The names under which candidates are kept in quarantine, `TASK/TOKEN`. */
   listCandidates(stores: RepoStores): Promise<string[]>
   /** Forgets these names; nothing of what they stood for is deleted. */

@@ -18,6 +18,7 @@ import { findLarge } from './large-file.ts'
 import { readLinks } from './link.ts'
 import type { Ports } from './outside.ts'
 import { judgeEntries, judgeLinks, linkMode } from './policy.ts'
+import { judgeSecrets, newContents, sizesOf } from './secret.ts'
 import { filterKnown } from './source.ts'
 import { objectFolders, type Place } from './store.ts'
 
@@ -38,6 +39,7 @@ export async function takeIn(
   path: string,
   base: Sha,
   name: string,
+  secrets: readonly string[] = [],
 ): Promise<Candidate | Refusal> {
   const { world, command } = ports
   const bundle = await readBundle(path, limits.bundleBytes, base.length === 64 ? 'sha256' : 'sha1')
@@ -46,7 +48,7 @@ export async function takeIn(
   await mkdir(join(incoming, 'pack'), { recursive: true })
   try {
     const place = { gitDir: stores.quarantine, borrow: objectFolders(stores), env: { GIT_OBJECT_DIRECTORY: incoming } }
-    const candidate = await examine(ports, limits, place, bundle, base)
+    const candidate = await examine(ports, limits, place, bundle, base, secrets)
     if (isRefusal(candidate)) return candidate
     await keep(incoming, stores)
     await command.answer({
@@ -65,6 +67,7 @@ async function examine(
   place: Place,
   bundle: Bundle,
   base: Sha,
+  secrets: readonly string[],
 ): Promise<Candidate | Refusal> {
   const { command } = ports
   const known = await filterKnown(command, place, bundle.prerequisites)
@@ -76,7 +79,9 @@ async function examine(
   if (descends !== null) return descends
   const candidate = await describeCandidate(command, place, base, bundle.tip)
   if (isRefusal(candidate)) return candidate
-  return (await applyPolicy(ports, limits, place, candidate.entries, base, bundle.tip)) ?? candidate.candidate
+  return (
+    (await applyPolicy(ports, limits, place, { ...candidate, base, tip: bundle.tip, secrets })) ?? candidate.candidate
+  )
 }
 
 /** What broken packs look like: git's complaint about its own disk or memory is a Fault instead. */
@@ -118,9 +123,7 @@ async function applyPolicy(
   ports: Ports,
   limits: IntakeLimits,
   place: Place,
-  entries: Entry[],
-  base: Sha,
-  tip: Sha,
+  { entries, base, tip, secrets }: { entries: Entry[]; base: Sha; tip: Sha; secrets: readonly string[] },
 ): Promise<Refusal | null> {
   const { command } = ports
   if (entries.length > limits.changes) {
@@ -134,6 +137,7 @@ async function applyPolicy(
     reasons.push(...judgeLinks(entries, await readLinks(command, place, base), await readLinks(command, place, tip)))
   }
   reasons.push(...(await judgePointers(ports, place, entries, base, tip)))
+  reasons.push(...(await judgeSecrets(command, place, entries, secrets)))
   if (reasons.length === 0) return null
   const more = reasons.length > 10 ? ` and ${reasons.length - 10} more` : ''
   return refuse('policy', `${reasons.slice(0, 10).join('; ')}${more}`)
@@ -150,11 +154,8 @@ async function judgePointers(ports: Ports, place: Place, entries: Entry[], base:
 }
 
 async function countContent(command: Command, place: Place, entries: Entry[]): Promise<number> {
-  const ids = entries.filter((entry) => entry.letter !== 'D' && entry.newMode !== '160000').map((entry) => entry.newId)
-  if (ids.length === 0) return 0
-  const args = ['cat-file', '--batch-check=%(objectsize)']
-  const sizes = await command.text({ ...place, args, stdin: ids.map((id) => `${id}\n`).join('') })
-  return sizes.split('\n').reduce((sum, size) => sum + Number(size), 0)
+  const sizes = await sizesOf(command, place, newContents(entries))
+  return sizes.reduce((sum, size) => sum + size, 0)
 }
 
 /** Moves the pack over; the index goes last, because a pack counts from the moment its index is there. */

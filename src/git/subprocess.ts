@@ -43,7 +43,7 @@ export function createGit(world: World, options: GitOptions): Git {
     clone: (stores, commit, dir, objectsInside) => cloneForAgent(ports, stores, commit, dir, objectsInside),
     objectFolders,
     checkout: (stores, treeish, dir) => checkoutFiles(ports, stores, treeish, dir),
-    intake: (stores, bundle, base, name) => takeIn(ports, limits, stores, bundle, base, name),
+    intake: (stores, bundle, base, name, secrets) => takeIn(ports, limits, stores, bundle, base, name, secrets),
     listCandidates: (stores) => listCandidates(command, stores),
     dropCandidates: (stores, names) => dropCandidates(command, stores, names),
     fetchRef: (stores, ref, base) => bringReference(command, stores, ref, base),

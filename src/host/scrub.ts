@@ -217,4 +217,8 @@ export function scrubKnown(value: unknown, secrets: Secrets): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, scrubKnown<unknown>(each, secrets)]))
 }
 
+/** Does a known secret stand in it, in any form? */
+export const holdsKnown = (bytes: Buffer, { exact }: Secrets): boolean =>
+  first(exact, bytes.toString('latin1')) !== null
+
 const noSecrets = prepareSecrets([])

@@ -30,13 +30,19 @@ function endOfHandOff(work: Work): AbortSignal {
   return end.signal
 }
 
+/** Why it failed, and whether that is the fault of what was left, which whoever left it can mend. */
+export type Unfit = { why: string; theirs: boolean }
+
+/** What git complains about where our disk is full: nothing that an agent could mend. */
+const ourOwnTrouble = /No space left|Disk quota/i
+
 /** Commits what is in the tree and bundles it, inside a second container without key and network. Null, or why it failed. */
 export async function handOff(
   ports: StagePorts,
   work: Work,
   { area, mounts }: Pick<Asked, 'area' | 'mounts'>,
   base: string,
-): Promise<string | null> {
+): Promise<Unfit | null> {
   const signal = endOfHandOff(work)
   const view = ports.sandbox.view(area, null)
   const script = [
@@ -69,6 +75,8 @@ export async function handOff(
     },
     handOffMs,
   )
-  if (signal.aborted) return 'stopped while handing off'
-  return ran.code === 0 ? null : `the work could not be bundled (exit ${ran.code ?? ran.signal}): ${ran.tail}`
+  if (signal.aborted) return { why: 'stopped while handing off', theirs: false }
+  if (ran.code === 0) return null
+  const why = `the work could not be bundled (exit ${ran.code ?? ran.signal}): ${ran.tail.trim()}`
+  return { why, theirs: ran.code !== null && !ourOwnTrouble.test(ran.tail) }
 }

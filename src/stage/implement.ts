@@ -78,17 +78,18 @@ async function takeIn(
   startedFrom: Sha,
 ): Promise<StageResult> {
   const { task, repo } = work
+  const refused = (why: string) =>
+    without('failed', why, { ...driven.facts, feedback: `Your work was refused: ${why}` })
   const left = await handOff(ports, work, driven, startedFrom)
-  if (left !== null) return without(work.signal.aborted ? stoppedAs(work.signal) : 'failed', left, driven.facts)
+  if (left !== null && work.signal.aborted) return without(stoppedAs(work.signal), left.why, driven.facts)
+  if (left !== null) return left.theirs ? refused(left.why) : without('failed', left.why, driven.facts)
   const bundle = join(driven.area.out, 'task.bundle')
   const unchanged = () =>
     without('no-change', driven.end.text.trim() || 'the agent changed nothing and gave no reason', driven.facts)
   if (await isMissing(bundle)) return unchanged()
-  const candidate = await ports.git.intake(repo.stores, bundle, startedFrom, `${task.id}/${work.attempt.token}`)
-  if (isRefusal(candidate))
-    return candidate.refused === 'no-change'
-      ? unchanged()
-      : without('failed', candidate.why, { ...driven.facts, feedback: `Your work was refused: ${candidate.why}` })
+  const name = `${task.id}/${work.attempt.token}`
+  const candidate = await ports.git.intake(repo.stores, bundle, startedFrom, name, work.secrets)
+  if (isRefusal(candidate)) return candidate.refused === 'no-change' ? unchanged() : refused(candidate.why)
   // Told what is wrong with it and handed in as it was: the same tests and reviews would say the same again.
   if (candidate.tree === task.candidate?.tree && !task.rebase) return unchanged()
   const { commit, tree, base, changes, added, removed } = candidate

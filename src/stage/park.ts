@@ -20,7 +20,7 @@ export async function keepWork(ports: StagePorts, work: Work, asked: Asked, base
   const calm = { ...work, signal: work.hurry } // the attempt's own has fired
   const failed = await handOff(ports, calm, asked, base)
   if (failed !== null) {
-    work.onOutput('note', `what was done could not be kept: ${failed}`)
+    work.onOutput('note', `what was done could not be kept: ${failed.why}`)
     return null
   }
   const bundle = join(asked.area.out, 'task.bundle')
@@ -39,7 +39,8 @@ export async function keepWork(ports: StagePorts, work: Work, asked: Asked, base
 export async function bringBack({ git }: StagePorts, work: Work): Promise<{ commit: Sha; base: Sha } | null> {
   const { kept, repo, task } = work
   if (!kept?.bundle) return null
-  const candidate = await git.intake(repo.stores, kept.bundle, kept.base, `${task.id}/${work.attempt.token}`)
+  const name = `${task.id}/${work.attempt.token}`
+  const candidate = await git.intake(repo.stores, kept.bundle, kept.base, name, work.secrets)
   if (!isRefusal(candidate)) return { commit: candidate.commit, base: candidate.base }
   work.onOutput('note', `what was kept is not fit to go on with: ${candidate.why}`)
   return null
