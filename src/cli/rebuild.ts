@@ -17,7 +17,7 @@ export const rebuild: Act = (context, said) =>
     const { events, rows, differing, differences } = onlyLook
       ? await verifyProjections(database)
       : await rebuildProjections(database)
-    const scale = `${plural(events, 'event')} fold into ${plural(rows, 'row')}`
+    const scale = `${plural(events, 'event')} ${events === 1 ? 'folds' : 'fold'} into ${plural(rows, 'row')}`
     const same = differing === 0
     const verdict = same
       ? 'every row is the same'

@@ -29,7 +29,7 @@ export const replay: Act = (context, said) =>
         ...changes.map((change) => clip(`       ${tellChange(change)}`, width)),
       ])
       const verdict = same
-        ? `${plural(story.length, 'event')} fold into exactly what the table has.`
+        ? `${plural(story.length, 'event')} ${story.length === 1 ? 'folds' : 'fold'} into exactly what the table has.`
         : 'The table has something else than these events fold into: tri-agent rebuild --verify'
       answer(context, { ok: same, task: found.id, events }, [...lines, verdict].join('\n'))
       return same ? exitCode.done : exitCode.refused
