@@ -31,6 +31,7 @@ for (let n = 1; n <= Number(agents); n += 1) {
     attempt: `attempt_${n}`,
     task: `task_${n}`,
     repo: 'repo_1',
+    repoName: 'shop',
     stage: 'implement',
     lane: 'normal',
     family: 'anthropic',

@@ -108,6 +108,7 @@ export function openAttempts(
         attempt: `att_${n}`,
         task: 'task_1',
         repo: 'repo_1',
+        repoName: 'shop',
         stage: 'implement',
         lane: 'normal',
         family: 'anthropic',

@@ -42,13 +42,15 @@ export function tell(event: Event): string {
     case 'budget.raised':
       return `${event.by} added ${money(event.byNanoUsd)} to ${event.scope}`
     case 'limits.changed':
-      return `the settings changed: ${event.changed.map(({ limit, beforeNanoUsd, nanoUsd }) => `money.${limit} from ${money(beforeNanoUsd)} to ${money(nanoUsd)}`).join(', ')}`
+      return `the settings changed: ${event.changed.map(({ limit, beforeNanoUsd, nanoUsd }) => `money.${limit} from ${moneyOrNone(beforeNanoUsd)} to ${moneyOrNone(nanoUsd)}`).join(', ')}`
     case 'spending.warned':
       return `a dear minute: ${money(event.minuteNanoUsd)}, a warning is due above ${money(event.warnNanoUsd)}`
     default:
       return tellTask(event)
   }
 }
+
+const moneyOrNone = (nanoUsd: number | null): string => (nanoUsd === null ? 'no limit' : money(nanoUsd))
 
 function tellReaped({ found, count, unaccounted, bytes }: Extract<Event, { type: 'daemon.reaped' }>): string {
   const first = found[0] ? `: ${found[0].kind} ${found[0].name}${count > 1 ? '…' : ''}` : ''

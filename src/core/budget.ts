@@ -17,6 +17,8 @@ export type Grant = {
   attempt: string
   task: string
   repo: string
+  /** As the settings name the repository. */
+  repoName: string
   stage: string
   lane: Lane
   family: Family
@@ -32,6 +34,9 @@ export type Grant = {
 export type Limits = {
   totalNanoUsd: number | null
   dayNanoUsd: number | null
+  /** What a repository, by its name, and a family may cost a day; what is not named has no limit of its own. */
+  repositoriesNanoUsd: Readonly<Record<string, number>>
+  familiesNanoUsd: Readonly<Record<string, number>>
   attemptNanoUsd: number | null
   /** What may be spent a minute; null: nothing is paced. */
   pace: Pace | null
@@ -55,6 +60,8 @@ export type Limits = {
 export const defaultLimits: Limits = {
   totalNanoUsd: null,
   dayNanoUsd: 75_000_000_000,
+  repositoriesNanoUsd: {},
+  familiesNanoUsd: {},
   attemptNanoUsd: null,
   pace: { minuteNanoUsd: 1_000_000_000, burstNanoUsd: 3_000_000_000 },
   quantumTokens: 2000,
@@ -69,10 +76,38 @@ export const defaultLimits: Limits = {
 /** One account a request draws on. `limit` undefined: the one already stored holds. */
 export type ScopeLimit = { scope: string; limit?: number | null }
 
-/** The accounts a request draws on, widest first. */
-export const scopePath = (grant: Pick<Grant, 'scope' | 'attempt'>, limits: Limits, day: string): ScopeLimit[] => [
-  { scope: 'total', limit: limits.totalNanoUsd },
+/** A repository's and a family's part of a day. Under the day's name, so that all that holds for a day (ladder, parking until the next) holds for them. */
+export const repoDay = (day: string, repo: string): string => `day/${day}/repo/${repo}`
+export const familyDay = (day: string, family: Family): string => `day/${day}/family/${family}`
+
+/** Whose part of a day a scope is, or null: it is something else. */
+export function partOfDay(scope: string): { of: 'repo' | 'family'; name: string } | null {
+  const found = /^day\/[^/]+\/(repo|family)\/(.+)$/.exec(scope)
+  return found ? { of: found[1] as 'repo' | 'family', name: found[2]! } : null
+}
+
+type Drawing = Pick<Grant, 'scope' | 'attempt' | 'repo' | 'repoName' | 'family'>
+export type DayLimits = Pick<Limits, 'dayNanoUsd' | 'repositoriesNanoUsd' | 'familiesNanoUsd'>
+
+/** The accounts of a day that a request draws on. */
+export const dayPath = (
+  { repo, repoName, family }: Omit<Drawing, 'scope' | 'attempt'>,
+  limits: DayLimits,
+  day: string,
+): Required<ScopeLimit>[] => [
   { scope: `day/${day}`, limit: limits.dayNanoUsd },
+  { scope: repoDay(day, repo), limit: limitOf(limits.repositoriesNanoUsd, repoName) },
+  { scope: familyDay(day, family), limit: limitOf(limits.familiesNanoUsd, family) },
+]
+
+/** The limit of what is named, or null: it has none. */
+export const limitOf = (limits: Readonly<Record<string, number>>, name: string): number | null =>
+  Object.hasOwn(limits, name) ? limits[name]! : null
+
+/** The accounts a request draws on, widest first. */
+export const scopePath = (grant: Drawing, limits: Limits, day: string): ScopeLimit[] => [
+  { scope: 'total', limit: limits.totalNanoUsd },
+  ...dayPath(grant, limits, day),
   { scope: grant.scope },
   { scope: `attempt/${grant.attempt}`, limit: limits.attemptNanoUsd },
 ]

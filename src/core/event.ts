@@ -203,8 +203,8 @@ export type MoneyEvent =
   | { type: 'breaker.closed'; trippedAt: number }
   | { type: 'spending.warned'; minuteNanoUsd: number; warnNanoUsd: number }
   | { type: 'budget.raised'; scope: string; byNanoUsd: number; by: string }
-  /** `limit`: as in the settings: `day`, `task`, `minute`, `burst`, `warn`. */
-  | { type: 'limits.changed'; changed: { limit: string; beforeNanoUsd: number; nanoUsd: number }[] }
+  /** `limit`: as in the settings: `day`, `task`, `minute`, `burst`, `warn`, `families.openai`; null: there was, or is, none. */
+  | { type: 'limits.changed'; changed: { limit: string; beforeNanoUsd: number | null; nanoUsd: number | null }[] }
 
 /** A model of a family may not be asked, and may be again. `until`: epoch milliseconds, null until a person does something. */
 export type FamilyEvent =

@@ -80,11 +80,13 @@ export type OperatorSettings = {
   /** By family: `anthropic`, `openai`, `google` or any other name. */
   families: Record<string, FamilySettings>
   /**
-   * A day (UTC) and a task in all; what passes a minute, and at once after a quiet time; above what a minute is worth a warning; and how long ago a
+   * A day (UTC), of it a repository (by its name) and a family where they are named, and a task in all; what passes a minute, and at once after a quiet time; above what a minute is worth a warning; and how long ago a
    * price may have been looked up.
    */
   money: {
     dayNanoUsd: number
+    repositoriesNanoUsd: Record<string, number>
+    familiesNanoUsd: Record<string, number>
     taskNanoUsd: number
     minuteNanoUsd: number
     burstNanoUsd: number
@@ -170,6 +172,8 @@ export const defaultSettings = (cores: number): OperatorSettings => ({
   families: {},
   money: {
     dayNanoUsd: 75 * usd,
+    repositoriesNanoUsd: {},
+    familiesNanoUsd: {},
     taskNanoUsd: 10 * usd,
     minuteNanoUsd: usd,
     burstNanoUsd: 3 * usd,

@@ -293,6 +293,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         attempt,
         task: task.id,
         repo: task.repo,
+        repoName: (await repoById(tx, task.repo))?.name ?? '',
         stage: step,
         lane: task.lane,
         family,

@@ -6,6 +6,7 @@
  *                              └─no─▶ said (`loop.failed`), and everything goes on with what was
  */
 import { statSync } from 'node:fs'
+import { limitOf, partOfDay } from '../core/budget.ts'
 import { dayOf } from '../core/day.ts'
 import type { Event } from '../core/event.ts'
 import { isRefusal } from '../core/refusal.ts'
@@ -17,7 +18,7 @@ import type { Env } from '../host/path.ts'
 import type { World } from '../host/world.ts'
 import { append } from '../store/append.ts'
 import type { Database, Tx } from '../store/database.ts'
-import { loadTask, parkedAnywhere } from '../store/task.ts'
+import { loadTask, parkedAnywhere, repoById } from '../store/task.ts'
 import { startLoop } from './loop.ts'
 
 type Parts = {
@@ -47,8 +48,16 @@ export function watchSettings(
 }
 
 /** What the gateway goes by. */
-export const gatewayLimits = ({ dayNanoUsd, minuteNanoUsd, burstNanoUsd }: Money) => ({
+export const gatewayLimits = ({
   dayNanoUsd,
+  repositoriesNanoUsd,
+  familiesNanoUsd,
+  minuteNanoUsd,
+  burstNanoUsd,
+}: Money) => ({
+  dayNanoUsd,
+  repositoriesNanoUsd,
+  familiesNanoUsd,
   pace: { minuteNanoUsd, burstNanoUsd },
 })
 
@@ -88,12 +97,32 @@ function stampOf(file: string): string | null {
   return found ? `${found.ino} ${found.mtimeMs} ${found.size}` : null
 }
 
-const changesIn = (before: Money, after: Money) =>
-  (['dayNanoUsd', 'taskNanoUsd', 'minuteNanoUsd', 'burstNanoUsd', 'warnNanoUsd'] as const).flatMap((key) =>
-    before[key] === after[key]
-      ? []
-      : [{ limit: key.replace('NanoUsd', ''), beforeNanoUsd: before[key], nanoUsd: after[key] }],
-  )
+function changesIn(before: Money, after: Money) {
+  const [was, is] = [limitsIn(before), limitsIn(after)]
+  return [...new Set([...was.keys(), ...is.keys()])].flatMap((limit) => {
+    const [beforeNanoUsd, nanoUsd] = [was.get(limit) ?? null, is.get(limit) ?? null]
+    return beforeNanoUsd === nanoUsd ? [] : [{ limit, beforeNanoUsd, nanoUsd }]
+  })
+}
+
+/** Every limit there is, under the name it has in the file. */
+const limitsIn = (money: Money): Map<string, number> =>
+  new Map([
+    ...(['day', 'task', 'minute', 'burst', 'warn'] as const).map((key) => [key, money[`${key}NanoUsd`]] as const),
+    ...(['repositories', 'families'] as const).flatMap((kind) =>
+      Object.entries(money[`${kind}NanoUsd`]).map(([name, nanoUsd]) => [`${kind}.${name}`, nanoUsd] as const),
+    ),
+  ])
+
+/** Is the limit of a repository or family higher now, or gone? */
+async function partRose(tx: Tx, scope: string, before: Money, after: Money): Promise<boolean> {
+  const part = partOfDay(scope)
+  if (part === null) return false
+  const kind = part.of === 'repo' ? 'repositoriesNanoUsd' : 'familiesNanoUsd'
+  const name = part.of === 'repo' ? ((await repoById(tx, part.name))?.name ?? '') : part.name
+  const [was, is] = [before, after].map((money) => limitOf(money[kind], name) ?? Infinity)
+  return is! > was!
+}
 
 /** What was parked at a limit that is higher now. What a breaker parked goes on by itself, once it closes. */
 async function resumeRaised(tx: Tx, before: Money, after: Money, at: number): Promise<void> {
@@ -103,6 +132,7 @@ async function resumeRaised(tx: Tx, before: Money, after: Money, at: number): Pr
     const isUsual = scope.startsWith('task/') && (await loadTask(tx, root))?.budgetNanoUsd === null
     const goesOn =
       (scope === day && after.dayNanoUsd > before.dayNanoUsd) ||
+      (scope.startsWith(`${day}/`) && (await partRose(tx, scope, before, after))) ||
       (scope === 'burst' && after.burstNanoUsd > before.burstNanoUsd) ||
       (isUsual && after.taskNanoUsd > before.taskNanoUsd)
     if (!goesOn) continue

@@ -74,6 +74,7 @@ async function attempt(
     attempt: 'trial',
     task: 'trial',
     repo: 'trial',
+    repoName: 'trial',
     stage: 'trial',
     lane: 'critical',
     family,

@@ -54,6 +54,7 @@ test('a budget that a person raises between an attempt’s admission and its fir
     attempt: 'attempt_late',
     task: 'task_1',
     repo: 'repo_1',
+    repoName: 'shop',
     stage: 'implement',
     lane: 'normal',
     family: 'anthropic',

@@ -186,6 +186,7 @@ test('keys of an earlier daemon are dead at start and what it held is charged in
       attempt: 'attempt_1',
       task: 'task_1',
       repo: 'r',
+      repoName: 'shop',
       lane: 'normal' as const,
       stage: 's',
       family: 'anthropic',

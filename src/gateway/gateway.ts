@@ -7,7 +7,7 @@
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Grant, Limits } from '../core/budget.ts'
+import { dayPath, type DayLimits, type Grant, type Limits } from '../core/budget.ts'
 import { dayOf } from '../core/day.ts'
 import type { Family } from '../core/family.ts'
 import type { PriceTable } from '../core/price.ts'
@@ -94,7 +94,7 @@ export type Gateway = {
   /** As `revoke`, and says why: the attempt is over its budget in this scope. */
   halt(attempt: string, limit: { scope: string; why: string }): Promise<void>
   /** Goes by other limits from now on, also for what is in flight. */
-  adjust(limits: Pick<Limits, 'dayNanoUsd' | 'pace'>): Promise<void>
+  adjust(limits: DayLimits & Pick<Limits, 'pace'>): Promise<void>
   report(attempt: string): WireReport
   /** Models that no new work should be started on now, and until when. */
   closed(): Closed[]
@@ -205,7 +205,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       wiring.limits = { ...wiring.limits, ...limits }
       await database.write(async (tx) => {
         await setPace(tx, limits.pace, world.clock.now())
-        await setLimit(tx, `day/${dayOf(world.clock.now())}`, limits.dayNanoUsd) // what is in flight draws on it, too
+        const day = dayOf(world.clock.now())
+        await setLimit(tx, `day/${day}`, limits.dayNanoUsd) // what is in flight draws on it, too, and on its repository's and family's
+        for (const { grant, revoked } of lives.values())
+          if (!revoked) for (const { scope, limit } of dayPath(grant, limits, day)) await setLimit(tx, scope, limit)
       })
       wiring.turnstile.look()
     },

@@ -6,6 +6,7 @@ const grant = {
   attempt: 'att_1',
   task: 'task_1',
   repo: 'repo_1',
+  repoName: 'shop',
   stage: 'implement',
   lane: 'normal' as const,
   family: 'anthropic',

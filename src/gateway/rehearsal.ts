@@ -206,6 +206,7 @@ export async function setStage(
         attempt: `attempt_${++count}`,
         task: 'task_1',
         repo: 'repo_1',
+        repoName: 'shop',
         stage: 'implement',
         lane: 'normal',
         family: familyFor[dialect],

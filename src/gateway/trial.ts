@@ -63,6 +63,7 @@ export async function tryModel({ world, upstream, model, prices, families, proxy
       attempt: 'trial',
       task: 'trial',
       repo: 'trial',
+      repoName: 'trial',
       stage: 'trial',
       lane: 'critical',
       family,

@@ -174,7 +174,16 @@ export const operatorSchema = z.strictObject({
   families: z
     .record(z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'a family is named in small letters'), family)
     .optional(),
-  money: section({ day: usd, task: usd, minute: usd, burst: usd, warn: usd, priceAge: duration }),
+  money: section({
+    day: usd,
+    repositories: z.record(z.string(), usd),
+    families: z.record(z.string(), usd),
+    task: usd,
+    minute: usd,
+    burst: usd,
+    warn: usd,
+    priceAge: duration,
+  }),
   providerTools: z
     .record(
       z.string(),

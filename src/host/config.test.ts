@@ -62,7 +62,7 @@ families:
     baseUrl: https://api.example.com/v1/
     keyFrom: { file: /keys/zai }
     models: glm-5
-money: { day: $20, task: 1.50, minute: $2, burst: $4, warn: $1, priceAge: 30d }
+money: { day: $20, repositories: { shop: $5 }, families: { zai: 2 }, task: 1.50, minute: $2, burst: $4, warn: $1, priceAge: 30d }
 providerTools: { anthropic: { web_search: true, remote_urls: true }, google: { web_search: { uses: 2, price: $0.014 } } }
 slots: { implementer: 2, reviewer: 2, architect: 2, gate: 2 }
 caps: { families: { zai: 1 }, roles: { reviewer: 3 }, repositories: { shop: 2 } }
@@ -113,6 +113,8 @@ test('every setting can be said in the file, in human units', async (context) =>
     },
     money: {
       dayNanoUsd: 20_000_000_000,
+      repositoriesNanoUsd: { shop: 5_000_000_000 },
+      familiesNanoUsd: { zai: 2_000_000_000 },
       taskNanoUsd: 1_500_000_000,
       minuteNanoUsd: 2_000_000_000,
       burstNanoUsd: 4_000_000_000,
@@ -215,12 +217,20 @@ const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
   ],
   [
     'money:\n  dya: $1',
-    'FILE:2: money.dya: unknown key; did you mean "day"? one of: day, task, minute, burst, warn, priceAge',
+    'FILE:2: money.dya: unknown key; did you mean "day"? one of: day, repositories, families, task, minute, burst, warn, priceAge',
   ],
   [
     '\nmoney:\n  day: lots\n  task: -1',
     'FILE:3: money.day: must be an amount in dollars such as $10 or 10.50',
     'FILE:4: money.task: must be an amount in dollars such as $10 or 10.50',
+  ],
+  [
+    'families:\n  openai: { models: x, keyFrom: { env: A } }\nmoney:\n  families: { opneai: 5 }',
+    'FILE:4: money.families.opneai: is no configured family; did you mean "openai"? one of: openai',
+  ],
+  [
+    'money: { repositories: { shop: cheap } }',
+    'FILE:1: money.repositories.shop: must be an amount in dollars such as $10 or 10.50',
   ],
   ['lease:\n  beat: 30', 'FILE:2: lease.beat: must be a duration with its unit, such as 90s, 5m or 24h'],
   ['sizes: { line: 5 }', 'FILE:1: sizes.line: must be a size with its unit, such as 100KB or 64MB'],

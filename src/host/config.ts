@@ -66,6 +66,7 @@ export async function loadConfig(options: { file: string; env: Env; cores?: numb
     ...providerToolOrigins(settings, written),
     ...credentialOrigins(settings, written),
     ...capOrigins(settings, written),
+    ...dayOrigins(settings, written),
     ...priceOrigins(settings, written),
   ]
   return { settings, origins, notes: notesOn(env, settings), file: written ? file : null }
@@ -151,7 +152,7 @@ function lay(defaults: OperatorSettings, written: Written | null, fromEnv: { una
     const value = inFile ?? inEnv ?? fallback
     const origin =
       inFile !== undefined ? originOf(written!, path) : inEnv !== undefined ? 'env CLAUDE_AUTONOMOUS_MODE' : 'default'
-    if (key !== 'credentials' && path[0] !== 'caps')
+    if (key !== 'credentials' && path[0] !== 'caps' && !partsOfDay.includes(path.join('.')))
       origins.push({ key: path.join('.'), value: show(key, value), origin })
     return value
   }
@@ -204,6 +205,23 @@ const capOrigins = ({ caps }: OperatorSettings, written: Written | null): Origin
     })),
   )
 
+/** What a repository or a family may cost a day. */
+const partsOfDay = ['money.repositories', 'money.families']
+
+const dayOrigins = ({ money }: OperatorSettings, written: Written | null): Origin[] =>
+  (
+    [
+      ['repositories', money.repositoriesNanoUsd],
+      ['families', money.familiesNanoUsd],
+    ] as const
+  ).flatMap(([kind, limits]) =>
+    Object.entries(limits).map(([name, nanoUsd]) => ({
+      key: `money.${kind}.${name}`,
+      value: showUsd(nanoUsd),
+      origin: originOf(written!, ['money', kind, name]),
+    })),
+  )
+
 const priceOrigins = ({ prices, priceChecks }: OperatorSettings, written: Written | null): Origin[] =>
   [
     ...prices.map(({ model, inputPerMtokUsd, outputPerMtokUsd }) => ({
@@ -215,7 +233,7 @@ const priceOrigins = ({ prices, priceChecks }: OperatorSettings, written: Writte
 
 /** Values that are each allowed and together are not. */
 function contradiction(
-  { lease, retry, families, providerTools }: OperatorSettings,
+  { lease, retry, families, providerTools, money }: OperatorSettings,
   written: Written | null,
 ): Refusal | null {
   const say = (path: string[], message: string) =>
@@ -223,9 +241,14 @@ function contradiction(
       'config-invalid',
       `${written ? `${written.file}:${written.yaml.lineOf(path)}: ` : ''}${path.join('.')}: ${message}`,
     )
-  const stranger = Object.keys(providerTools).find((family) => !Object.hasOwn(families, family))
-  if (stranger !== undefined)
-    return say(['providerTools', stranger], `is no configured family; ${suggestion(stranger, Object.keys(families))}`)
+  for (const [path, named] of [
+    [['providerTools'], providerTools],
+    [['money', 'families'], money.familiesNanoUsd],
+  ] as const) {
+    const stranger = Object.keys(named).find((family) => !Object.hasOwn(families, family))
+    if (stranger !== undefined)
+      return say([...path, stranger], `is no configured family; ${suggestion(stranger, Object.keys(families))}`)
+  }
   if (lease.leaseMs < 2 * lease.beatMs)
     return say(
       ['lease', 'lease'],

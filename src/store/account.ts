@@ -11,6 +11,21 @@ export async function accountOf(reader: Reader, scope: string): Promise<Account 
   return row && { ...row }
 }
 
+/** Several accounts in one look, in the order asked for, with the limit of its own (`own`) each has; undefined where nothing ever drew on one. */
+export async function accountsOf(
+  reader: Reader,
+  scopes: readonly string[],
+): Promise<((Account & { own: number | null }) | undefined)[]> {
+  const rows = await reader.all<Account & { own: number | null }>(
+    `select scope, min(limit_nano_usd + raised_nano_usd, ${Number.MAX_SAFE_INTEGER}) as "limit", limit_nano_usd as own,
+       spent_nano_usd as spent, held_nano_usd as held
+     from account where scope in (select value from json_each(:scopes))`,
+    { scopes: JSON.stringify(scopes) },
+  )
+  const byScope = new Map(rows.map((row) => [row.scope, row]))
+  return scopes.map((scope) => byScope.get(scope))
+}
+
 /** What a person added to a scope's limit. */
 export const raisedFor = async (reader: Reader, scope: string): Promise<number> =>
   (

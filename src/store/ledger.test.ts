@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import test from 'node:test'
 import fc from 'fast-check'
-import { defaultLimits, scopePath, type Grant } from '../core/budget.ts'
+import { defaultLimits, familyDay, repoDay, scopePath, type Grant } from '../core/budget.ts'
 import { noTokens, type Tokens } from '../core/price.ts'
 import { isRefusal } from '../core/refusal.ts'
 import { openDatabase, type Database } from './database.ts'
@@ -13,6 +17,7 @@ import {
   hashKey,
   keyOwner,
   placeHold,
+  raiseLimit,
   recoverHolds,
   revokeAllKeys,
   revokeKeys,
@@ -20,12 +25,14 @@ import {
   settleHold,
   type HoldAsk,
 } from './ledger.ts'
-import { accountOf, spentBy, totalsBy } from './account.ts'
+import { accountOf, accountsOf, spentBy, totalsBy } from './account.ts'
+import { migrations } from './migrate.ts'
 
 const grant: Grant = {
   attempt: 'attempt_1',
   task: 'task_1',
   repo: 'repo_1',
+  repoName: 'shop',
   stage: 'implement',
   lane: 'normal',
   family: 'anthropic',
@@ -36,6 +43,8 @@ const grant: Grant = {
 }
 const day = '2026-11-24'
 const limits = { ...defaultLimits, dayNanoUsd: 1500 }
+/** Another repository's work by another family, for the same root task. */
+const other: Grant = { ...grant, attempt: 'attempt_2', repo: 'repo_2', repoName: 'mill', family: 'openai' }
 
 /** One nano-dollar an output token, so that sums can be read. */
 const askFor = (input: number, output: number, other: Partial<HoldAsk> = {}): HoldAsk => ({
@@ -77,15 +86,15 @@ test('a hold stands on every account of its path, or on none of them', async () 
     assert.ok('scope' in refusal && refusal.refused === 'over-budget' && refusal.scope === 'task/task_1')
   })
   const accounts = await Promise.all(
-    ['total', `day/${day}`, 'task/task_1', 'attempt/attempt_1'].map((scope) =>
-      database.read((reader) => accountOf(reader, scope)),
-    ),
+    scopePath(grant, limits, day).map(({ scope }) => database.read((reader) => accountOf(reader, scope))),
   )
   assert.deepEqual(
     accounts.map((account) => [account!.scope, account!.limit, account!.spent, account!.held]),
     [
       ['total', null, 0, 600],
       [`day/${day}`, 1500, 0, 600],
+      [`day/${day}/repo/repo_1`, null, 0, 600],
+      [`day/${day}/family/anthropic`, null, 0, 600],
       ['task/task_1', 1000, 0, 600],
       ['attempt/attempt_1', null, 0, 600],
     ],
@@ -192,6 +201,34 @@ test('a revoked key holds nothing, and no table has the key itself', async () =>
   assert.ok(!JSON.stringify(await database.read((reader) => reader.all('select * from virtual_key'))).includes('key-1'))
 })
 
+test('what was spent and is held before repositories and families had accounts is in them after the upgrade', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'tri-agent-ledger-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const path = join(folder, 'tasks.db')
+  const before = migrations().findIndex(({ name }) => name.endsWith('-day-parts.sql'))
+  const old = new DatabaseSync(path)
+  for (const { sql } of migrations().slice(0, before)) old.exec(sql)
+  const whose = `'a', 't', 'repo_1', 'implement', 'openai', 'm'`
+  old.exec(
+    `insert into charge values (101, ${whose}, 1, 0, 0, 1, 500, 'exact', 5, '${day}'), (102, ${whose}, 1, 0, 0, 1, 70, 'exact', 5, '${day}')`,
+  )
+  old.exec(`insert into account (scope, spent_nano_usd, held_nano_usd) values ('total', 600, 40)`)
+  old.exec(
+    `insert into hold (attempt, task, repo, stage, family, model, scopes, input_nano_usd, output_nano_usd, charged_nano_usd, tokens, at, day)
+     values (${whose}, '["total"]', 10, 30, 30, '{}', 5, '${day}')`,
+  )
+  old.exec(`pragma user_version = ${before}; pragma application_id = ${0x54524941}`)
+  old.close()
+  const database = openDatabase(path)
+  const scopes = ['total', repoDay(day, 'repo_1'), familyDay(day, 'openai')]
+  const sums = async () =>
+    (await database.read((reader) => accountsOf(reader, scopes))).map((each) => [each?.spent, each?.held])
+  assert.deepEqual(await sums(), Array(3).fill([600, 40]))
+  await database.write((tx) => recoverHolds(tx, 9))
+  assert.deepEqual(await sums(), Array(3).fill([640, 0]))
+  database.close()
+})
+
 test('a charge can be neither changed nor deleted', async () => {
   const database = await ledger()
   await database.write((tx) => placeHold(tx, askFor(1, 1)))
@@ -207,7 +244,7 @@ test('a charge can be neither changed nor deleted', async () => {
 })
 
 type Step =
-  | { do: 'place'; input: number; least: number; most: number }
+  | { do: 'place'; whose: Grant; input: number; least: number; most: number }
   | { do: 'extend'; hold: number; by: number }
   | { do: 'input'; hold: number; share: number }
   | { do: 'settle'; hold: number; share: number }
@@ -220,7 +257,13 @@ const hold = fc.nat(12)
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 5,
-    arbitrary: fc.record({ do: fc.constant('place' as const), input: amount, least: amount, most: fc.nat(2000) }),
+    arbitrary: fc.record({
+      do: fc.constant('place' as const),
+      whose: fc.constantFrom(grant, other),
+      input: amount,
+      least: amount,
+      most: fc.nat(2000),
+    }),
   },
   { weight: 5, arbitrary: fc.record({ do: fc.constant('extend' as const), hold, by: amount }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('input' as const), hold, share }) },
@@ -228,6 +271,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('recover' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('limit' as const), more: amount }) },
 )
+
+/** In each of which the steps come to an end. */
+const narrow = { ...limits, repositoriesNanoUsd: { shop: 700, mill: 900 }, familiesNanoUsd: { openai: 500 } }
 
 async function take(database: Database, each: Step): Promise<void> {
   const held = async (id: number) =>
@@ -241,7 +287,13 @@ async function take(database: Database, each: Step): Promise<void> {
     if (each.do === 'place')
       return placeHold(
         tx,
-        askFor(each.input, 0, { leastTokens: each.least, mostTokens: Math.max(each.least, each.most) }),
+        askFor(each.input, 0, {
+          keyHash: hashKey(each.whose === grant ? 'key-1' : 'key-2'),
+          grant: each.whose,
+          path: scopePath(each.whose, narrow, day),
+          leastTokens: each.least,
+          mostTokens: Math.max(each.least, each.most),
+        }),
       )
     if (each.do === 'extend')
       return extendHold(tx, each.hold, [{ nanoUsd: each.by, outputTokens: each.by }], { lane: 'normal', at: 1 })
@@ -261,20 +313,54 @@ const check = (database: Database) =>
     const accounts = await reader.all<{ scope: string; limit: number | null; spent: number; held: number }>(
       `select scope, limit_nano_usd as "limit", spent_nano_usd as spent, held_nano_usd as held from account`,
     )
-    const [sums] = await reader.all<{ held: number; spent: number }>(
-      `select coalesce((select sum(input_nano_usd + output_nano_usd) from hold), 0) as held,
-              coalesce((select sum(charged_nano_usd) from hold), 0) + coalesce((select sum(nano_usd) from charge), 0) as spent`,
-    )
     for (const { scope, limit, spent, held } of accounts) {
       assert.ok(limit === null || spent + held <= limit, `${scope}: ${spent} + ${held} > ${limit}`)
+      const [sums] = await reader.all<{ held: number; spent: number }>(
+        `with mine as (select input_nano_usd + output_nano_usd as held, charged_nano_usd as spent, attempt, repo, family from hold
+                       union all select 0, nano_usd, attempt, repo, family from charge)
+         select coalesce(sum(held), 0) as held, coalesce(sum(spent), 0) as spent from mine
+         where :scope in ('total', 'task/task_1', 'attempt/' || attempt, 'day/' || :day, 'day/' || :day || '/repo/' || repo, 'day/' || :day || '/family/' || family)`,
+        { scope, day },
+      )
       assert.deepEqual({ scope, held, spent }, { scope, ...sums })
     }
   })
+
+test('what a repository or a family may cost a day stops it, and no other; a raise lets it go on', async () => {
+  const database = await ledger()
+  await database.write((tx) => grantKey(tx, 'key-2', other))
+  const place = (whose: Grant, output: number, most: Partial<typeof limits>) =>
+    database.write((tx) =>
+      placeHold(tx, {
+        ...askFor(0, output, { grant: whose, path: scopePath(whose, { ...limits, ...most }, day) }),
+        keyHash: hashKey(whose === grant ? 'key-1' : 'key-2'),
+      }),
+    )
+  const scopeOf = (said: Awaited<ReturnType<typeof place>>) => ('scope' in said ? said.scope : said)
+  const family = `day/${day}/family/openai`
+  const most = { familiesNanoUsd: { openai: 300 }, repositoriesNanoUsd: { shop: 500 } }
+  assert.equal(scopeOf(await place(other, 271, most)), family, 'normal work leaves a tenth to critical work')
+  assert.ok('hold' in (await place(other, 270, most)))
+  assert.ok('hold' in (await place(grant, 450, most)), 'another family goes on')
+  const full = await place(grant, 451, most)
+  assert.equal(scopeOf(full), `day/${day}/repo/repo_1`)
+  assert.equal('hint' in full && full.hint, 'tri-agent budget raise repository repo_1 5')
+  await database.write((tx) => raiseLimit(tx, family, 100))
+  assert.ok('hold' in (await place(other, 90, most)))
+  assert.deepEqual(await database.read((reader) => accountOf(reader, family)), {
+    scope: family,
+    limit: 400,
+    spent: 0,
+    held: 360,
+  })
+  database.close()
+})
 
 test('under any schedule no account goes over its limit, and every account is the sum of its holds and charges', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
       const database = await ledger()
+      await database.write((tx) => grantKey(tx, 'key-2', other))
       for (const each of steps) {
         // A limit may be raised, never lowered below what is promised: so it only grows within one story.
         await take(database, each.do === 'limit' ? { ...each, more: 400 } : each)

@@ -7,11 +7,11 @@
  * After every commit an account's `held` is the sum of its holds, its `spent` the sum of its charges. It never deletes a charge.
  */
 import { createHash } from 'node:crypto'
-import { fitTokens, forLane, tightest, type Account, type Grant, type ScopeLimit } from '../core/budget.ts'
+import { fitTokens, forLane, partOfDay, tightest, type Account, type Grant, type ScopeLimit } from '../core/budget.ts'
 import type { Lane } from '../core/lane.ts'
 import { noTokens, type Tokens } from '../core/price.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
-import { accountOf } from './account.ts'
+import { accountsOf } from './account.ts'
 import type { Reader, Tx } from './database.ts'
 import { noteSpent, readPacing, waitInPace, watchSpending } from './pace.ts'
 
@@ -96,8 +96,8 @@ export async function placeHold(tx: Tx, ask: HoldAsk): Promise<Placed | Wait | O
   if ((await keyOwner(tx, ask.keyHash)) !== ask.grant.attempt) return refuse('key-revoked', 'this key has been revoked')
   const pacing = await readPacing(tx)
   if (pacing.breaker) return tripped(pacing.breaker.why)
-  const accounts: Account[] = []
-  for (const { scope, limit } of ask.path) accounts.push(forLane(await touchAccount(tx, scope, limit), ask.grant.lane))
+  const all = await touchAccounts(tx, ask.path)
+  const accounts = all.map((account) => forLane(account, ask.grant.lane))
   const least = tightest(accounts)
   const alone = tightest(accounts.map((account) => ({ ...account, held: 0 })))
   const burst = pacing.pace?.burstNanoUsd ?? Infinity
@@ -116,15 +116,12 @@ export async function placeHold(tx: Tx, ask: HoldAsk): Promise<Placed | Wait | O
     return fit(alone.room) === null ? refusal : { waits: 'holds', ms: holdsMs, refusal }
   }
   const output = outputCost(tokens, ask.outputRate)
-  const total = await touchAccount(tx, 'total')
-  const ms = waitInPace(pacing, total.held, ask.inputNanoUsd + output, ask.at)
+  const held = all.find(({ scope }) => scope === 'total')?.held ?? 0
+  const ms = waitInPace(pacing, held, ask.inputNanoUsd + output, ask.at)
   if (ms > 0) return { waits: 'pace', ms, refusal: outOfPace(ms) }
-  await moveHeld(
-    tx,
-    ask.path.map(({ scope }) => scope),
-    ask.inputNanoUsd + output,
-  )
-  return { hold: await insertHold(tx, ask, tokens, output), tokens, lifetime: alone.room }
+  const scopes = JSON.stringify(ask.path.map(({ scope }) => scope))
+  await moveHeld(tx, scopes, ask.inputNanoUsd + output)
+  return { hold: await insertHold(tx, ask, { scopes, tokens, outputNanoUsd: output }), tokens, lifetime: alone.room }
 }
 
 /** Looked again at the latest after this where others' holds are in the way; whoever settles says so earlier. */
@@ -148,9 +145,8 @@ export async function extendHold<Size extends Extension>(
 ): Promise<Size | OverBudget | Refusal> {
   const row = await holdRow(tx, hold)
   if (!row) return refuse('hold-settled', 'the request is settled already')
-  const scopes = JSON.parse(row.scopes) as string[]
-  const accounts: Account[] = []
-  for (const scope of scopes) accounts.push(forLane(await touchAccount(tx, scope), lane))
+  const scopes = (JSON.parse(row.scopes) as string[]).map((scope) => ({ scope }))
+  const accounts = (await touchAccounts(tx, scopes)).map((account) => forLane(account, lane))
   const least = tightest(accounts)
   const bySize = sizes.toSorted((a, b) => b.nanoUsd - a.nanoUsd)
   const taken = bySize.find(({ nanoUsd }) => nanoUsd <= least.room * mostOfRoom) ?? bySize.at(-1)!
@@ -159,7 +155,7 @@ export async function extendHold<Size extends Extension>(
   await watchSpending(tx, at, nanoUsd)
   const { breaker } = await readPacing(tx)
   if (breaker) return tripped(breaker.why)
-  await moveHeld(tx, scopes, nanoUsd)
+  await moveHeld(tx, row.scopes, nanoUsd)
   await tx.run(
     `update hold set output_nano_usd = output_nano_usd + :nanoUsd, tokens = json_set(tokens, '$.output', :outputTokens)
      where id = :hold`,
@@ -172,9 +168,8 @@ export async function extendHold<Size extends Extension>(
 export async function chargeInput(tx: Tx, hold: number, nanoUsd: number, tokens: Tokens, at: number): Promise<void> {
   const row = await holdRow(tx, hold)
   if (!row) return
-  const scopes = JSON.parse(row.scopes) as string[]
-  await moveHeld(tx, scopes, -row.input_nano_usd)
-  await moveSpent(tx, scopes, { nanoUsd, offPathNanoUsd: Math.max(0, nanoUsd - row.input_nano_usd), at })
+  await moveHeld(tx, row.scopes, -row.input_nano_usd)
+  await moveSpent(tx, row.scopes, { nanoUsd, offPathNanoUsd: Math.max(0, nanoUsd - row.input_nano_usd), at })
   await tx.run(
     `update hold set input_nano_usd = 0, charged_nano_usd = charged_nano_usd + :nanoUsd,
        tokens = json_set(:tokens, '$.output', json_extract(tokens, '$.output')) where id = :hold`,
@@ -208,42 +203,56 @@ export async function recoverHolds(tx: Tx, at: number): Promise<{ holds: number;
 }
 
 async function closeHold(tx: Tx, row: HoldRow, nanoUsd: number, at: number): Promise<void> {
-  const scopes = JSON.parse(row.scopes) as string[]
   const held = row.input_nano_usd + row.output_nano_usd
   const rest = nanoUsd - row.charged_nano_usd
-  await moveHeld(tx, scopes, -held)
-  await moveSpent(tx, scopes, { nanoUsd: rest, offPathNanoUsd: Math.max(0, rest - held), at })
+  await moveHeld(tx, row.scopes, -held)
+  await moveSpent(tx, row.scopes, { nanoUsd: rest, offPathNanoUsd: Math.max(0, rest - held), at })
 }
 
 const holdRow = (tx: Tx, hold: number): Promise<HoldRow | undefined> =>
   tx.get<HoldRow>('select * from hold where id = :hold', { hold })
 
-async function touchAccount(tx: Tx, scope: string, limit?: number | null): Promise<Account> {
-  if (limit === undefined) await tx.run('insert into account (scope) values (:scope) on conflict do nothing', { scope })
-  else await setLimit(tx, scope, limit)
-  return (await accountOf(tx, scope))!
+/** The accounts of a path, made where there is none yet and limited as it says. Mostly all is so already, and nothing is written. */
+async function touchAccounts(tx: Tx, path: readonly ScopeLimit[]): Promise<Account[]> {
+  const scopes = path.map(({ scope }) => scope)
+  const found = await accountsOf(tx, scopes)
+  const other = path.filter(({ limit }, index) => {
+    const account = found[index]
+    return account === undefined || (limit !== undefined && limit !== account.own)
+  })
+  for (const { scope, limit } of other)
+    if (limit !== undefined) await setLimit(tx, scope, limit)
+    else await tx.run('insert into account (scope) values (:scope)', { scope })
+  return (other.length === 0 ? found : await accountsOf(tx, scopes)).map((account) => account!)
 }
 
-async function moveHeld(tx: Tx, scopes: readonly string[], nanoUsd: number): Promise<void> {
-  for (const scope of scopes)
-    await tx.run('update account set held_nano_usd = held_nano_usd + :nanoUsd where scope = :scope', { scope, nanoUsd })
-}
+/** `scopes`: as a hold has them, a JSON array. */
+const moveHeld = (tx: Tx, scopes: string, nanoUsd: number): Promise<{ changes: number }> =>
+  tx.run(
+    `update account set held_nano_usd = held_nano_usd + :nanoUsd
+     where scope in (select value from json_each(:scopes))`,
+    { scopes, nanoUsd },
+  )
 
 async function moveSpent(
   tx: Tx,
-  scopes: readonly string[],
+  scopes: string,
   spent: { nanoUsd: number; offPathNanoUsd: number; at: number },
 ): Promise<void> {
   const { nanoUsd } = spent
   await noteSpent(tx, spent)
-  for (const scope of scopes)
-    await tx.run('update account set spent_nano_usd = spent_nano_usd + :nanoUsd where scope = :scope', {
-      scope,
-      nanoUsd,
-    })
+  await tx.run(
+    `update account set spent_nano_usd = spent_nano_usd + :nanoUsd
+     where scope in (select value from json_each(:scopes))`,
+    { scopes, nanoUsd },
+  )
 }
 
-async function insertHold(tx: Tx, ask: HoldAsk, output: number, outputNanoUsd: number): Promise<number> {
+async function insertHold(
+  tx: Tx,
+  ask: HoldAsk,
+  { scopes, tokens, outputNanoUsd }: { scopes: string; tokens: number; outputNanoUsd: number },
+): Promise<number> {
   const { attempt, task, repo, stage, family } = ask.grant
   const row = await tx.get<{ id: number }>(
     `insert into hold (attempt, task, repo, stage, family, model, scopes, input_nano_usd, output_nano_usd, tokens, at, day)
@@ -258,9 +267,9 @@ async function insertHold(tx: Tx, ask: HoldAsk, output: number, outputNanoUsd: n
       model: ask.model,
       at: ask.at,
       day: ask.day,
-      scopes: JSON.stringify(ask.path.map(({ scope }) => scope)),
+      scopes,
       input: ask.inputNanoUsd,
-      tokens: JSON.stringify({ ...noTokens, input: ask.inputTokens, output }),
+      tokens: JSON.stringify({ ...noTokens, input: ask.inputTokens, output: tokens }),
     },
   )
   return row!.id
@@ -297,10 +306,16 @@ const full = ({ scope, room }: { scope: string; room: number }, wanted: number):
   ...refuse(
     'over-budget',
     `the budget of ${scope} has ${dollars(room)} left and this request must hold ${dollars(wanted)}`,
-    'tri-agent budget raise TASK 5, or: tri-agent budget raise day 20',
+    raiseHint(scope),
   ),
   scope,
 })
+
+function raiseHint(scope: string): string {
+  const part = partOfDay(scope)
+  if (part === null) return 'tri-agent budget raise TASK 5, or: tri-agent budget raise day 20'
+  return `tri-agent budget raise ${part.of === 'repo' ? 'repository' : 'family'} ${part.name} 5`
+}
 
 const tripped = (why: string): OverBudget => ({
   ...refuse('over-budget', `the breaker has tripped: ${why}`),
@@ -323,7 +338,7 @@ const beyondBurst = (wanted: number, burst: number): OverBudget => ({
 
 /** Adds to what a scope may spend, whatever its own limit becomes. */
 export async function raiseLimit(tx: Tx, scope: string, nanoUsd: number): Promise<void> {
-  await touchAccount(tx, scope)
+  await touchAccounts(tx, [{ scope }])
   await tx.run('update account set raised_nano_usd = raised_nano_usd + :nanoUsd where scope = :scope', {
     scope,
     nanoUsd,

@@ -17,6 +17,7 @@ const grant: Grant = {
   attempt: 'attempt_1',
   task: 'task_1',
   repo: 'repo_1',
+  repoName: 'shop',
   stage: 'implement',
   lane: 'normal',
   family: 'anthropic',

@@ -37,6 +37,7 @@ const spend = (ada: Person, task: string, nanoUsd: number, more: { model?: strin
         attempt: world.id('att'),
         task,
         repo: 'repo_1',
+        repoName: 'shop',
         stage: more.stage ?? 'implement',
         lane: 'normal' as const,
         family: 'openai',

@@ -187,7 +187,10 @@ export const mutants: readonly Mutant[] = [
     'a name that means .git comes in': ['if (meansDotGit(component))', "if (component === '.git')"],
   }),
   ...of('src/store/ledger.ts', 'src/store/ledger.test.ts', {
-    'a request leaves that holds nothing': ['    ask.inputNanoUsd + output,\n', '    0 * output,\n'],
+    'a request leaves that holds nothing': [
+      'moveHeld(tx, scopes, ask.inputNanoUsd + output)',
+      'moveHeld(tx, scopes, 0 * output)',
+    ],
     'what a dead daemon held costs nothing': [
       'const whole = row.input_nano_usd + row.output_nano_usd + row.charged_nano_usd',
       'const whole = 0',
@@ -200,6 +203,11 @@ export const mutants: readonly Mutant[] = [
       "tx.run('update virtual_key set revoked_at = :at where revoked_at is null', { at })",
       "tx.run('update virtual_key set revoked_at = :at where revoked_at = 0', { at })",
     ],
+  }),
+  ...of('src/core/budget.ts', 'src/store/ledger.test.ts', {
+    'a family has no limit of its own': ['limitOf(limits.familiesNanoUsd, family)', 'null'],
+    'a repository has no limit of its own': ['limitOf(limits.repositoriesNanoUsd, repoName)', 'null'],
+    "a repository's spending counts for nobody": ['`day/${day}/repo/${repo}`', '`day/${day}/repo/all`'],
   }),
   ...of('src/gateway/admit.ts', 'src/gateway/gateway.test.ts', {
     'a model that was not granted is asked': ['if (!live.grant.models.includes(model))', "if (model === '')"],

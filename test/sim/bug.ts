@@ -87,4 +87,8 @@ export const blindToLimits = (tx: Tx): Tx => ({
     const row = await tx.get<T>(sql, params)
     return row && /from account\b/.test(sql) && 'limit' in (row as object) ? { ...row, limit: null } : row
   },
+  all: async <T>(sql: string, params?: Parameters<Tx['all']>[1]) => {
+    const rows = await tx.all<T>(sql, params)
+    return /as "limit"[^]*from account\b/.test(sql) ? rows.map((row) => ({ ...row, limit: null })) : rows
+  },
 })

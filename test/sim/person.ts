@@ -171,7 +171,11 @@ export function lookInto(path: string) {
   return {
     spent: () =>
       (
-        db.prepare("select coalesce(sum(spent_nano_usd), 0) as n from account where scope like 'day/%'").get() as {
+        db
+          .prepare(
+            "select coalesce(sum(spent_nano_usd), 0) as n from account where scope like 'day/%' and scope not like 'day/%/%'",
+          )
+          .get() as {
           n: number
         }
       ).n,
