@@ -77,7 +77,7 @@ export type Daemon = {
   carrying: Set<string>
   salvaging: Salvaging
   parking: Parking
-  /** Virtual keys of attempts not yet claimed, in memory only. */
+  /** Virtual keys of attempts until their end is written, in memory only. */
   keys: Map<string, string>
   snapshot(reader: Reader, seen: Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'>): Promise<Snapshot>
   mint(tx: Tx, grant: { attempt: string; task: Task; step: string; family: string; model: string }): Promise<string>
@@ -197,9 +197,10 @@ type Parts = DaemonOptions & {
 
 async function wire(parts: Parts): Promise<RunningDaemon> {
   const { world, paths, settings, sandbox, agents, credentials, epoch, stack, env, pid, ports, note = () => {} } = parts
-  const lasting = () => [...agents.keys.secrets(), ...credentials.flatMap((each) => each.secrets)]
+  const keys = new Map<string, string>()
+  const secrets = () => [...agents.keys.secrets(), ...credentials.flatMap((each) => each.secrets), ...keys.values()]
   const { leaseMs } = settings.lease
-  const patient = patientDatabase({ world, database: parts.database, epoch, leaseMs, secrets: lasting, note })
+  const patient = patientDatabase({ world, database: parts.database, epoch, leaseMs, secrets, note })
   const { database, failed, trouble, lost } = patient
   const git = ports.createGit(world, {
     path: pathOf(env),
@@ -274,7 +275,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     carrying: new Set(),
     salvaging: stack.use(openSalvaging()),
     parking: { drained: new Set(), hurry: new AbortController() },
-    keys: new Map(),
+    keys,
     snapshot: (reader, seen) =>
       takeSnapshot(reader, {
         ...seen,
@@ -323,7 +324,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     lostCgroups: () => ports.processes.lostCgroups(paths.stateFolder),
     bury: (row) => buryTree(world, ports.processes, row),
     transcriptFile: (attempt) => join(paths.transcripts, `${attempt}.jsonl`),
-    secrets: () => [...lasting(), ...daemon.keys.values()],
+    secrets,
     wantClone: (id, context) => {
       const { repo, settings: repository, toolchain } = context
       const lay = (into: string) => layAhead(stagePorts, { repo, repository, toolchain }, repo.tip, into)

@@ -9,7 +9,8 @@ import { defaultSettings } from '../core/setting.ts'
 import type { Step } from '../core/task.ts'
 import type { Carried } from '../engine/engine.ts'
 import type { WireReport } from '../gateway/gateway.ts'
-import { withProduct } from '../stage/stage.ts'
+import { mark } from '../host/scrub.ts'
+import { withProduct, without, type StageResult } from '../stage/stage.ts'
 import { append } from '../store/append.ts'
 import { openDatabase, type Database } from '../store/database.ts'
 import { lastSeq } from '../store/log.ts'
@@ -47,6 +48,7 @@ const candidate = {
   message: 'Sell tea',
 }
 const { attempt: _, ...made } = candidate
+const secret = 'hunter2-0123456789'
 const policy: FlowPolicy = {
   unattended: true,
   usable: ['anthropic', 'openai', 'google'],
@@ -81,7 +83,7 @@ const works: Partial<Record<Step, { before: TaskEvent[]; product: Product }>> = 
 }
 
 /** Settles an attempt of a step that passed, seen so on the wire; the types of what is written, and the task after it. */
-async function settled(step: Step, wire: Partial<WireReport>, mayFinish = true) {
+async function settled(step: Step, wire: Partial<WireReport>, mayFinish = true, instead?: StageResult) {
   const world = virtualWorld()
   using stack = new DisposableStack()
   const opened = openDatabase(':memory:')
@@ -118,11 +120,19 @@ async function settled(step: Step, wire: Partial<WireReport>, mayFinish = true) 
     gateway: { report: () => ({ ...seen, ...wire }) },
     engine: { finish: async () => mayFinish },
     flowPolicy: () => policy,
+    secrets: () => [secret],
     wake: () => void woken.push({ isInside: inside > 0, found: database.write(lastSeq) }),
   }
   const carried = { attempt: 'att_1', task: 'task_1', token: 1, epoch: 1 } as unknown as Carried
   const { running } = (await database.write((tx) => loadTask(tx, 'task_1')))!
-  await settle(daemon as unknown as Daemon, carried, running[0]!, withProduct(product, 'it is done'), null, null)
+  await settle(
+    daemon as unknown as Daemon,
+    carried,
+    running[0]!,
+    instead ?? withProduct(product, 'it is done'),
+    null,
+    null,
+  )
   return await database.read(async (tx) => {
     const rows = await tx.all<{ type: string; body: string }>('select type, body from event order by seq')
     const fresh = rows.slice(events.length)
@@ -164,4 +174,13 @@ test('what follows on the end of an attempt is looked for within its transaction
   const { woken, last } = await settled('implement', {})
   assert.deepEqual(woken, [{ isInside: true, last }])
   assert.deepEqual((await settled('implement', {}, false)).woken, [])
+})
+
+test('a known secret is in no reason and no feedback, whoever wrote them: git, the machine or the wire', async () => {
+  const refused = without('failed', `git said ${secret}`, { feedback: `Your work was refused: ${secret}` })
+  const { ended, task } = await settled('implement', {}, true, refused)
+  assert.equal((ended as { reason: string }).reason, `git said ${mark}`)
+  assert.equal(task.feedback?.text, `Your work was refused: ${mark}`)
+  const voided = await settled('implement', { voided: `no model is called ${secret}` })
+  assert.equal((voided.ended as { reason: string }).reason, `no model is called ${mark}`)
 })

@@ -13,6 +13,7 @@ import { isOver, type Running, type SubTask, type Task } from '../core/task.ts'
 import { untrusted } from '../core/trust.ts'
 import type { Carried } from '../engine/engine.ts'
 import type { WireReport } from '../gateway/gateway.ts'
+import { prepareSecrets, scrubKnown } from '../host/scrub.ts'
 import { without, type StageResult } from '../stage/stage.ts'
 import type { Tx } from '../store/database.ts'
 import { append } from '../store/append.ts'
@@ -62,7 +63,10 @@ async function finish(
     if (!task?.running.some(({ attempt }) => attempt === carried.attempt)) return
     const at = world.clock.now()
     for (const report of result.reports) await keepGateResult(tx, report, at)
-    const ending = endingOf(carried, running, await withinRoot(tx, task, result), transcript, wire)
+    const whole = await withinRoot(tx, task, result)
+    const { reason, feedback } = whole
+    const told = scrubKnown({ reason, feedback }, prepareSecrets(daemon.secrets())) // whoever wrote it: git, the machine, the wire
+    const ending = endingOf(carried, running, { ...whole, ...told }, transcript, wire)
     if (result.outcome === 'over-budget' && wire.scope !== null)
       ending.limit = { scope: wire.scope, until: untilOf(wire.scope, at), archive: result.archive ?? null }
     if (result.archive?.drained) {

@@ -87,6 +87,8 @@ for (const [name, play] of Object.entries(slow))
 const idle: Record<string, (my: Watched) => Promise<void>> = {
   'one that beats and does nothing': (my) => my.pass(windowMs + minute),
   'one that tries again and again': (my) => my.pass(windowMs + minute, () => my.event(retry)),
+  'one that beats in words nobody knows': (my) =>
+    my.pass(windowMs + minute, () => my.event({ type: 'unknown', raw: { type: 'tool_progress', elapsed: 30 } })),
   'one that only complains': (my) =>
     my.pass(windowMs + minute, () => my.event({ type: 'warning', text: 'no network' })),
   'one that waits as programs wait, with a little CPU': (my) =>

@@ -15,6 +15,12 @@ const waitingMs = 5000
 /** Of one core. A program that only waits uses a hundredth. */
 const busyShare = 0.1
 
+/**
+ * Said without doing anything: that it tries again, complaints, and words nobody knows, as a beat of a client's own would be. Whoever works shows that by
+ * its CPU and by what it asks.
+ */
+const idle: ReadonlySet<AgentEvent['type']> = new Set(['retry', 'warning', 'unknown'])
+
 /** Watches until `end`; revokes the attempt as `stalled`, `timed-out`, or `over-budget` where it goes in circles. */
 export function keepVigil(
   daemon: Daemon,
@@ -90,7 +96,7 @@ export function keepVigil(
     active,
     onAgentEvent(event: AgentEvent) {
       circling.onAgentEvent(event)
-      if (event.type !== 'retry' && event.type !== 'warning') active()
+      if (!idle.has(event.type)) active()
     },
     end() {
       ended = true

@@ -44,7 +44,7 @@ const stages: Record<Running['step'], Stage> = { plan, implement, verify, review
  * out again: two that work in one folder would end each other's processes, so while one carries it, and after its end, nothing is done.
  */
 export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<void> {
-  const { database, carrying } = daemon
+  const { database, carrying, keys } = daemon
   if (carrying.has(carried.attempt)) return
   carrying.add(carried.attempt)
   try {
@@ -52,6 +52,7 @@ export async function carryAttempt(daemon: Daemon, carried: Carried): Promise<vo
     const running = task?.running.find(({ attempt }) => attempt === carried.attempt)
     if (task && running) await carryOnce(daemon, carried, task, running)
   } finally {
+    keys.delete(carried.attempt) // not before: until its end is written, it is taken out of all that is
     carrying.delete(carried.attempt)
   }
 }
@@ -95,7 +96,6 @@ async function carryOnce(daemon: Daemon, carried: Carried, task: Task, running: 
     if (!isFault(error)) await daemon.failed(`worker ${running.step}`, error)
   } finally {
     vigil.end()
-    keys.delete(carried.attempt)
     await gateway.revoke(carried.attempt)
     // what is left of it is removed at the next start; a result that was paid for does not wait for that
     await removeTree(folder).catch((error) => daemon.failed('worker', error))

@@ -22,7 +22,7 @@ import { densityOf, judge, untold, type AbortReason } from './live.ts'
 import { meterBody, meterStream, type Meter } from './meter.ts'
 import { upstreamUrl } from './route.ts'
 import { mostBodyBytes, mostInFlight } from './wiring.ts'
-import type { Waiter } from './turnstile.ts'
+import { pause, type Waiter } from './turnstile.ts'
 import { ask, type Outgoing } from './upstream.ts'
 import { tokensOf } from './usage.ts'
 import { abort, keepCovered, move, reachBudget, settle, watch, type Flight, type Visit } from './flight.ts'
@@ -106,8 +106,7 @@ async function carry(state: Flight, request: IncomingMessage): Promise<void> {
     state.times += 1
     if (state.usesBefore !== usesBefore) continue // at once, with the other key
     pauseMs = overloadedMs(pauseMs, wiring.world.random())
-    await wiring.world.timer.sleep(pauseMs, state.over)
-    waiter.waiting()
+    await pause(wiring.world, waiter, pauseMs, state.over)
   }
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { virtualWorld } from '../../sim/world.ts'
 import type { Lane } from '../core/lane.ts'
-import { createTurnstile, type NotNow } from './turnstile.ts'
+import { createTurnstile, pause, type NotNow } from './turnstile.ts'
 
 const later: NotNow = { waits: 'pace', ms: 60_000 }
 
@@ -109,4 +109,19 @@ test('a fault reaches the one it belongs to, and the others go on', async () => 
   await assert.rejects(broken, /disk is full/)
   await world.settle()
   assert.deepEqual(passed, ['a', 'b'])
+})
+
+test('a pause between two askings is a wait like any other: it is said every second, and ends when nobody waits any more', async () => {
+  const { world } = scene()
+  const said: number[] = []
+  const began = world.clock.mono()
+  const waiter = { waiting: () => void said.push(world.clock.mono() - began) }
+  const over = new AbortController()
+  let ended = 0
+  void pause(world, waiter, 20_000, over.signal).then(() => (ended = world.clock.mono() - began))
+  for (let second = 0; second < 20; second += 1) await world.advance(1000)
+  assert.deepEqual([said, ended], [Array.from({ length: 20 }, (_, second) => 1000 * (second + 1)), 20_000])
+  over.abort()
+  await pause(world, waiter, 20_000, over.signal)
+  assert.equal(said.length, 20)
 })

@@ -109,3 +109,16 @@ export function createTurnstile(world: Pick<World, 'clock' | 'timer'>): Turnstil
     emptyMs: () => (emptySince === null ? 0 : world.clock.mono() - emptySince),
   }
 }
+
+/** Waits without a turnstile, between two askings of the same request: as much a wait as any, and no silence of its attempt. */
+export async function pause(
+  { timer }: Pick<World, 'timer'>,
+  { waiting }: Pick<Waiter, 'waiting'>,
+  ms: number,
+  over: AbortSignal,
+): Promise<void> {
+  for (let left = ms; left > 0 && !over.aborted; left -= tickMs) {
+    await timer.sleep(Math.min(tickMs, left), over)
+    waiting()
+  }
+}

@@ -230,3 +230,27 @@ test("work that no model was asked for is nobody's work", async () => {
   ])
   await endsWell(shop)
 })
+
+test('a defect of ours that has the key of its attempt in its words: neither the attempt nor the log shows it', async () => {
+  await using shop = await rig({ rules: [writing('Sell coffee'), approving], config: once })
+  const { daemon } = await shop.up()
+  const { stagePorts } = daemon
+  let key = ''
+  stagePorts.git = {
+    ...stagePorts.git,
+    intake: async () => {
+      key = [...daemon.keys.values()].join()
+      throw new Error(`nobody knows ${key}`)
+    },
+  }
+  const id = await shop.add('Sell coffee')
+  await shop.state(id, 'escalated')
+  assert.match(key, /^\S{16,}$/)
+  const [end] = endsOf(await shop.events(id))
+  assert.deepEqual(end, { outcome: 'crashed', reason: 'a defect of tri-agent: nobody knows [redacted]' })
+  const { stdout } = await shop.type('log', '--json')
+  assert.match(stdout, /worker implement/)
+  assert.ok(!stdout.includes(key), 'the log shows it')
+  assert.equal(daemon.keys.size, 0, 'it is forgotten with its attempt')
+  await endsWell(shop, 'worker implement')
+})
