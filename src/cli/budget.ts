@@ -1,7 +1,10 @@
 /** budget: what may be spent and what was; set and raise it; let parked work go on. */
-import { dayOf, dayStepOf, utcOf } from '../core/day.ts'
+import type { Raised } from '../command/budget.ts'
+import { limitOf } from '../core/budget.ts'
+import { dayOf, dayStepOf, utcOf, familyDay, partOfDay, repoDay } from '../core/day.ts'
 import { breakerEdge } from '../core/breaker.ts'
 import { forecastDay } from '../core/forecast.ts'
+import { suggestion } from '../core/nearest.ts'
 import { levelAt } from '../core/pacer.ts'
 import { parseUsd, plural, showUsd } from '../core/quantity.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
@@ -9,13 +12,14 @@ import type { OperatorSettings } from '../core/setting.ts'
 import { loadConfig } from '../host/config.ts'
 import { nudge } from '../host/nudge.ts'
 import type { Database, Reader } from '../store/database.ts'
-import { accountOf, raisedFor, totalsBy } from '../store/account.ts'
+import { accountOf, partsOf, raisedFor, totalsBy } from '../store/account.ts'
 import { lastSeq, readLastLog, readLog } from '../store/log.ts'
 import { readPacing, readSpending, spentLately } from '../store/pace.ts'
-import { countTasks } from '../store/task.ts'
+import { countTasks, listRepos } from '../store/task.ts'
 import { ask } from './ask.ts'
 import { answer, withDatabase, type Act, type Context, type Said } from './context.ts'
 import { money, table } from './format.ts'
+import { findRepository } from './repository.ts'
 import { tell } from './tell.ts'
 
 const settable = ['day', 'task', 'minute', 'burst', 'warn'] as const
@@ -76,6 +80,49 @@ async function readStatus(reader: Reader, { dayNanoUsd, taskNanoUsd, warnNanoUsd
   }
 }
 
+/** What of today repositories and families have spent, and may; those that have a limit or spent something. */
+async function readParts(reader: Reader, limits: Money, at: number) {
+  const day = dayOf(at)
+  const accounts = await partsOf(reader, day)
+  const read = (name: string, scope: string, usual: number | null) => {
+    const account = accounts.get(scope)
+    const limitNanoUsd = usual === null ? null : Math.min(usual + (account?.raised ?? 0), Number.MAX_SAFE_INTEGER)
+    const [spentNanoUsd, heldNanoUsd] = [account?.spent ?? 0, account?.held ?? 0]
+    const isShown = limitNanoUsd !== null || spentNanoUsd + heldNanoUsd > 0
+    const step = dayStepOf(spentNanoUsd + heldNanoUsd, limitNanoUsd)
+    return isShown ? [{ name, spentNanoUsd, heldNanoUsd, limitNanoUsd, step }] : []
+  }
+  const spending = [...accounts.keys()].flatMap((scope) => partOfDay(scope) ?? [])
+  const families = [
+    ...Object.keys(limits.familiesNanoUsd),
+    ...spending.flatMap(({ of, name }) => (of === 'family' ? [name] : [])),
+  ]
+  return {
+    repositories: (await listRepos(reader)).flatMap(({ id, name }) =>
+      read(name, repoDay(day, id), limitOf(limits.repositoriesNanoUsd, name)),
+    ),
+    families: [...new Set(families)].flatMap((family) =>
+      read(family, familyDay(day, family), limitOf(limits.familiesNanoUsd, family)),
+    ),
+  }
+}
+
+function tellParts({ repositories, families }: Awaited<ReturnType<typeof readParts>>): string[] {
+  const all = [
+    ...repositories.map((each) => ({ ...each, what: 'repository' })),
+    ...families.map((each) => ({ ...each, what: 'family' })),
+  ]
+  return all.map(({ what, name, spentNanoUsd, heldNanoUsd, limitNanoUsd, step }) => {
+    const held = heldNanoUsd > 0 ? `, ${money(heldNanoUsd)} held` : ''
+    const used = spentNanoUsd + heldNanoUsd
+    const of = limitNanoUsd === null ? '' : ` of ${money(limitNanoUsd)} (${shareOf(used, limitNanoUsd)} %)`
+    return `         ${what} ${name}: ${money(spentNanoUsd)} spent${held}${of}${stepWords[step]}`
+  })
+}
+
+const shareOf = (usedNanoUsd: number, limitNanoUsd: number): number =>
+  limitNanoUsd === 0 ? 100 : Math.floor((100 * usedNanoUsd) / limitNanoUsd)
+
 /** The alarm looks at the last day, and never through a log of years. */
 const alarmMs = 86_400_000
 const alarmEvents = 20_000
@@ -102,14 +149,17 @@ function tellDrift({ more, less, task }: Awaited<ReturnType<typeof readDrift>>):
 
 async function status(context: Context, database: Database, { money: limits }: OperatorSettings): Promise<number> {
   const at = context.world.clock.now()
-  const now = await database.read((reader) => readStatus(reader, limits, at))
+  const now = await database.read(async (reader) => ({
+    ...(await readStatus(reader, limits, at)),
+    ...(await readParts(reader, limits, at)),
+  }))
   const { day, minute, breaker, parked } = now
-  const share =
-    day.limitNanoUsd === 0 ? 100 : Math.floor((100 * (day.spentNanoUsd + day.heldNanoUsd)) / day.limitNanoUsd)
+  const share = shareOf(day.spentNanoUsd + day.heldNanoUsd, day.limitNanoUsd)
   const held = day.heldNanoUsd > 0 ? `, ${money(day.heldNanoUsd)} held` : ''
   const lines = [
     `Today    ${money(day.spentNanoUsd)} spent${held} of ${money(day.limitNanoUsd)} (${share} %)${stepWords[day.step]}`,
     `         ${tellForecast(day.forecast)}`,
+    ...tellParts(now),
     minute.limitNanoUsd === null
       ? 'Minute   not paced: the daemon has not been up yet'
       : `Minute   ${money(minute.spentNanoUsd)} in the last one; ${money(minute.limitNanoUsd)} a minute pass, ${money(Math.max(0, minute.levelNanoUsd!))} of ${money(minute.burstNanoUsd!)} at once now`,
@@ -143,8 +193,8 @@ function tellForecast(forecast: ReturnType<typeof forecastDay>): string {
     : `${rate}: at this rate the day ends at ${utcOf(forecast.endsAt).slice(11)}`
 }
 
-function amountIn(said: Said, example: string): number | Refusal {
-  const written = said.args[2]
+function amountIn(said: Said, example: string, index = 2): number | Refusal {
+  const written = said.args[index]
   const nanoUsd = written === undefined ? null : parseUsd(written)
   if (nanoUsd !== null && nanoUsd > 0) return nanoUsd
   return refuse(
@@ -158,11 +208,13 @@ async function raise(
   context: Context,
   database: Database,
   said: Said,
-  { money: limits }: OperatorSettings,
+  settings: OperatorSettings,
 ): Promise<number | Refusal> {
+  const { money: limits } = settings
   const whose = said.args[1]
   if (whose === undefined)
-    return refuse('no-scope', 'say what to raise: a task, or day', 'tri-agent budget raise day 20')
+    return refuse('no-scope', 'say what to raise: a task, day, repository or family', 'tri-agent budget raise day 20')
+  if (whose === 'repository' || whose === 'family') return raisePart(context, database, said, settings)
   const by = amountIn(said, `tri-agent budget raise ${whose} 5`)
   if (isRefusal(by)) return by
   const { said: raised, heard } =
@@ -170,15 +222,53 @@ async function raise(
       ? await ask(context, database, 'raiseDay', by, limits.dayNanoUsd)
       : await ask(context, database, 'raiseTask', whose, by, limits.taskNanoUsd)
   if (isRefusal(raised)) return raised
-  const goesOn =
-    raised.resumed.length === 0
-      ? ''
-      : ` ${raised.resumed.join(', ')} ${raised.resumed.length === 1 ? 'goes' : 'go'} on.`
-  return answer(
+  return tellRaised(context, raised, heard, raised.scope)
+}
+
+function tellRaised(context: Context, raised: Raised, heard: boolean, what: string): number {
+  const { resumed } = raised
+  const goesOn = resumed.length === 0 ? '' : ` ${resumed.join(', ')} ${resumed.length === 1 ? 'goes' : 'go'} on.`
+  const text = `${what} may cost ${money(raised.limitNanoUsd)} now.${goesOn}`
+  return answer(context, { ...raised, daemonHeard: heard }, text)
+}
+
+/** `raise repository NAME 5`, `raise family NAME 5`: today's limit of one of them. */
+async function raisePart(
+  context: Context,
+  database: Database,
+  said: Said,
+  settings: OperatorSettings,
+): Promise<number | Refusal> {
+  const [, whose, written] = said.args
+  const what =
+    whose === 'repository'
+      ? ({ of: 'repo', key: 'repositories' } as const)
+      : ({ of: 'family', key: 'families' } as const)
+  if (written === undefined) return refuse('no-scope', `say which ${whose}`, `tri-agent budget raise ${whose} NAME 5`)
+  const repo = what.of === 'repo' ? await database.read((reader) => findRepository(reader, context, written)) : null
+  if (isRefusal(repo)) return repo
+  const name = repo?.name ?? written
+  if (what.of === 'family' && !Object.hasOwn(settings.families, name))
+    return refuse('no-such-family', `${name} is no configured family`, suggestion(name, Object.keys(settings.families)))
+  const usual = limitOf(settings.money[`${what.key}NanoUsd`], name)
+  if (usual === null)
+    return refuse(
+      'no-limit',
+      `${whose} ${name} has no limit of its own: only the day's holds for it`,
+      `give it one: money.${what.key}.${name} in ${context.paths.configFile}`,
+    )
+  const by = amountIn(said, `tri-agent budget raise ${whose} ${name} 5`, 3)
+  if (isRefusal(by)) return by
+  const { said: raised, heard } = await ask(
     context,
-    { ...raised, daemonHeard: heard },
-    `${raised.scope} may cost ${money(raised.limitNanoUsd)} now.${goesOn}`,
+    database,
+    'raisePart',
+    { of: what.of, name: repo?.id ?? name },
+    by,
+    usual,
   )
+  if (isRefusal(raised)) return raised
+  return tellRaised(context, raised, heard, `Today ${whose} ${name}`)
 }
 
 async function resume(context: Context, database: Database, said: Said): Promise<number | Refusal> {

@@ -1,6 +1,6 @@
 /** completion: a script for a shell, written from the table of verbs. It completes verbs, options and fixed words; never task ids, which would need a look at the database at each key. */
 import type { Act } from './context.ts'
-import type { Choice } from './verb-shape.ts'
+import type { Choice, Verb } from './verb-shape.ts'
 import { verbs } from './verb.ts'
 
 export const completion: Act = async ({ draw }, said) => {
@@ -10,6 +10,7 @@ export const completion: Act = async ({ draw }, said) => {
 }
 
 const flagsOf = ({ flags }: Choice): string[] => [...flags.matchAll(/--?[a-z][a-z-]*/g)].map(([flag]) => flag)
+const wordsOf = ({ words, among }: Verb['args'][number]): readonly string[] => words ?? among ?? []
 const globals = ['--json', '--help']
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`
 const names = ['tri-agent', 'tri-agent-ctl']
@@ -33,7 +34,7 @@ function bash(): string {
     ),
   )
   const afterVerb = verbs.map(({ name, options, args }) => {
-    const words = [...args.flatMap((arg) => arg.words ?? []), ...options.flatMap(flagsOf), ...globals]
+    const words = [...args.flatMap(wordsOf), ...options.flatMap(flagsOf), ...globals]
     return `      ${name}) words=${quote(words.join(' '))} ;;`
   })
   return `# bash completion for tri-agent
@@ -68,7 +69,10 @@ function zsh(): string {
         )
       }),
     )
-    const words = args.flatMap((arg) => (arg.words ? [quote(`1:word:(${arg.words.join(' ')})`)] : []))
+    const words = args.flatMap((arg, index) => {
+      const known = wordsOf(arg)
+      return known.length > 0 ? [quote(`${index + 1}:word:(${known.join(' ')})`)] : []
+    })
     return `    ${name}) _arguments ${[...specs, ...words, quote('--json[answer in JSON]'), quote('--help[say how it is used]')].join(' ')} ;;`
   })
   return `#compdef ${names.join(' ')}
@@ -93,11 +97,10 @@ function fish(): string {
     `complete -c ${program} -l json -d 'answer in JSON'`,
     ...verbs.flatMap(({ name, about, args, options }) => [
       `complete -c ${program} -n __fish_use_subcommand -a ${name} -d ${quote(about)}`,
-      ...args.flatMap((arg) =>
-        arg.words
-          ? [`complete -c ${program} -n '__fish_seen_subcommand_from ${name}' -a ${quote(arg.words.join(' '))}`]
-          : [],
-      ),
+      ...args
+        .map(wordsOf)
+        .filter((words) => words.length > 0)
+        .map((words) => `complete -c ${program} -n '__fish_seen_subcommand_from ${name}' -a ${quote(words.join(' '))}`),
       ...options.map((option) => {
         const short = /(?:^|\s)-([a-z])\b/.exec(option.flags)?.[1]
         const long = /--([a-z-]+)/.exec(option.flags)![1]

@@ -1,5 +1,5 @@
 /** A task for programs (stable names) and for people (why it is where it is, what to type next). */
-import { utcOf } from '../core/day.ts'
+import { utcOf, partOfDay } from '../core/day.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
 import { money } from './format.ts'
 
@@ -65,6 +65,8 @@ function resumeSteps({ id, parked }: Task): string[] {
   const scope = parked?.scope ?? ''
   if (scope === 'daemon') return ['tri-agent up --detach']
   if (scope.startsWith('task/')) return [`tri-agent budget raise ${id} 5`]
+  const part = partOfDay(scope)
+  if (part) return [`tri-agent budget raise ${part.of === 'repo' ? 'repository' : 'family'} ${part.name} 5`]
   if (scope.startsWith('day/')) return ['tri-agent budget raise day 20']
   return [scope === 'minute' ? 'tri-agent budget resume' : `tri-agent budget resume ${id}`]
 }

@@ -19,7 +19,13 @@ export type Verb = {
   /** Under which heading of the help it stands. */
   group: Group
   /** As commander writes them: `<task>`, `[path]`. */
-  args: readonly { name: string; about: string; words?: readonly string[] }[]
+  args: readonly {
+    name: string
+    about: string
+    words?: readonly string[]
+    /** Words that completion offers where others are allowed, too. */
+    among?: readonly string[]
+  }[]
   about: string
   options: readonly Choice[]
   examples: readonly string[]

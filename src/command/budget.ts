@@ -3,7 +3,7 @@
  * usual limits are the operator's settings; nothing here changes those.
  */
 import type { TaskEvent } from '../core/event.ts'
-import { dayOf } from '../core/day.ts'
+import { dayOf, familyDay, repoDay } from '../core/day.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { isOver, stateOf, type Task } from '../core/task.ts'
 import type { Tx } from '../store/database.ts'
@@ -45,21 +45,45 @@ export async function raiseTaskBudget(
 }
 
 /** Lets today cost so much more; what is parked at it goes on. Refuses `no-amount`, `too-much`. */
-export async function raiseDayBudget(
+export const raiseDayBudget = (
+  ports: CommandPorts,
+  byNanoUsd: number,
+  usualNanoUsd: number,
+): Promise<Raised | Refusal> =>
+  raiseToday(ports, { scopeOf: (day) => `day/${day}`, what: 'the day' }, byNanoUsd, usualNanoUsd)
+
+/** As `raiseDayBudget`, for what a repository (by its id) or a family may cost of it. */
+export const raisePartOfDay = (
+  ports: CommandPorts,
+  part: { of: 'repo' | 'family'; name: string },
+  byNanoUsd: number,
+  usualNanoUsd: number,
+): Promise<Raised | Refusal> => {
+  const [scope, what] = part.of === 'repo' ? [repoDay, 'its repository'] : [familyDay, part.name]
+  return raiseToday(
+    ports,
+    { scopeOf: (day) => scope(day, part.name), what: `the day of ${what}` },
+    byNanoUsd,
+    usualNanoUsd,
+  )
+}
+
+async function raiseToday(
   { database, world, actor }: CommandPorts,
+  { scopeOf, what }: { scopeOf: (day: string) => string; what: string },
   byNanoUsd: number,
   usualNanoUsd: number,
 ): Promise<Raised | Refusal> {
   if (byNanoUsd <= 0) return noAmount
   return database.write(async (tx) => {
     const at = world.clock.now()
-    const scope = `day/${dayOf(at)}`
+    const scope = scopeOf(dayOf(at))
     const limitNanoUsd = usualNanoUsd + (await raisedFor(tx, scope)) + byNanoUsd
     if (!Number.isSafeInteger(limitNanoUsd)) return tooMuch
     await raiseLimit(tx, scope, byNanoUsd)
     const event = { type: 'budget.raised' as const, scope, byNanoUsd, by: actor }
     await append(tx, { at, actor, stream: 'budget/main', events: [event] })
-    return { scope, limitNanoUsd, resumed: await resumeAt(tx, scope, { at, actor, why: `${actor} raised the day` }) }
+    return { scope, limitNanoUsd, resumed: await resumeAt(tx, scope, { at, actor, why: `${actor} raised ${what}` }) }
   })
 }
 

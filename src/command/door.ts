@@ -40,6 +40,7 @@ const wish: Record<keyof Wish, Shape> = {
   ref: maybe(text),
   path: maybe(text),
 }
+const partOfDay: Shape = (value) => value === 'repo' || value === 'family'
 const scope: Shape = (value) => value === 'all' || value === 'lane' || value === 'repo' || value === 'family'
 
 export const doors = {
@@ -60,6 +61,10 @@ export const doors = {
   },
   raiseTask: { load: async () => (await import('./budget.ts')).raiseTaskBudget, shapes: [text, number, number] },
   raiseDay: { load: async () => (await import('./budget.ts')).raiseDayBudget, shapes: [number, number] },
+  raisePart: {
+    load: async () => (await import('./budget.ts')).raisePartOfDay,
+    shapes: [record({ of: partOfDay, name: text }), number, number],
+  },
   resumeTask: { load: async () => (await import('./budget.ts')).resumeTask, shapes: [text] },
   closeBreaker: { load: async () => (await import('./budget.ts')).closeTheBreaker, shapes: [] },
   resume: { load: async () => (await import('./pause.ts')).resumeWork, shapes: [record({ what: scope, name: text })] },

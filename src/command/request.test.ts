@@ -161,6 +161,7 @@ test('every command is taken with the arguments the command line gives it', () =
     pause: [{ what: 'all', name: 'all', why: '', now: false }],
     raiseTask: ['task_1', 5, 10],
     raiseDay: [5, 10],
+    raisePart: [{ of: 'repo', name: 'repo_1' }, 5, 10],
     resumeTask: ['task_1'],
     closeBreaker: [],
     resume: [{ what: 'all', name: 'all' }],

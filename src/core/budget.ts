@@ -7,6 +7,7 @@
  * For every scope, after every commit: spent + held + what is asked for ≤ limit. The margin pays for what a provider makes between our abort and
  * its obeying, so a cut costs nothing that was not held. Pure: the store keeps the sums, the gateway sees the bytes.
  */
+import { familyDay, repoDay } from './day.ts'
 import type { Family } from './family.ts'
 import type { Lane } from './lane.ts'
 import type { Pace } from './pacer.ts'
@@ -75,16 +76,6 @@ export const defaultLimits: Limits = {
 
 /** One account a request draws on. `limit` undefined: the one already stored holds. */
 export type ScopeLimit = { scope: string; limit?: number | null }
-
-/** A repository's and a family's part of a day. Under the day's name, so that all that holds for a day (ladder, parking until the next) holds for them. */
-export const repoDay = (day: string, repo: string): string => `day/${day}/repo/${repo}`
-export const familyDay = (day: string, family: Family): string => `day/${day}/family/${family}`
-
-/** Whose part of a day a scope is, or null: it is something else. */
-export function partOfDay(scope: string): { of: 'repo' | 'family'; name: string } | null {
-  const found = /^day\/[^/]+\/(repo|family)\/(.+)$/.exec(scope)
-  return found ? { of: found[1] as 'repo' | 'family', name: found[2]! } : null
-}
 
 type Drawing = Pick<Grant, 'scope' | 'attempt' | 'repo' | 'repoName' | 'family'>
 export type DayLimits = Pick<Limits, 'dayNanoUsd' | 'repositoriesNanoUsd' | 'familiesNanoUsd'>

@@ -57,3 +57,13 @@ export function dayStepOf(usedNanoUsd: number, limitNanoUsd: number | null): Day
 /** May something new of this lane start on this step? */
 export const mayStartOn = (step: DayStep, lane: Lane): boolean =>
   step === 'open' || (step !== 'closed' && (lane === 'critical' || (lane === 'normal' && step === 'background-stops')))
+
+/** A repository's and a family's part of a day. Under the day's name, so that all that holds for a day (ladder, parking until the next) holds for them. */
+export const repoDay = (day: string, repo: string): string => `day/${day}/repo/${repo}`
+export const familyDay = (day: string, family: string): string => `day/${day}/family/${family}`
+
+/** Whose part of a day a scope is, or null: it is something else. */
+export function partOfDay(scope: string): { of: 'repo' | 'family'; name: string } | null {
+  const found = /^day\/[^/]+\/(repo|family)\/(.+)$/.exec(scope)
+  return found ? { of: found[1] as 'repo' | 'family', name: found[2]! } : null
+}

@@ -67,6 +67,24 @@ export async function examineRepository(
   }
 }
 
+/** Limits for a repository that is not registered, or by another name, limit nothing. */
+export function examineNamed({ money, caps }: OperatorSettings, known: readonly RepoRow[]): Check[] {
+  const named = [
+    ...Object.keys(money.repositoriesNanoUsd).map((name) => ({ key: 'money.repositories', name })),
+    ...Object.keys(caps.repositories).map((name) => ({ key: 'caps.repositories', name })),
+  ].filter(({ name }) => !known.some((each) => each.name === name))
+  if (named.length === 0) return []
+  const said = named.map(({ key, name }) => `${key}.${name}`).join(', ')
+  const names = known.map(({ name }) => name).join(', ') || 'none yet'
+  return [
+    warn(
+      'limits',
+      `${said}: no repository of that name is registered, nothing is limited by it`,
+      `registered: ${names}`,
+    ),
+  ]
+}
+
 const missing = (name: string, { why, hint }: Refusal): Check => lack(name, why, hint ?? null)
 
 function gates({ gates: all }: RepositorySettings): Check {

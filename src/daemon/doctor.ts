@@ -22,7 +22,7 @@ import { examineGates } from './check-gates.ts'
 import { examineLive } from './check-live.ts'
 import { examineMachine } from './check-machine.ts'
 import { examineProduction } from './check-production.ts'
-import { examineRepository } from './check-repository.ts'
+import { examineNamed, examineRepository } from './check-repository.ts'
 import { pricesFor } from './prices.ts'
 import { record } from './record.ts'
 
@@ -64,7 +64,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
       row,
       repository,
     } = await examineRepository({ ...options, settings, known: known.repos })
-    checks.push(...ofRepository)
+    checks.push(...ofRepository, ...(settings ? examineNamed(settings, known.repos) : []))
     if (options.gates && settings && row && repository)
       checks.push(...(await examineGates({ ...options, settings, row })))
     if (options.production) checks.push(...(await examineProduction({ ...options, settings, checks })))

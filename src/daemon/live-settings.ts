@@ -6,8 +6,8 @@
  *                              └─no─▶ said (`loop.failed`), and everything goes on with what was
  */
 import { statSync } from 'node:fs'
-import { limitOf, partOfDay } from '../core/budget.ts'
-import { dayOf } from '../core/day.ts'
+import { limitOf } from '../core/budget.ts'
+import { dayOf, partOfDay } from '../core/day.ts'
 import type { Event } from '../core/event.ts'
 import { isRefusal } from '../core/refusal.ts'
 import type { OperatorSettings } from '../core/setting.ts'

@@ -45,7 +45,14 @@ for (const seed of [1, 2])
         })
         bill += 1000 * 4000 + 200 * 200 + said * 15 * 20_000
       },
-      { wrap: watching(problems), limits: { dayNanoUsd: 450_000_000 } },
+      {
+        wrap: watching(problems),
+        limits: {
+          dayNanoUsd: 450_000_000,
+          familiesNanoUsd: { anthropic: 420_000_000 },
+          repositoriesNanoUsd: { shop: 430_000_000 },
+        },
+      },
     )
     const limitNanoUsd = 400_000_000
     const attempts = await Promise.all(

@@ -26,6 +26,18 @@ export async function accountsOf(
   return scopes.map((scope) => byScope.get(scope))
 }
 
+type PartAccount = { spent: number; held: number; raised: number }
+
+/** What repositories and families have of a day, by scope. */
+export async function partsOf(reader: Reader, day: string): Promise<Map<string, PartAccount>> {
+  const rows = await reader.all<PartAccount & { scope: string }>(
+    `select scope, spent_nano_usd as spent, held_nano_usd as held, raised_nano_usd as raised
+     from account where scope > :from and scope < :to order by scope`,
+    { from: `day/${day}/`, to: `day/${day}0` },
+  )
+  return new Map(rows.map(({ scope, ...sums }) => [scope, sums]))
+}
+
 /** What a person added to a scope's limit. */
 export const raisedFor = async (reader: Reader, scope: string): Promise<number> =>
   (

@@ -7,7 +7,8 @@
  * After every commit an account's `held` is the sum of its holds, its `spent` the sum of its charges. It never deletes a charge.
  */
 import { createHash } from 'node:crypto'
-import { fitTokens, forLane, partOfDay, tightest, type Account, type Grant, type ScopeLimit } from '../core/budget.ts'
+import { fitTokens, forLane, tightest, type Account, type Grant, type ScopeLimit } from '../core/budget.ts'
+import { partOfDay } from '../core/day.ts'
 import type { Lane } from '../core/lane.ts'
 import { noTokens, type Tokens } from '../core/price.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'

@@ -27,7 +27,12 @@ async function added(ada: Person, title: string): Promise<string> {
 }
 
 /** Charges a task for one request. */
-const spend = (ada: Person, task: string, nanoUsd: number, more: { model?: string; stage?: string } = {}) =>
+const spend = (
+  ada: Person,
+  task: string,
+  nanoUsd: number,
+  more: { model?: string; stage?: string; repo?: string } = {},
+) =>
   ada.withDatabase((database) =>
     database.write(async (tx) => {
       const at = world.clock.now()
@@ -36,7 +41,7 @@ const spend = (ada: Person, task: string, nanoUsd: number, more: { model?: strin
       const grant = {
         attempt: world.id('att'),
         task,
-        repo: 'repo_1',
+        repo: more.repo ?? 'repo_1',
         repoName: 'shop',
         stage: more.stage ?? 'implement',
         lane: 'normal' as const,
@@ -112,6 +117,67 @@ test('raises add up from the first one on, and what no ledger could count is ref
   const status = await ada.type(['budget'])
   assert.deepEqual([status.code, status.stderr], [0, ''])
   assert.match(status.stdout, /^Today {4}\$0\.00 spent of \$9007199\.25 /)
+})
+
+test('budget says what repositories and families have of the day; what is parked at one goes on once it is raised', async () => {
+  await using ada = await shop()
+  const id = await added(ada, 'Sell tea')
+  const { repo } = ((await ada.json(['show', id])) as { task: { repo: string } }).task
+  const rest = 'keyFrom: { env: NOTHING }, models: gpt-6-sol'
+  await writeFile(
+    ada.paths.configFile,
+    `families: { openai: { ${rest} }, google: { ${rest} }, anthropic: { ${rest} } }
+money: { repositories: { shop: $2, shpo: $1 }, families: { openai: $1.60, google: $1 } }\n`,
+  )
+  await spend(ada, id, 1.5 * usd, { repo })
+  const { stdout } = await ada.type(['budget'])
+  assert.match(stdout, /\n +repository shop: \$1\.50 spent of \$2\.00 \(75 %\)\n/)
+  assert.match(stdout, /\n +family openai: \$1\.50 spent of \$1\.60 \(93 %\): only critical work starts\n/)
+  assert.match(stdout, /\n +family google: \$0\.00 spent of \$1\.00 \(0 %\)\n/)
+  assert.ok(!stdout.includes('anthropic'), 'it has no limit and spent nothing')
+  const { checks } = JSON.parse((await ada.type(['doctor', '--json'])).stdout) as {
+    checks: { name: string; found: string; mend: string }[]
+  }
+  const { found, mend } = checks.find(({ name }) => name === 'limits')!
+  assert.match(`${found}; ${mend}`, /^money\.repositories\.shpo: no repository .* registered: shop$/)
+  const day = dayOf(world.clock.now())
+  for (const [what, name, scope, cents] of [
+    ['repository', 'shop', `day/${day}/repo/${repo}`, 700],
+    ['family', 'openai', `day/${day}/family/openai`, 660],
+  ] as const) {
+    await park(ada, id, scope)
+    const { next } = (await ada.json(['show', id])) as { next: string[] }
+    const said = what === 'family' ? name : repo
+    assert.equal(next[0], `tri-agent budget raise ${what} ${said} 5`)
+    const raised = await ada.json(next[0]!.split(' ').slice(1))
+    assert.deepEqual(raised, { scope, limitNanoUsd: (cents * usd) / 100, resumed: [id], daemonHeard: false })
+    assert.match((await ada.type(['budget', 'history'])).stdout, new RegExp(`added \\$5\\.00 to ${scope}`))
+    const again = await ada.type(['budget', 'raise', what, name, '$1'])
+    assert.equal(again.stdout, `Today ${what} ${name} may cost $${((cents + 100) / 100).toFixed(2)} now.\n`)
+  }
+  const { repositories, families } = (await ada.json(['budget'])) as Record<
+    string,
+    { name: string; limitNanoUsd: number }[]
+  >
+  assert.deepEqual(
+    [...repositories!, ...families!].map(({ name, limitNanoUsd }) => [name, limitNanoUsd / usd]),
+    [
+      ['shop', 8],
+      ['openai', 7.6],
+      ['google', 1],
+    ],
+  )
+  for (const [wrong, why] of [
+    [['family', 'opneai', '5'], /did you mean "openai"/],
+    [['family', 'anthropic', '5'], /anthropic has no limit of its own/],
+    [['family', 'openai'], /no amount is said/],
+    [['family'], /say which family/],
+    [['repository', 'mill', '5'], /no repository "mill" is registered/],
+  ] as const) {
+    const { code, stderr } = await ada.type(['budget', 'raise', ...wrong])
+    assert.equal(code, 1)
+    assert.match(stderr, why)
+  }
 })
 
 test('the forecast is also asked for by its name', async () => {

@@ -207,6 +207,8 @@ export const mutants: readonly Mutant[] = [
   ...of('src/core/budget.ts', 'src/store/ledger.test.ts', {
     'a family has no limit of its own': ['limitOf(limits.familiesNanoUsd, family)', 'null'],
     'a repository has no limit of its own': ['limitOf(limits.repositoriesNanoUsd, repoName)', 'null'],
+  }),
+  ...of('src/core/day.ts', 'src/store/ledger.test.ts', {
     "a repository's spending counts for nobody": ['`day/${day}/repo/${repo}`', '`day/${day}/repo/all`'],
   }),
   ...of('src/gateway/admit.ts', 'src/gateway/gateway.test.ts', {
