@@ -3,14 +3,14 @@
  * what survived. The daemon does it: key revoked, program told, container killed, emptiness proven. Where none is up, what it left is ended from here.
  */
 import { holdTask } from '../command/decision.ts'
-import { pauseWork } from '../command/pause.ts'
+import { stopWork } from '../command/pause.ts'
 import { plural } from '../core/quantity.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import { isOver, type Task } from '../core/task.ts'
 import { nudge } from '../host/nudge.ts'
 import type { Database } from '../store/database.ts'
 import { attemptEnds, type AttemptEnd } from '../store/log.ts'
-import { attemptsUnderWay, childrenOf, findTask, type UnderWay } from '../store/task.ts'
+import { attemptsUnderWay, childrenOf, findTask, loadTask, type UnderWay } from '../store/task.ts'
 import { answer, commandPorts, withDatabase, type Act, type Context, type Said } from './context.ts'
 import { exitCode } from './exit-code.ts'
 import { knownFamily } from './pause.ts'
@@ -21,7 +21,7 @@ const patienceMs = 30_000
 const lookMs = 25
 
 /** What is to end, and what undoes that it may not start again. */
-type Aim = { attempts: UnderWay[]; stays: string; undo: string }
+type Aim = { attempts: UnderWay[]; stays: string; undo: string; tasks?: readonly string[] }
 
 export const kill: Act = (context, said) =>
   withDatabase(context, async (database) => {
@@ -33,7 +33,7 @@ export const kill: Act = (context, said) =>
     const ends = await waitForEnds(context, database, attempts)
     return report(
       context,
-      aim,
+      await withoutOver(database, aim),
       attempts.map((each) => ({ ...each, end: ends.get(each.id) ?? null })),
     )
   })
@@ -49,9 +49,8 @@ async function take(context: Context, database: Database, said: Said): Promise<A
     const known = word === 'all' ? 'all' : await knownFamily(context, name!)
     if (isRefusal(known)) return known
     const scope = word === 'all' ? ({ what: 'all', name: 'all' } as const) : ({ what: 'family', name: name! } as const)
-    const attempts = await database.read((reader) => attemptsUnderWay(reader, { family: name ?? null }))
-    const paused = await pauseWork(ports, { ...scope, why, now: true })
-    if (isRefusal(paused) && paused.refused !== 'already-paused') return paused
+    const attempts = await stopWork(ports, { ...scope, why })
+    if (isRefusal(attempts)) return attempts
     const undo = word === 'all' ? 'tri-agent resume' : `tri-agent resume --family ${name}`
     return { attempts, stays: word === 'all' ? 'Everything is paused' : `Family ${name} is paused`, undo }
   }
@@ -60,13 +59,37 @@ async function take(context: Context, database: Database, said: Said): Promise<A
   if (isRefusal(task)) return task
   const tasks = [task, ...(await partsOf(database, task))].filter((each) => !isOver(each))
   if (tasks.length === 0) return refuse('already-over', `${task.id} is ${task.phase}`)
-  const attempts = await database.read((reader) => attemptsUnderWay(reader, { tasks: tasks.map(({ id }) => id) }))
-  for (const { id } of tasks) {
+  const ids = tasks.map(({ id }) => id)
+  const underWay = () => database.read((reader) => attemptsUnderWay(reader, { tasks: ids }))
+  const before = await underWay()
+  for (const id of ids) {
     const held = await holdTask(ports, id, why, true)
     if (isRefusal(held) && held.refused !== 'already-held' && held.refused !== 'already-over') return held
   }
-  const ids = tasks.map(({ id }) => id)
-  return { attempts, stays: `Held: ${ids.join(', ')}`, undo: ids.map((id) => `tri-agent release ${id}`).join(' && ') }
+  // one that was let in meanwhile ends as the others do
+  const attempts = [...new Map([...before, ...(await underWay())].map((each) => [each.id, each])).values()]
+  return holding(attempts, ids)
+}
+
+const holding = (attempts: UnderWay[], tasks: readonly string[]): Aim => ({
+  attempts,
+  tasks,
+  stays: `Held: ${tasks.join(', ')}`,
+  undo: tasks.map((id) => `tri-agent release ${id}`).join(' && '),
+})
+
+/** A landing that had begun is let finish: nothing is held of a task that is done, and nothing can be released. */
+async function withoutOver(database: Database, aim: Aim): Promise<Aim> {
+  if (aim.tasks === undefined) return aim
+  const found = await Promise.all(aim.tasks.map((id) => database.read((reader) => loadTask(reader, id))))
+  const over = found.filter((task) => task !== null && isOver(task)) as Task[]
+  if (over.length === 0) return aim
+  const said = over.map(({ id, phase }) => `${id} is ${phase}`).join(', ')
+  const left = holding(
+    aim.attempts,
+    aim.tasks.filter((id) => over.every((task) => task.id !== id)),
+  )
+  return left.undo === '' ? { ...left, stays: said } : { ...left, stays: `${said}. ${left.stays}` }
 }
 
 async function partsOf(database: Database, { id }: Task): Promise<Task[]> {
@@ -118,7 +141,7 @@ function report(
   })
   const text = [
     ...(lines.length === 0 ? ['Nothing of it was under way.'] : lines),
-    `${stays}; to go on: ${undo}`,
+    undo === '' ? `${stays}.` : `${stays}; to go on: ${undo}`,
     ...(survivors > 0 ? ['What survived is looked for: tri-agent reap --dry-run'] : []),
   ].join('\n')
   const ended = attempts.map(({ id, task, step, family, end }) => ({ attempt: id, task, step, family, ...end }))

@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualWorld } from '../../sim/world.ts'
+import type { TaskEvent } from '../core/event.ts'
+import { added } from '../core/fixture.ts'
 import { isRefusal, type Refusal } from '../core/refusal.ts'
+import { append } from '../store/append.ts'
 import { openDatabase } from '../store/database.ts'
 import { lastSeq } from '../store/log.ts'
 import { readPauses } from '../store/pause.ts'
 import { verifyProjections } from '../store/rebuild.ts'
-import { pauseWork, resumeWork } from './pause.ts'
+import { pauseWork, resumeWork, stopWork } from './pause.ts'
 import { registerRepository } from './register.ts'
 
 function shop() {
@@ -82,4 +85,25 @@ test('a pause that lets work go on can be made one that ends it, not the other w
   assert.deepEqual([harder.now, harder.at], [true, at], 'paused since it was first')
   assert.equal(refusal(await pauseWork(ports, wish('family', 'openai'))), 'already-paused')
   assert.equal(refusal(await pauseWork(ports, wish('family', 'openai', { now: true }))), 'already-paused')
+})
+
+test('what is let in just before all of a family is stopped is told as under way, stopped once or twice', async () => {
+  const { database, ports, pauses } = shop()
+  const attempt = { attempt: 'att_1', token: 1, step: 'implement', role: 'implementer', family: 'openai' } as const
+  const more = { agent: 'codex', model: 'gpt-6-sol', finding: null, because: null }
+  const events: TaskEvent[] = [added('task_1'), { type: 'attempt.admitted', ...attempt, ...more }]
+  let isLetIn = false
+  /** Another process had the database first. */
+  const write: typeof database.write = async (body) => {
+    if (!isLetIn) await database.write((tx) => append(tx, { at: 1, actor: 'daemon', stream: 'task/task_1', events }))
+    isLetIn = true
+    return database.write(body)
+  }
+  const late = { ...ports, database: { ...database, write } }
+  const under = [{ id: 'att_1', task: 'task_1', step: 'implement', family: 'openai' }]
+  for (const what of ['family', 'family', 'all'] as const)
+    assert.deepEqual(await stopWork(late, { what, name: what === 'all' ? 'all' : 'openai', why: 'no' }), under)
+  assert.deepEqual(await stopWork(late, { what: 'family', name: 'google', why: 'no' }), [])
+  const inForce = (await pauses()).map(({ name, now }) => `${name} ${now ? 'now' : 'later'}`)
+  assert.deepEqual(inForce.toSorted(), ['all now', 'google now', 'openai now'])
 })

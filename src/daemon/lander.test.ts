@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualWorld } from '../../sim/world.ts'
-import type { TaskEvent } from '../core/event.ts'
+import type { DaemonEvent, TaskEvent } from '../core/event.ts'
 import { added, foldTask } from '../core/fixture.ts'
 import { mayLand } from '../core/flow.ts'
 import { embeddedEngine } from '../engine/embedded.ts'
@@ -46,7 +46,7 @@ const landing = { commit: 'landed', tree: 'tree', parent: null }
 const context = { repo: { target: 'main', stores: {} } } as unknown as RepoContext
 
 /** A task whose landing is under way, and a git that only counts what it would have moved. */
-async function nearlyLanded(...meanwhile: TaskEvent[]) {
+async function nearlyLanded(...meanwhile: (TaskEvent | DaemonEvent)[]) {
   const world = virtualWorld()
   const database = openDatabase(':memory:')
   const engine = embeddedEngine({ world, database, epoch: 1, leaseMs: 1000, onFault: () => {} })
@@ -54,7 +54,11 @@ async function nearlyLanded(...meanwhile: TaskEvent[]) {
   const git = { land: async (_: unknown, target: string) => void moved.push(target) }
   const daemon = { world, database, engine, git } as unknown as Daemon
   const lease = await database.write(async (tx) => {
-    await append(tx, { at: 0, actor: 'daemon', stream: 'task/task_1', events: [...approved, ...meanwhile] })
+    await append(tx, { at: 0, actor: 'daemon', stream: 'task/task_1', events: approved })
+    for (const event of meanwhile) {
+      const stream = event.type === 'work.paused' ? 'daemon/main' : 'task/task_1'
+      await append(tx, { at: 0, actor: 'person:ada', stream, events: [event] })
+    }
     await engine.offer(tx, { attempt: 'att_1', task: 'task_1', token: 1 })
     return claimLease(tx, 1, 0, 1000)
   })
@@ -75,6 +79,17 @@ test('a task that was cancelled while its landing was tested moves nothing', asy
     moved: [],
     last: 'task.cancelled',
   })
+})
+
+const paused = (now: boolean): DaemonEvent => ({ type: 'work.paused', what: 'all', name: 'all', why: 'no', now })
+
+test('what a person killed while its landing was tested moves nothing, and is ready again; what is held or paused else is let finish', async () => {
+  const dead = { result: 'killed', moved: [] }
+  assert.deepEqual(await nearlyLanded({ type: 'task.held', why: 'no', now: true }), { ...dead, last: 'task.held' })
+  assert.deepEqual(await nearlyLanded(paused(true)), { ...dead, last: 'work.paused' })
+  const landed = { result: 'passed', moved: ['main'], last: 'landing.intended' }
+  assert.deepEqual(await nearlyLanded({ type: 'task.held', why: 'wait' }), landed)
+  assert.deepEqual(await nearlyLanded(paused(false)), landed)
 })
 
 test('only an attempt to land that is under way may land, and only the commit that was approved', () => {

@@ -8,6 +8,7 @@ import type { Task } from '../core/task.ts'
 import type { Carried } from '../engine/engine.ts'
 import { without, withProduct, type StageResult } from '../stage/stage.ts'
 import { append } from '../store/append.ts'
+import { attemptsToEnd } from '../store/pause.ts'
 import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import type { RepoContext } from './repository.ts'
@@ -29,11 +30,13 @@ export async function landIntended(
     if (!(await engine.holds(tx, carried))) return false
     const task = await loadTask(tx, carried.task)
     if (!task || !mayLand(task, carried.attempt)) return false // cancelled meanwhile
+    if ((await attemptsToEnd(tx, [carried.attempt])).length > 0) return 'killed'
     const event = { type: 'landing.intended' as const, attempt: carried.attempt, commit, tree, parent, target }
     await append(tx, { at: world.clock.now(), actor: 'daemon', stream, events: [event] })
     return true
   })
   if (!intended) return null
+  if (intended === 'killed') return without('killed', 'a person stopped it before it could land')
   const landed = await git.land(stores, target, parent, commit)
   if (!isRefusal(landed)) return withProduct({ step: 'land', landed: { commit, tree, target } }, `landed on ${target}`)
   const refused = { type: 'landing.refused' as const, attempt: carried.attempt, why: landed.why }
