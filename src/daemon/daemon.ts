@@ -52,7 +52,7 @@ import { readCredentials } from './registries.ts'
 import { repositoryReader, type RepoContext } from './repository.ts'
 import { reapEveryMs, reaper } from './reaper.ts'
 import { patientDatabase } from './patient.ts'
-import { rescuer } from './rescuer.ts'
+import { buryRest, rescuer } from './rescuer.ts'
 import { openSalvaging, type Salvaging } from './salvage.ts'
 import { takeOver, tellOf } from './takeover.ts'
 import { carryAttempt } from './worker.ts'
@@ -338,6 +338,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   await rescuer(daemon)()
   // each is left to the stack as it starts, so that what cannot start (a port in use) ends all that has
   stack.defer(async () => {
+    await buryRest(daemon).catch((error: unknown) => failed('rescuer', error))
     const event: Event = { type: 'daemon.stopped', epoch, why: `stopped, pid ${pid}` }
     await database.write((tx) => tellOf(tx, world.clock.now(), event))
     await database.anchor()

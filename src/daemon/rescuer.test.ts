@@ -5,11 +5,11 @@ import { virtualWorld } from '../../sim/world.ts'
 import type { TaskEvent } from '../core/event.ts'
 import { added } from '../core/fixture.ts'
 import { openDatabase } from '../store/database.ts'
-import { offerLease, recordProcess } from '../store/lease.ts'
+import { offerLease, recordProcess, takeEpoch } from '../store/lease.ts'
 import { append } from '../store/append.ts'
 import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
-import { rescuer } from './rescuer.ts'
+import { buryRest, rescuer } from './rescuer.ts'
 import { openSalvaging } from './salvage.ts'
 
 test('trees that cannot be proven dead, however many, keep no other lease from being given back', async (t) => {
@@ -103,4 +103,26 @@ test('a task over which every daemon dies before it can give it back is set asid
   )
   assert.equal(looked.at(-1), 'epoch 6', 'only for the other one: whether it landed must be known')
   assert.equal((await task('task_2')).running.length, 1)
+})
+
+test('a daemon that ends ends what is in its process table, and nothing where another one has the database by now', async (t) => {
+  const database = openDatabase(':memory:')
+  t.after(() => database.close())
+  const take = () => database.write((tx) => takeEpoch(tx, { pid: 1, boot_id: 'b', start_time: 1, started_at: 0 }))
+  const epoch = await take()
+  await database.write(async (tx) => {
+    for (const attempt of ['att_1', 'att_2'])
+      await recordProcess(tx, { attempt, pid: 1, boot_id: 'b', start_time: 1, area: '/nowhere', started_at: 0 })
+  })
+  const ended: string[] = []
+  const bury = async ({ attempt }: { attempt: string }) => {
+    ended.push(attempt)
+    return attempt === 'att_2' // the other one hangs in the kernel
+  }
+  const daemon = { database, epoch, bury } as unknown as Daemon
+  await buryRest(daemon)
+  assert.deepEqual(ended.toSorted(), ['att_1', 'att_2'])
+  await take()
+  await buryRest(daemon)
+  assert.equal(ended.length, 2)
 })

@@ -11,6 +11,7 @@ import type { Task } from '../core/task.ts'
 import { removeTree } from '../sandbox/area.ts'
 import { append } from '../store/append.ts'
 import {
+  daemonRow,
   deadLeases,
   forgetProcess,
   recordedProcesses,
@@ -115,6 +116,17 @@ async function buried(daemon: Daemon, { attempt }: Lease, isKept: boolean): Prom
     await database.write((tx) => forgetProcess(tx, attempt))
   }
   return true
+}
+
+/**
+ * At the end of a daemon: what is in the process table is ended, also what hung in the kernel at the last pass. Rows and leases are for the next daemon;
+ * where that has the database already, the table is its own.
+ */
+export async function buryRest({ database, epoch, bury }: Daemon): Promise<void> {
+  const rows = await database.read(async (reader) =>
+    (await daemonRow(reader))?.epoch === epoch ? recordedProcesses(reader) : [],
+  )
+  await Promise.all(rows.map(bury))
 }
 
 /** So many daemons in a row did not live to give it back. */

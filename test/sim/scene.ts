@@ -17,7 +17,7 @@ import { loadDoors } from './door.ts'
 import { modelGit } from './git.ts'
 import { pathsIn, settingsFor, startHouse } from './house.ts'
 import { beginLife, type Life } from './life.ts'
-import { isFrozen, newMachine, type Machine } from './machine.ts'
+import { isFrozen, newMachine, type Machine, type Process } from './machine.ts'
 import { actor, lookInto, type Person } from './person.ts'
 import { files, programsOf } from './program.ts'
 import type { Story } from './story.ts'
@@ -223,7 +223,9 @@ export function stop(scene: Scene, patienceMs: number, awayMs: number): void {
     .then(
       () => {
         if (scene.life !== life || life.isDead()) return
-        if (machine.processes.size > 0) scene.fault ??= new Broken('a daemon that stopped left processes')
+        const hangs = ({ stuckUntil }: Process) => stuckUntil > now(scene)
+        if (![...machine.processes.values()].every(hangs))
+          scene.fault ??= new Broken('a daemon that stopped left processes')
         die(scene, life, 'stopped', awayMs)
       },
       (error: unknown) => {
