@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { seededRandom } from '../../sim/world.ts'
 import { admit, type FamilyState, type Snapshot } from './admission.ts'
 import { whyWaiting } from './waiting.ts'
-import { dayStepOf } from './day.ts'
+import { daySteps, dayStepOf } from './day.ts'
 import type { TaskAdded, TaskEvent } from './event.ts'
 import { added, foldTask, move, snapshot, startLife, underReview } from './fixture.ts'
 import { wantedSteps } from './wanted-step.ts'
@@ -353,14 +353,20 @@ test('what is ready and does not start though all slots are free has a reason, a
       fc.constantFrom(null, 'too much'),
       fc.subarray(somePauses),
       fc.subarray(['openai', 'anthropic', 'google']),
-      (each, usable, closed, spentNanoUsd, lane, breaker, pauses, cooling) => {
+      fc.record({
+        until: fc.constant(9),
+        repos: fc.dictionary(fc.constantFrom('repo_1', 'repo_2'), fc.constantFrom(...daySteps)),
+        families: fc.dictionary(fc.constantFrom('openai', 'anthropic', 'google'), fc.constantFrom(...daySteps)),
+      }),
+      (each, usable, closed, spentNanoUsd, lane, breaker, pauses, cooling, parts) => {
         const one = { ...each, lane }
         const dayStep = dayStepOf(spentNanoUsd, 100)
         const seen = usable.map((state) => (cooling.includes(state.family) ? { ...state, closedUntil: 1 } : state))
-        const world = { ...snapshot([one]), families: seen, closed, dayStep, breaker, pauses }
+        const world = { ...snapshot([one]), families: seen, closed, dayStep, breaker, pauses, parts }
         const named = usable.map(({ family }) => family)
         const closures = cooling.map((family) => ({ family, until: 1, why: 'its quota is used up' }))
-        const now = { closed, families: named, dayNanoUsd: 100, spentNanoUsd, breaker, pauses, closures, clock: String }
+        const seenNow = { closed, families: named, dayNanoUsd: 100, spentNanoUsd, breaker, pauses, closures, parts }
+        const now = { ...seenNow, clock: String }
         assert.equal(whyWaiting(one, now) === null, admit(world).length > 0)
       },
     ),

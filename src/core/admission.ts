@@ -2,7 +2,7 @@
  * Admission: which attempts may start now. A pure function over a snapshot, just in time: only as many as there are free slots, so that an
  * override, a pause or a closed budget acts at once and the engine's queue stays almost empty.
  */
-import { mayStartOn, type DayStep } from './day.ts'
+import { mayStartOn, mayStartOnPart, type DayParts, type DayStep } from './day.ts'
 import { countAgainst, type Caps, type Count } from './cap.ts'
 import type { Family } from './family.ts'
 import { wantedSteps, type WantedStep } from './wanted-step.ts'
@@ -40,6 +40,7 @@ export type Snapshot = {
   caps: Caps
   /** How far today's money is used up. */
   dayStep: DayStep
+  parts: DayParts
   /** Why nothing that asks a model may start: the breaker has tripped; null when it has not. */
   breaker: string | null
 }
@@ -126,10 +127,12 @@ function choose(
   if (isFull(null)) return null
   if (wanted.role === 'gate') return { family: null, agent: null, model: null, because: null }
   if (snapshot.breaker !== null || !mayStartOn(snapshot.dayStep, task.lane)) return null
+  if (!mayStartOnPart(snapshot.parts.repos, task.repo, task.lane)) return null
   const open = snapshot.families.filter(
     ({ family, closedUntil }) =>
       (closedUntil === null || closedUntil <= snapshot.at) &&
       pauseOfFamily(snapshot.pauses, family) === null &&
+      mayStartOnPart(snapshot.parts.families, family, task.lane) &&
       !isFull(family),
   )
   const routed =

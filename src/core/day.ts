@@ -67,3 +67,14 @@ export function partOfDay(scope: string): { of: 'repo' | 'family'; name: string 
   const found = /^day\/[^/]+\/(repo|family)\/(.+)$/.exec(scope)
   return found ? { of: found[1] as 'repo' | 'family', name: found[2]! } : null
 }
+
+/** How far what repositories (by id) and families may cost today is used up, until the day ends; who is not named has all of it, or no limit. */
+export type DayParts = {
+  until: number
+  repos: Readonly<Record<string, DayStep>>
+  families: Readonly<Record<string, DayStep>>
+}
+
+/** May something new of this lane start on what is left for whom these steps name? */
+export const mayStartOnPart = (steps: Readonly<Record<string, DayStep>>, name: string, lane: Lane): boolean =>
+  !Object.hasOwn(steps, name) || mayStartOn(steps[name]!, lane)

@@ -87,6 +87,7 @@ export const snapshot = (tasks: readonly Task[], more: Partial<Snapshot> = {}): 
   pauses: [],
   caps: noCaps,
   dayStep: 'open',
+  parts: { until: 0, repos: {}, families: {} },
   breaker: null,
   ...more,
 })

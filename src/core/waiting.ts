@@ -5,7 +5,8 @@ import { pauseOfFamily, pauseOver, tellPause, type Pause } from './pause.ts'
 import { forcedFamily, route } from './routing.ts'
 import type { Role, Task } from './task.ts'
 import { wantedSteps } from './wanted-step.ts'
-import { dayStepOf, mayStartOn } from './day.ts'
+import { dayStepOf, mayStartOn, mayStartOnPart, type DayParts, type DayStep } from './day.ts'
+import type { Lane } from './lane.ts'
 
 /**
  * What a task waits for, as a word, or null when no slot would help it. Tasks of one demand can start under exactly the same circumstances, and
@@ -32,6 +33,8 @@ export type Circumstances = {
   /** Families that are usable and cool down; `until` null: until a person does something. */
   closures?: readonly { family: Family; until: number | null; why: string }[]
   caps?: Caps
+  /** Repositories and families that have used up much of what they may cost today; absent: none has. */
+  parts?: DayParts
 }
 
 /** What a person paused and a ready task therefore waits for, or null: nothing of it is. */
@@ -73,8 +76,15 @@ export function whyWaiting(task: Task, now: Now): string | null {
     if (!mayStartOn(dayStepOf(now.spentNanoUsd, now.dayNanoUsd), task.lane))
       return `${Math.floor((now.spentNanoUsd / now.dayNanoUsd) * 100)} % of today's budget is used, and ${task.lane} work stops before`
     const closures = now.closures ?? []
+    const parts = now.parts ?? { until: 0, repos: {}, families: {} }
+    const tellUsed = (whose: string, step: DayStep) => tellPart(whose, step, task.lane, now.clock(parts.until))
+    if (!mayStartOnPart(parts.repos, task.repo, task.lane)) return tellUsed('its repository', parts.repos[task.repo]!)
+    const isLeft = (each: Family) => mayStartOnPart(parts.families, each, task.lane)
     const families = now.families.filter(
-      (each) => pauseOfFamily(now.pauses, each) === null && !closures.some((closure) => closure.family === each),
+      (each) =>
+        pauseOfFamily(now.pauses, each) === null &&
+        !closures.some((closure) => closure.family === each) &&
+        isLeft(each),
     )
     const wanted = family ?? forcedFamily(task) ?? null
     if (wanted !== null && families.includes(wanted)) return full(role, wanted)
@@ -83,6 +93,8 @@ export function whyWaiting(task: Task, now: Now): string | null {
     if (routed && routed.family !== null)
       return families.some((each) => full(role, each) === null) ? null : full(role, routed.family)
     if (closure) return `${step} waits for ${closure.family}: ${tellClosure(closure, now.clock)}`
+    const used = now.families.find((each) => !isLeft(each) && (wanted === null || each === wanted))
+    if (used !== undefined) return `${step} waits for ${used}: ${tellUsed(used, parts.families[used]!)}`
     return routed ? routed.why : `${step} by ${family}, which is not usable`
   })
   return whys.includes(null) ? null : whys[0]!
@@ -93,3 +105,8 @@ export const tellClosure = (
   { why, until }: { why: string; until: number | null },
   clock: (at: number) => string,
 ): string => (until === null ? why : `${why}, asked again at ${clock(until)}`)
+
+const tellPart = (whose: string, step: DayStep, lane: Lane, until: string): string =>
+  step === 'closed'
+    ? `today's budget for ${whose} is used up, until ${until}`
+    : `today's budget for ${whose} is nearly used up, and ${lane} work stops before it is, until ${until}`

@@ -249,6 +249,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     layers: layersIn(paths.layers),
     registries: ports.registriesFor({ world, folder: paths.sockets, env, settings, credentials }),
   }
+  const usedUp = new Map<string, number>()
   let wake = () => {}
   const machine = await watchMachine({
     world,
@@ -285,6 +286,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         closed: trouble()?.why ?? machine.why(),
         gateway,
         prices,
+        usedUp,
       }),
     async mint(tx, { attempt, task, step, family, model }) {
       const key = `vk-${attempt}-${world.secret(24)}`

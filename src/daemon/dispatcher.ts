@@ -54,7 +54,7 @@ async function refuseSuperseded({ database, epoch }: Daemon, tx: Tx): Promise<vo
   throw new Fault('daemon-superseded', why, { hint: 'tri-agent status' })
 }
 
-const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker, caps }: Snapshot): Circumstances => ({
+const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker, caps, parts }: Snapshot): Circumstances => ({
   closed,
   families: families.map(({ family }) => family),
   dayNanoUsd,
@@ -65,6 +65,7 @@ const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker, caps }
       : [{ family, until: closedUntil === Infinity ? null : closedUntil, why: closedWhy }],
   ),
   caps,
+  ...([parts.repos, parts.families].some((steps) => Object.keys(steps).length > 0) ? { parts } : {}),
 })
 
 /** A family that stays away is a person's question: they may wait, mend its key, or let others review. */

@@ -17,6 +17,7 @@ import { countTasks, listRepos } from '../store/task.ts'
 import type { FoundAgents } from './agents.ts'
 import { examineNow } from './check-machine.ts'
 import type { Daemon } from './daemon.ts'
+import { closeUsedUp, readDayParts } from './day-part.ts'
 import { record } from './record.ts'
 import { checkAreas, measureRoom, whyClosed } from './room.ts'
 import type { Health } from './http.ts'
@@ -30,12 +31,14 @@ type Seen = Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'> & {
   closed: string | null
   gateway: Pick<Gateway, 'closed'>
   prices: PriceTable
+  /** Since when families have nothing left of today. */
+  usedUp: Map<string, number>
 }
 
 /** The state of the world as admission sees it. */
 export async function takeSnapshot(
   reader: Reader,
-  { tasks, pauses, idleMs, settings, agents, at, closed, gateway, prices }: Seen,
+  { tasks, pauses, idleMs, settings, agents, at, closed, gateway, prices, usedUp }: Seen,
 ): Promise<Snapshot> {
   const closures = [
     ...gateway.closed(),
@@ -46,12 +49,13 @@ export async function takeSnapshot(
     const { agent, models } = settings.families[family]!
     return { family, agent, models, ...closureOf(family, Object.values(models), closures, at) }
   })
+  const parts = await readDayParts(reader, settings, at)
   const day = await accountOf(reader, `day/${dayOf(at)}`)
   const { breaker } = await readPacing(reader)
   return {
     at,
     tasks,
-    families,
+    families: closeUsedUp(families, parts, usedUp, at),
     slots: settings.slots,
     idleMs,
     lendAfterMs: settings.lending.idleMs,
@@ -60,6 +64,7 @@ export async function takeSnapshot(
     pauses,
     caps: await capsOf(reader, settings),
     dayStep: dayStepOf(day ? day.spent + day.held : 0, await dayLimit(reader, settings, at)),
+    parts,
     breaker: breaker?.why ?? null,
   }
 }

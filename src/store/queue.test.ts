@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { seededRandom } from '../../sim/world.ts'
 import { admit, type Snapshot } from '../core/admission.ts'
+import { daySteps } from '../core/day.ts'
 import { demandOf } from '../core/waiting.ts'
 import type { Caps } from '../core/cap.ts'
 import type { TaskAdded, TaskEvent } from '../core/event.ts'
@@ -84,6 +85,13 @@ function anyCaps(life: Life): Caps {
   return { families: some(['openai', 'anthropic', 'google']), roles: some(roles), repos: some(['repo_1', 'repo_2']) }
 }
 
+/** Repositories and families may have used up some of their day, or all. */
+function anyParts(life: Life): Snapshot['parts'] {
+  const some = (names: readonly string[]) =>
+    Object.fromEntries(names.filter(() => life.dice(4) === 0).map((name) => [name, daySteps[life.dice(4)]!]))
+  return { until: 0, repos: some(['repo_1', 'repo_2']), families: some(['openai', 'anthropic', 'google']) }
+}
+
 /** The world as a dispatcher might meet it: any number of slots, families cooling down, money gone, roles idle, things paused. */
 function anyWorld(life: Life): Omit<Snapshot, 'tasks'> {
   const each = (value: () => number) =>
@@ -93,6 +101,7 @@ function anyWorld(life: Life): Omit<Snapshot, 'tasks'> {
     slots: each(() => 1 + life.dice(3)),
     idleMs: each(() => life.dice(2) * 2 * minute),
     dayStep: life.dice(5) === 0 ? 'closed' : 'open',
+    parts: anyParts(life),
     breaker: null,
     laneStepMs,
     pauses: anyPauses(life),

@@ -92,6 +92,41 @@ test('budget set and raise reach a daemon that is up: what was parked at a limit
   assert.equal(daemon.pid, shop.pid, 'it is the same daemon')
 })
 
+test('a family and a repository come to the end of their own day: parked, not let in, and on they go when told so', async () => {
+  await using shop = await open('money: { repositories: { shop: $0.0001 }, families: { openai: $0.0001 } }')
+  const { ada, provider } = shop
+  const say = async (limit: string, before: number) => {
+    const text = await readFile(ada.paths.configFile, 'utf8')
+    const line = `money: { repositories: { shop: ${limit} }, families`
+    await writeFile(ada.paths.configFile, text.replace(/money: .*?families/, line))
+    return (await happened(ada, 'limits.changed', before))['changed']
+  }
+  const id = await shop.add('Sell tea')
+  assert.match(String((await happened(ada, 'task.parked'))['scope']), /^day\/[-\d]+\/repo\/repo_/)
+  await say('$9', 0)
+  assert.equal((await happened(ada, 'task.resumed'))['why'], 'the settings allow more')
+  assert.match(String((await happened(ada, 'task.parked', 1))['scope']), /^day\/[-\d]+\/family\/openai$/)
+  assert.equal(provider.requests.length, 0, 'nothing has left')
+  assert.match((await ada.type(['show', id])).stdout, /goes on by itself\s+from \S+ 00:00 UTC on/)
+  const raised = await ada.json(['budget', 'raise', 'family', 'openai', '$5'])
+  assert.deepEqual([raised['daemonHeard'], raised['resumed']], [true, [id]])
+  await isAsked(shop)
+  await ada.json(['cancel', id])
+
+  assert.deepEqual(await say('$0', 1), [{ limit: 'repositories.shop', beforeNanoUsd: 9_000_000_000, nanoUsd: 0 }])
+  assert.match((await ada.type(['log'])).stdout, /money\.repositories\.shop from \$9\.00 to \$0\.00/)
+  const other = await shop.add('Sell coffee')
+  const asked = provider.requests.length
+  const why = /today's budget for its repository is used up, until /
+  for (let looks = 0; looks < 100 && !why.test((await ada.type(['status'])).stdout); looks++);
+  assert.match((await ada.type(['show', other])).stdout, why)
+  const { tasks } = (await ada.json(['list'])) as { tasks: { id: string; state: string }[] }
+  assert.equal(tasks.find((task) => task.id === other)!.state, 'ready', 'it was not let in')
+  assert.equal(provider.requests.length, asked)
+  await say('$8', 2)
+  await isAsked(shop, asked)
+})
+
 test('a model whose price is too old is not asked for, and the command that every screen names mends it in a daemon that is up', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'tri-agent-key-'))
   const key = join(folder, 'key')

@@ -242,6 +242,20 @@ export const mutants: readonly Mutant[] = [
       'limit === null ? Infinity : limit - spent',
     ],
   }),
+  ...of('src/core/admission.ts', 'src/core/day-part.test.ts', {
+    'a repository that has used up its day starts more': [
+      '  if (!mayStartOnPart(snapshot.parts.repos, task.repo, task.lane)) return null\n',
+      '',
+    ],
+    'a family that has used up its day is asked': [
+      '      mayStartOnPart(snapshot.parts.families, family, task.lane) &&\n',
+      '',
+    ],
+  }),
+  ...of('src/daemon/day-part.ts', 'src/daemon/day-part.test.ts', {
+    'what a person added to a part of the day is not seen': ['usualNanoUsd + account.raised', 'usualNanoUsd'],
+    'a family is closed from now on, again and again': ['if (!since.has(family)) ', ''],
+  }),
   ...of('src/core/day.ts', 'src/core/budget.test.ts', {
     'the day has no ladder': ['reached(0.8)', 'reached(8)'],
   }),
