@@ -84,6 +84,7 @@ test('a link in the place of a tree is no tree: what it leads to is not sealed, 
   await symlink(house, tree)
   const into = fresh()
   await assert.rejects(sealLayer(tree, new Set(), into), (error) => isFault(error, 'tree-gone'))
+  await assert.rejects(sealLayer(join(tree, 'nowhere'), new Set(), into), (error) => isFault(error, 'tree-gone'))
   assert.deepEqual(await picture(house), { 'keys.env': '644 KEY=x' })
   await assert.rejects(lstat(join(into, 'manifest.json')), { code: 'ENOENT' })
 })

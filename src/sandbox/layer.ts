@@ -51,7 +51,9 @@ export async function sealLayer(
   into: string,
   how: Seal = 'read-only',
 ): Promise<Manifest> {
-  if (!(await lstat(tree)).isDirectory()) throw new Fault('tree-gone', `${tree} is not the folder it was made as`)
+  // gone, too, where its attempt was given back while its worker did not get to run
+  const found = await lstat(tree).catch(() => null)
+  if (!found?.isDirectory()) throw new Fault('tree-gone', `${tree} is not the folder it was made as`)
   const folders = new Set<string>()
   for (const path of tracked)
     for (let parent = dirname(path); parent !== '.' && !folders.has(parent); parent = dirname(parent))
