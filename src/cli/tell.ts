@@ -1,4 +1,5 @@
 /** An event as a sentence in plain words. Total: a type that is not here does not compile. */
+import { sayScope } from '../core/day.ts'
 import type { Event, TaskEvent } from '../core/event.ts'
 import { gateLine } from '../core/gate.ts'
 import { plural } from '../core/quantity.ts'
@@ -40,7 +41,7 @@ export function tell(event: Event): string {
     case 'breaker.closed':
       return 'the breaker closed again'
     case 'budget.raised':
-      return `${event.by} added ${money(event.byNanoUsd)} to ${event.scope}`
+      return `${event.by} added ${money(event.byNanoUsd)} to ${sayScope(event.scope)}`
     case 'limits.changed':
       return `the settings changed: ${event.changed.map(({ limit, beforeNanoUsd, nanoUsd }) => `money.${limit} from ${moneyOrNone(beforeNanoUsd)} to ${moneyOrNone(nanoUsd)}`).join(', ')}`
     case 'spending.warned':
@@ -80,7 +81,7 @@ function tellTask(event: TaskEvent): string {
     case 'task.retried':
       return `opened again at ${event.step}`
     case 'task.parked':
-      return `parked${event.scope === 'daemon' ? '' : ` at ${event.scope}`}${event.archive ? ', its work kept' : ''}: ${event.why}`
+      return `parked${event.scope === 'daemon' ? '' : ` at ${sayScope(event.scope)}`}${event.archive ? ', its work kept' : ''}: ${event.why}`
     case 'task.resumed':
       return `goes on: ${event.why}`
     case 'task.budgeted':

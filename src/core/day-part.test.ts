@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { admit, type Snapshot } from './admission.ts'
+import { familyDay, repoDay, sayScope } from './day.ts'
 import { added, foldTask, snapshot } from './fixture.ts'
 import type { Task } from './task.ts'
 import { whyWaiting } from './waiting.ts'
@@ -54,4 +55,10 @@ test('why a task of theirs waits is said, and until when', () => {
     "implement waits for openai: today's budget for openai is nearly used up, and normal work stops before it is, until 9",
   )
   assert.equal(why({}, { openai: 'normal-stops' }, { lane: 'critical' }), null)
+})
+
+test('a scope that is a part of a day is said in words, any other as it is', () => {
+  assert.equal(sayScope(repoDay('2026-11-29', 'repo_1')), 'repository repo_1 on 2026-11-29')
+  assert.equal(sayScope(familyDay('2026-11-29', 'openai')), 'family openai on 2026-11-29')
+  for (const scope of ['day/2026-11-29', 'task/task_1', 'minute', 'daemon']) assert.equal(sayScope(scope), scope)
 })

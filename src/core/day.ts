@@ -68,6 +68,14 @@ export function partOfDay(scope: string): { of: 'repo' | 'family'; name: string 
   return found ? { of: found[1] as 'repo' | 'family', name: found[2]! } : null
 }
 
+/** A scope of money as people read it: `family openai on 2026-11-29`; one of a task or a whole day as it is. */
+export function sayScope(scope: string): string {
+  const part = partOfDay(scope)
+  return part === null
+    ? scope
+    : `${part.of === 'repo' ? 'repository' : 'family'} ${part.name} on ${scope.split('/')[1]}`
+}
+
 /** How far what repositories (by id) and families may cost today is used up, until the day ends; who is not named has all of it, or no limit. */
 export type DayParts = {
   until: number

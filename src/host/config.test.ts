@@ -229,6 +229,10 @@ const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
     'FILE:4: money.families.opneai: is no configured family; did you mean "openai"? one of: openai',
   ],
   [
+    'money: { families: { openai: 5 } }',
+    'FILE:1: money.families.openai: is no configured family; none is configured yet: tri-agent init',
+  ],
+  [
     'money: { repositories: { shop: cheap } }',
     'FILE:1: money.repositories.shop: must be an amount in dollars such as $10 or 10.50',
   ],
@@ -252,7 +256,7 @@ const mistakes: readonly (readonly [text: string, ...why: string[]])[] = [
   ['retry: { cap: 1s }', 'FILE:1: retry.cap: must not be below retry.first (5s)'],
   ['money: 5', 'FILE:1: money: must be a mapping'],
   ['- a', 'FILE:1: expected `key: value` lines'],
-  ['money: { day: $1, day: $2 }', 'FILE:1: not valid YAML (DUPLICATE_KEY)'],
+  ['money: { day: $1, day: $2 }', 'FILE:1: the key of this line stands there twice'],
   ['families:\n  anthropic: { agent: claude }', 'FILE:2: families.anthropic.models: is missing'],
   [
     'families:\n  anthropic:\n    agent: cluade\n    models: x',

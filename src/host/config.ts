@@ -246,8 +246,10 @@ function contradiction(
     [['money', 'families'], money.familiesNanoUsd],
   ] as const) {
     const stranger = Object.keys(named).find((family) => !Object.hasOwn(families, family))
-    if (stranger !== undefined)
-      return say([...path, stranger], `is no configured family; ${suggestion(stranger, Object.keys(families))}`)
+    if (stranger === undefined) continue
+    const known = Object.keys(families)
+    const others = known.length === 0 ? 'none is configured yet: tri-agent init' : suggestion(stranger, known)
+    return say([...path, stranger], `is no configured family; ${others}`)
   }
   if (lease.leaseMs < 2 * lease.beatMs)
     return say(

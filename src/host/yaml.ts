@@ -18,7 +18,11 @@ export function readYaml(text: string, file: string, firstLine = 1): YamlText | 
   const document = parseDocument(text, { lineCounter: counter, prettyErrors: false, strict: true })
   const lineAt = (offset: number) => counter.linePos(offset).line + firstLine - 1
   const wrong = [...document.errors, ...document.warnings][0]
-  if (wrong) return refuse('config-invalid', `${file}:${lineAt(wrong.pos[0])}: not valid YAML (${wrong.code})`)
+  if (wrong) {
+    const what =
+      wrong.code === 'DUPLICATE_KEY' ? 'the key of this line stands there twice' : `not valid YAML (${wrong.code})`
+    return refuse('config-invalid', `${file}:${lineAt(wrong.pos[0])}: ${what}`)
+  }
   const root = document.contents
   if (root !== null && !isMap(root) && !(isScalar(root) && root.value === null))
     return refuse('config-invalid', `${file}:${firstLine}: expected \`key: value\` lines`)

@@ -8,7 +8,7 @@
  */
 import { createHash } from 'node:crypto'
 import { fitTokens, forLane, tightest, type Account, type Grant, type ScopeLimit } from '../core/budget.ts'
-import { partOfDay } from '../core/day.ts'
+import { partOfDay, sayScope } from '../core/day.ts'
 import type { Lane } from '../core/lane.ts'
 import { noTokens, type Tokens } from '../core/price.ts'
 import { refuse, type Refusal } from '../core/refusal.ts'
@@ -306,7 +306,7 @@ const dollars = (nanoUsd: number): string => `$${(Math.max(0, nanoUsd) / 1e9).to
 const full = ({ scope, room }: { scope: string; room: number }, wanted: number): OverBudget => ({
   ...refuse(
     'over-budget',
-    `the budget of ${scope} has ${dollars(room)} left and this request must hold ${dollars(wanted)}`,
+    `the budget of ${sayScope(scope)} has ${dollars(room)} left and this request must hold ${dollars(wanted)}`,
     raiseHint(scope),
   ),
   scope,
