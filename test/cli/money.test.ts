@@ -151,7 +151,10 @@ money: { repositories: { shop: $2, shpo: $1 }, families: { openai: $1.60, google
     assert.equal(next[0], `tri-agent budget raise ${what} ${said} 5`)
     const raised = await ada.json(next[0]!.split(' ').slice(1))
     assert.deepEqual(raised, { scope, limitNanoUsd: (cents * usd) / 100, resumed: [id], daemonHeard: false })
-    assert.match((await ada.type(['budget', 'history'])).stdout, new RegExp(`added \\$5\\.00 to ${what} ${said} on ${day}`))
+    assert.match(
+      (await ada.type(['budget', 'history'])).stdout,
+      new RegExp(`added \\$5\\.00 to ${what} ${said} on ${day}`),
+    )
     const again = await ada.type(['budget', 'raise', what, name, '$1'])
     assert.equal(again.stdout, `Today ${what} ${name} may cost $${((cents + 100) / 100).toFixed(2)} now.\n`)
   }
