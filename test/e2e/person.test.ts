@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import type { GateResult } from '../../src/core/gate.ts'
 import { keepGateResult } from '../../src/store/lease.ts'
 import { endsWell } from './ending.ts'
-import { approving, implementing, rig, survivorsIn, writing } from './rig.ts'
+import { approving, implementing, rig, survivorsOfAttempts, writing } from './rig.ts'
 
 const attended = { unattended: false }
 const hanging = { misbehave: 'hang' } as const
@@ -88,6 +88,7 @@ for (const [stage, rules, yaml] of [
       )
       return row!.n > 0
     })
+    await shop.until('it to be seen', async () => survivorsOfAttempts(shop).length > 0)
     if (yaml) {
       assert.match((await shop.type('status')).stdout, /Sell coffee: verify, gate test, \d+ s of about 2 min$/m)
       assert.match(await shop.show(id), /^running: verify, gate test, \d+ s of about 2 min$/m)
@@ -98,7 +99,7 @@ for (const [stage, rules, yaml] of [
       return row!.n === 0
     })
     assert.equal((await shop.task(id)).phase, 'cancelled')
-    assert.deepEqual(survivorsIn(shop), [])
+    assert.deepEqual(survivorsOfAttempts(shop), [])
     assert.deepEqual(
       readdirSync(shop.paths.areas).filter((name) => name.startsWith('att_')),
       [],

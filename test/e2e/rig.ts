@@ -356,6 +356,10 @@ export function survivorsIn({ home }: Pick<Rig, 'home'>): number[] {
     .map(Number)
 }
 
+/** Those of attempts alone: while a daemon is up, gits of its own come and go beside them. */
+export const survivorsOfAttempts = ({ paths }: Pick<Rig, 'paths'>): number[] =>
+  survivorsIn({ home: join(paths.areas, 'att_') })
+
 export const readText = (file: string): Promise<string> => readFile(file, 'utf8')
 
 export const fine = { summary: 'Read the change against the task: it does what is asked.', findings: [] }

@@ -7,7 +7,7 @@ import { reaper } from '../../src/daemon/reaper.ts'
 import { isAlive } from '../../src/host/proc.ts'
 import { recordedProcesses } from '../../src/store/lease.ts'
 import { endsWell } from './ending.ts'
-import { approving, implementing, rig, survivorsIn, testGate, writing, type Rig } from './rig.ts'
+import { approving, implementing, rig, survivorsOfAttempts, testGate, writing, type Rig } from './rig.ts'
 
 type Killed = {
   killed: { step: string; outcome: string; killed: { method: string; survivors: number } }[]
@@ -58,7 +58,7 @@ test('kill of a task: its key is dead before its process, nothing of it survives
   )
   assert.deepEqual([said.survivors, said.undo], [0, `tri-agent release ${id}`])
   assert.deepEqual(aliveAtRevoke, [true, false], 'first the key, then the program')
-  assert.deepEqual(survivorsIn(shop), [])
+  assert.deepEqual(survivorsOfAttempts(shop), [])
   const { held, running, phase } = await shop.task(id)
   assert.deepEqual([held, running, phase], ['it goes astray', [], 'open'])
   assert.match((await shop.type('kill', id)).stdout, /^Nothing of it was under way\.\nHeld: /)
@@ -94,7 +94,7 @@ test('kill of a family and of everything ends gates too, reports how, and what i
       'm',
     ),
   )
-  assert.deepEqual([(await shop.task(id)).running, survivorsIn(shop)], [[], []])
+  assert.deepEqual([(await shop.task(id)).running, survivorsOfAttempts(shop)], [[], []])
   assert.equal((await shop.type('resume')).code, 0)
   await process(shop, 'verify')
   await endsWell(shop)

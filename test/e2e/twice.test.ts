@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { recordedProcesses } from '../../src/store/lease.ts'
 import { endsWell } from './ending.ts'
-import { approving, rig, survivorsIn, testGate, writing, type Made, type Rig } from './rig.ts'
+import { approving, rig, survivorsIn, survivorsOfAttempts, testGate, writing, type Made, type Rig } from './rig.ts'
 
 const rules = [writing('Sell coffee'), approving]
 const hanging = 'test -e /nowhere || exec sleep 300'
@@ -46,7 +46,7 @@ for (const [when, { step, made }] of Object.entries(moments)) {
     }
     assert.deepEqual((await outcomes(shop, id)).filter((each) => each === 'killed').length, 1)
     const { running, phase, step: at } = await shop.task(id)
-    assert.deepEqual([running, phase, at, survivorsIn(shop)], [[], 'open', step, []])
+    assert.deepEqual([running, phase, at, survivorsOfAttempts(shop)], [[], 'open', step, []])
     await endsWell(shop)
   })
 
