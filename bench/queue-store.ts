@@ -1,9 +1,8 @@
 /**
  * Our own part of bench queue: the store through the shipped functions, durable (every answer after an fsync) and event-sourced.
  *
- * One cycle: the head of the queue is looked up, admitted (event), offered and claimed in one transaction; then its lease is given back behind the
- * fence and its end recorded (two events) in another. A loop asks for its next task when it writes the end of its last one, as the daemon's dispatcher
- * is woken within that transaction: both are in one commit.
+ * One cycle: the head of the queue is looked up, admitted (event), offered and claimed; then its lease is given back behind the fence and its end
+ * recorded (two events). The next one is taken in the very commit that ends the last, as the daemon's dispatcher does.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -118,8 +117,10 @@ export async function drain(made: Made, loops: number): Promise<number> {
     let lease = await database.write((tx) => claim(made, tx))
     while (lease !== null) {
       const ending = lease
-      const ended = database.write((tx) => finish(tx, ending))
-      ;[lease] = await Promise.all([database.write((tx) => claim(made, tx)), ended])
+      lease = await database.write(async (tx) => {
+        await finish(tx, ending)
+        return claim(made, tx)
+      })
       cycles += 1
     }
   }
