@@ -9,10 +9,9 @@ import { answerRequest, versionOf } from '../src/command/request.ts'
 import { isRefusal } from '../src/core/refusal.ts'
 import { environment } from '../src/host/environment.ts'
 import { listenForNudges } from '../src/host/nudge.ts'
-import { embeddedEngine } from '../src/engine/embedded.ts'
 import { world } from '../test/cli-rig.ts'
 import { quantile } from './measure.ts'
-import { add, admitHead, finish, leaseMs, withStore, type Made } from './queue-store.ts'
+import { add, withStore, work } from './queue-store.ts'
 
 /** A clock that two processes of one machine share, in milliseconds. */
 export const machineMs = (): number => performance.timeOrigin + performance.now()
@@ -20,30 +19,11 @@ export const machineMs = (): number => performance.timeOrigin + performance.now(
 export type Pickup = { p50: number; p99: number }
 const pickup = (spent: readonly number[]): Pickup => ({ p50: quantile(spent, 0.5), p99: quantile(spent, 0.99) })
 
-/** A daemon's loop in small: woken, it lets in what is at the head and offers it; the engine hands it to a worker, which ends it at once. */
-function work(made: Made, picked: () => void) {
-  const { database, epoch } = made
-  const onFault = (error: unknown) => {
-    throw error
-  }
-  const engine = embeddedEngine({ world, database, epoch, leaseMs, onFault })
-  const pass = () =>
-    database.write(async (tx) => {
-      const admitted = await admitHead(made, tx)
-      if (admitted) await engine.offer(tx, admitted)
-    })
-  const working = engine.work(async (carried) => {
-    picked()
-    await database.write((tx) => finish(tx, { ...carried, epoch }))
-  })
-  return { wake: () => void pass().catch(onFault), [Symbol.asyncDispose]: () => working[Symbol.asyncDispose]() }
-}
-
 export const pickupHere = (times: number): Promise<Pickup> =>
   withStore(async (made) => {
     const spent: number[] = []
     let picked = () => {}
-    await using worker = work(made, () => picked())
+    await using worker = work(made, 1, { picked: () => picked() })
     for (let n = 0; n < times; n++) {
       const carried = new Promise<void>((resolve) => (picked = resolve))
       const began = world.clock.mono()
@@ -63,7 +43,7 @@ export const pickupFromAfar = (times: number): Promise<Pickup> =>
     const spent: number[] = []
     const socket = join(made.folder, 'nudge')
     let picked = (_at: number) => {}
-    await using worker = work(made, () => picked(machineMs()))
+    await using worker = work(made, 1, { picked: () => picked(machineMs()) })
     const { database } = made
     const repo = await registerRepository(
       { database, world, actor: 'person:bench' },

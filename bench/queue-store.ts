@@ -1,15 +1,16 @@
 /**
  * Our own part of bench queue: the store through the shipped functions, durable (every answer after an fsync) and event-sourced.
  *
- * One cycle: the head of the queue is looked up, admitted (event), offered and claimed; then its lease is given back behind the fence and its end
- * recorded (two events). The next one is taken in the very commit that ends the last, as the daemon's dispatcher does.
+ * One cycle: a pass over the head of the queue admits it (event) and offers it, the shipped engine claims it and hands it to a worker; then its lease
+ * is given back behind the fence and its end recorded (two events). What is free then is taken by the next pass in the very commit, as in the daemon.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { AttemptEnded, TaskAdded } from '../src/core/event.ts'
+import { embeddedEngine } from '../src/engine/embedded.ts'
 import { openDatabase, type Database, type Tx } from '../src/store/database.ts'
-import { claimLease, offerLease, releaseLease, takeEpoch, type Lease } from '../src/store/lease.ts'
+import { claimLeases, offerLease, releaseLease, takeEpoch, type Lease } from '../src/store/lease.ts'
 import { append } from '../src/store/append.ts'
 import { headOfQueue } from '../src/store/queue.ts'
 import { world } from '../test/cli-rig.ts'
@@ -78,28 +79,28 @@ export async function enqueue({ database, nextId }: Made, tasks: number, callers
   return (tasks * 1000) / (world.clock.mono() - began)
 }
 
-export const leaseMs = 90_000
+const leaseMs = 90_000
 
-/** Lets in the task at the head of the queue; answers its attempt, or null. */
-export async function admitHead({ nextId }: Made, tx: Tx): Promise<{ attempt: string; task: string; token: 1 } | null> {
-  const [task] = await headOfQueue(tx, { at: at(), laneStepMs: 900_000, most: 1, pauses: [] })
-  if (task === undefined) return null
-  const attempt = `att_${nextId()}`
-  const stream = `task/${task}`
-  const admitted = { type: 'attempt.admitted', attempt, token: 1, step: 'implement', role: 'implementer' } as const
-  const who = { family: 'openai', agent: 'scripted', model: 'gpt-6-sol', finding: null, because: null }
-  await append(tx, { at: at(), actor: 'daemon', stream, events: [{ ...admitted, ...who }] })
-  return { attempt, task, token: 1 }
+/** Lets in the tasks at the head of the queue, at most so many; answers their attempts. */
+async function admitHead(
+  { nextId }: Made,
+  tx: Tx,
+  most: number,
+): Promise<{ attempt: string; task: string; token: 1 }[]> {
+  const attempts: { attempt: string; task: string; token: 1 }[] = []
+  for (const task of await headOfQueue(tx, { at: at(), laneStepMs: 900_000, most, pauses: [] })) {
+    const attempt = `att_${nextId()}`
+    const stream = `task/${task}`
+    const admitted = { type: 'attempt.admitted', attempt, token: 1, step: 'implement', role: 'implementer' } as const
+    const who = { family: 'openai', agent: 'scripted', model: 'gpt-6-sol', finding: null, because: null }
+    await append(tx, { at: at(), actor: 'daemon', stream, events: [{ ...admitted, ...who }] })
+    attempts.push({ attempt, task, token: 1 })
+  }
+  return attempts
 }
 
-async function claim(made: Made, tx: Tx): Promise<Lease | null> {
-  const admitted = await admitHead(made, tx)
-  if (!admitted) return null
-  await offerLease(tx, { ...admitted, epoch: made.epoch }, world.clock.mono(), leaseMs)
-  return claimLease(tx, made.epoch, world.clock.mono(), leaseMs)
-}
-
-export async function finish(tx: Tx, lease: Lease): Promise<void> {
+/** Gives a lease back behind the fence, and records how the attempt ended. */
+async function finish(tx: Tx, lease: Lease): Promise<void> {
   if (!(await releaseLease(tx, lease))) throw new Error('the lease was lost')
   const events = [
     { ...ended, attempt: lease.attempt },
@@ -108,34 +109,67 @@ export async function finish(tx: Tx, lease: Lease): Promise<void> {
   await append(tx, { at: at(), actor: 'daemon', stream: `task/${lease.task}`, events })
 }
 
-/** Claim and finish until the queue is empty; cycles per second. */
-export async function drain(made: Made, loops: number): Promise<number> {
-  const { database } = made
-  const began = world.clock.mono()
-  let cycles = 0
-  const loop = async () => {
-    let lease = await database.write((tx) => claim(made, tx))
-    while (lease !== null) {
-      const ending = lease
-      lease = await database.write(async (tx) => {
-        await finish(tx, ending)
-        return claim(made, tx)
-      })
-      cycles += 1
-    }
+/**
+ * A daemon in small, with so many slots. A pass lets in what is at the head and offers it; the engine hands it to a worker, which ends it at once;
+ * that wakes the next pass, which shares its commit.
+ */
+export function work(made: Made, slots: number, on: { picked?: () => void; ended?: () => void } = {}) {
+  const { database, epoch } = made
+  const onFault = (error: unknown) => {
+    throw error
   }
-  await Promise.all(Array.from({ length: loops }, loop))
-  return (cycles * 1000) / (world.clock.mono() - began)
+  const engine = embeddedEngine({ world, database, epoch, leaseMs, onFault })
+  let free = slots
+  let woken = false
+  const pass = async (tx: Tx) => {
+    woken = false
+    const admitted = await admitHead(made, tx, free)
+    free -= admitted.length
+    for (const each of admitted) await engine.offer(tx, each)
+  }
+  const wake = () => {
+    if (woken) return
+    woken = true
+    void database.write(pass).catch(onFault)
+  }
+  const working = engine.work(async (carried) => {
+    on.picked?.()
+    await database.write(async (tx) => {
+      await finish(tx, { ...carried, epoch })
+      free += 1
+      wake()
+    })
+    on.ended?.()
+  })
+  return { wake, [Symbol.asyncDispose]: () => working[Symbol.asyncDispose]() }
+}
+
+/** Claims and finishes so many tasks that are queued; cycles per second. */
+export async function drain(made: Made, tasks: number, slots: number): Promise<number> {
+  const began = world.clock.mono()
+  let left = tasks
+  await using working = await new Promise<AsyncDisposable>((resolve) => {
+    const started = work(made, slots, { ended: () => --left === 0 && resolve(started) })
+    started.wake()
+  })
+  const perSecond = (tasks * 1000) / (world.clock.mono() - began)
+  void working
+  return perSecond
 }
 
 /** Milliseconds of one claim, one at a time, in the middle of how long it takes; each is given back. */
 export async function claimMs(made: Made, times: number): Promise<number> {
+  const { database, epoch } = made
   const spent: number[] = []
   for (let n = 0; n < times; n++) {
     const began = world.clock.mono()
-    const lease = await made.database.write((tx) => claim(made, tx))
+    const [lease] = await database.write(async (tx) => {
+      for (const each of await admitHead(made, tx, 1))
+        await offerLease(tx, { ...each, epoch }, world.clock.mono(), leaseMs)
+      return claimLeases(tx, { epoch, monoMs: world.clock.mono(), leaseMs })
+    })
     spent.push(world.clock.mono() - began)
-    await made.database.write((tx) => finish(tx, lease!))
+    await database.write((tx) => finish(tx, lease!))
   }
   return median(spent)
 }

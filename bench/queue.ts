@@ -84,9 +84,10 @@ async function measureRound(made: Made, { tasks }: Counts, ours: Measured): Prom
   ours.synced.push(syncsPerSecond(made.folder))
   ours.idleStalls.push(...(await stallsWhile(() => world.timer.sleep(Math.min(2000, tasks)))))
   ours.enqueued.push(await enqueue(made, tasks, 64))
-  ours.stalls.push(...(await stallsWhile(async () => void ours.sixtyFour.push(await drain(made, 64)))))
-  await enqueue(made, Math.ceil(tasks / 4), 64)
-  ours.three.push(await drain(made, 3))
+  ours.stalls.push(...(await stallsWhile(async () => void ours.sixtyFour.push(await drain(made, tasks, 64)))))
+  const fewer = Math.ceil(tasks / 4)
+  await enqueue(made, fewer, 64)
+  ours.three.push(await drain(made, fewer, 3))
   ours.verified.push(await eventsPerSecond(() => verifyProjections(made.database)))
   ours.sealed.push(await eventsPerSecond(() => verifyLog(made.database)))
 }
@@ -94,7 +95,7 @@ async function measureRound(made: Made, { tasks }: Counts, ours: Measured): Prom
 /** The same work without a disk: the difference is what durability takes here. */
 async function measureInMemory(made: Made, { tasks }: Counts, ours: Measured): Promise<void> {
   ours.enqueuedInMemory.push(await enqueue(made, tasks, 64))
-  ours.drainedInMemory.push(await drain(made, 64))
+  ours.drainedInMemory.push(await drain(made, tasks, 64))
 }
 
 async function measureLength(made: Made, { long, claims }: Counts) {
@@ -183,8 +184,8 @@ function throughput(ours: Measured, peers: readonly Peer[]): Row[] {
         ]
       : []),
     atLeast('claim + finish, durable, 3 loops', median(ours.three), null, leastWithThreeLoops),
-    // two commits for each three cycles
-    atLeast('  if a commit took no more than a bare sync', median(ours.synced) * 1.5, null, null),
+    // one commit for each three cycles
+    atLeast('  if a commit took no more than a bare sync', median(ours.synced) * 3, null, null),
     atLeast('  in memory, not durable: enqueue', median(ours.enqueuedInMemory), null, null),
     atLeast('  in memory, not durable: claim + finish, 64 loops', median(ours.drainedInMemory), null, null),
     ...peers.flatMap(({ name, added, drained }) => [

@@ -6,7 +6,7 @@ import { added, foldTask } from '../core/fixture.ts'
 import { mayLand } from '../core/flow.ts'
 import { embeddedEngine } from '../engine/embedded.ts'
 import { openDatabase } from '../store/database.ts'
-import { claimLease } from '../store/lease.ts'
+import { claimLeases } from '../store/lease.ts'
 import { readLog } from '../store/log.ts'
 import { append } from '../store/append.ts'
 import type { Daemon } from './daemon.ts'
@@ -60,7 +60,7 @@ async function nearlyLanded(...meanwhile: (TaskEvent | DaemonEvent)[]) {
       await append(tx, { at: 0, actor: 'person:ada', stream, events: [event] })
     }
     await engine.offer(tx, { attempt: 'att_1', task: 'task_1', token: 1 })
-    return claimLease(tx, 1, 0, 1000)
+    return (await claimLeases(tx, { epoch: 1, monoMs: 0, leaseMs: 1000 }))[0]
   })
   const carried = { ...lease!, signal: new AbortController().signal, beat: async () => true }
   const result = await landIntended(daemon, carried, context, landing)

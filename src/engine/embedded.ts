@@ -1,7 +1,7 @@
 /** The engine on one machine: a loop in the daemon over the lease table. Wake-up is a call, a slow poll is only the floor. */
 import type { World } from '../host/world.ts'
 import type { Database } from '../store/database.ts'
-import { beatLease, claimLease, holds, offerLease, releaseLease, type Lease } from '../store/lease.ts'
+import { beatLease, claimLeases, holds, offerLease, releaseLease, type Lease } from '../store/lease.ts'
 import type { Carried, Engine } from './engine.ts'
 
 /**
@@ -18,8 +18,6 @@ export function embeddedEngine(ports: {
   const { world, database, epoch, leaseMs, floorMs = 1000 } = ports
   const carried = new Map<string, AbortController>()
   const sleepers = new Set<() => void>()
-  /** Offers that nobody has claimed yet, as far as is known: for one too many somebody looks in vain, one too few is found at the next poll. */
-  let offers = 0
 
   const carry = (lease: Lease, carryOne: (carried: Carried) => Promise<void>): Promise<void> => {
     const stop = new AbortController()
@@ -39,7 +37,6 @@ export function embeddedEngine(ports: {
   return {
     async offer(tx, attempt) {
       await offerLease(tx, { ...attempt, epoch }, world.clock.mono(), leaseMs)
-      offers += 1
       sleepers.forEach((wake) => wake()) // before the commit: then the claim is in the same one
     },
     revoke: (attempt, why) => carried.get(attempt)?.abort(why),
@@ -57,18 +54,17 @@ export function embeddedEngine(ports: {
       }
       sleepers.add(wake)
       const step = async () => {
-        woken = false
-        const lease = await database.write(async (tx) => {
-          const claimed = stopped ? null : await claimLease(tx, epoch, world.clock.mono(), leaseMs)
-          offers = claimed ? offers - 1 : 0
-          return claimed
+        const leases = await database.write(async (tx) => {
+          woken = false // what is offered from here on is not among these
+          return stopped ? [] : claimLeases(tx, { epoch, monoMs: world.clock.mono(), leaseMs })
         })
-        if (!lease) return woken || stopped ? undefined : sleepUntilWoken()
-        const done = carry(lease, carryOne).finally(() => underWay.delete(done))
-        underWay.add(done)
-        if (stopped) carried.get(lease.attempt)?.abort('killed') // whoever stops us has revoked all it saw before this one
+        for (const lease of leases) {
+          const done = carry(lease, carryOne).finally(() => underWay.delete(done))
+          underWay.add(done)
+          if (stopped) carried.get(lease.attempt)?.abort('killed') // whoever stops us has revoked all it saw before this one
+        }
         // not under way with a look in vain, it can share the commit of the next offer
-        else if (offers <= 0) await sleepUntilWoken()
+        if (!woken && !stopped) await sleepUntilWoken()
       }
       const sleepUntilWoken = () =>
         new Promise<void>((resolve) => {

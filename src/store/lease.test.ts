@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { openDatabase, type Database } from './database.ts'
 import {
   beatLease,
-  claimLease,
+  claimLeases,
   daemonRow,
   deadLeases,
   forgetProcess,
@@ -43,13 +43,25 @@ async function offered(...leases: Lease[]): Promise<Database> {
 test('an offer is claimed once, by a daemon of its own epoch', async () => {
   const database = await offered(lease(1), lease(2, { epoch: 2 }))
   const claim = async (epoch: number) => {
-    const claimed = await database.write((tx) => claimLease(tx, epoch, 0, leaseMs))
-    return claimed && { ...claimed }
+    return database.write((tx) => claimLeases(tx, { epoch, monoMs: 0, leaseMs }))
   }
   assert.deepEqual(
     [await claim(1), await claim(1), await claim(3), await claim(2)],
-    [lease(1), null, null, lease(2, { epoch: 2 })],
+    [[lease(1)], [], [], [lease(2, { epoch: 2 })]],
   )
+})
+
+test('all that is on offer is claimed at once, or the first so many of it, and no more is marked than is handed out', async () => {
+  const database = await offered(...[4, 2, 5, 1, 3].map((n) => lease(n)))
+  const claim = (most?: number) =>
+    database.write(async (tx) => {
+      const limit = most === undefined ? {} : { most }
+      return (await claimLeases(tx, { epoch: 1, monoMs: 0, leaseMs, ...limit })).map(({ token }) => token)
+    })
+  const isHeld = (n: number) => database.write((tx) => holds(tx, lease(n)))
+  assert.deepEqual([await claim(2), await isHeld(2), await isHeld(3)], [[1, 2], true, false])
+  await database.write((tx) => offerLease(tx, lease(0), 0, leaseMs))
+  assert.deepEqual([await claim(), await claim()], [[0, 3, 4, 5], []])
 })
 
 test('only who claimed it holds it: not with another token, of another epoch, nor before it was claimed or after it was given back', async () => {
@@ -59,7 +71,7 @@ test('only who claimed it holds it: not with another token, of another epoch, no
   const may = async (who: Lease) =>
     database.write(async (tx) => [await holds(tx, who), await beatLease(tx, who, 1, leaseMs, 1)])
   assert.deepEqual(await may(mine), [false, false], 'offered is not held')
-  await database.write((tx) => claimLease(tx, 1, 0, leaseMs))
+  await database.write((tx) => claimLeases(tx, { epoch: 1, monoMs: 0, leaseMs }))
   assert.deepEqual(await may(mine), [true, true])
   for (const other of others) {
     assert.deepEqual(await may(other), [false, false])
@@ -72,7 +84,7 @@ test('only who claimed it holds it: not with another token, of another epoch, no
 
 test('a lease is dead once it was silent for longer than a lease, counted from its last beat, whether claimed or not', async () => {
   const database = await offered(lease(1), lease(2))
-  await database.write((tx) => claimLease(tx, 1, 10, leaseMs))
+  await database.write((tx) => claimLeases(tx, { epoch: 1, monoMs: 10, leaseMs, most: 1 }))
   assert.deepEqual(
     [await dead(database, leaseMs), await dead(database, leaseMs + 1), await dead(database, leaseMs + 11)],
     [[], [2], [1, 2]],
@@ -126,8 +138,7 @@ test('whatever holders, sweeps and new daemons do, each token is finished at mos
           if (what === 'wait') mono += 30_000
           if (what === 'offer') await offerLease(tx, lease((token += 1), { epoch }), mono, leaseMs)
           if (what === 'claim') {
-            const claimed = await claimLease(tx, epoch, mono, leaseMs)
-            if (claimed) holders.push(claimed)
+            holders.push(...(await claimLeases(tx, { epoch, monoMs: mono, leaseMs, most: 1 + (who % 3) })))
           }
           if (what === 'restart') [epoch, mono] = [await takeEpoch(tx, daemon), 0]
           if (what === 'sweep')

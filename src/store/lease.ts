@@ -48,16 +48,26 @@ export async function offerLease(tx: Tx, lease: Lease, monoMs: number, leaseMs: 
   )
 }
 
-/** Claims one offered attempt of this epoch, or answers null. */
-export async function claimLease(tx: Tx, epoch: number, monoMs: number, leaseMs: number): Promise<Lease | null> {
-  const lease = await tx.get<Lease>(
-    `update lease set state = 'claimed', expires_at = :expires, beat_at = :mono, active_at = :mono
-     where attempt = (select attempt from lease where state = 'offered' and epoch = :epoch order by attempt limit 1)
-     returning attempt, task, token, epoch`,
-    { epoch, expires: monoMs + leaseMs, mono: monoMs },
+/** Claims what this epoch has on offer, at most `most`, in the order of their ids: two statements, however many they are. */
+export async function claimLeases(
+  tx: Tx,
+  { epoch, monoMs, leaseMs, most = Number.MAX_SAFE_INTEGER }: Claiming,
+): Promise<Lease[]> {
+  const leases = await tx.all<Lease>(
+    `select attempt, task, token, epoch from lease where state = 'offered' and epoch = :epoch order by attempt limit :most + 0`,
+    { epoch, most },
   )
-  return lease ?? null
+  const last = leases.at(-1)?.attempt
+  if (last === undefined) return []
+  await tx.run(
+    `update lease set state = 'claimed', expires_at = :expires, beat_at = :mono, active_at = :mono
+     where state = 'offered' and epoch = :epoch and attempt <= :last`,
+    { epoch, last, expires: monoMs + leaseMs, mono: monoMs },
+  )
+  return leases
 }
+
+type Claiming = { epoch: number; monoMs: number; leaseMs: number; most?: number }
 
 /** Extends a lease; false when it is no longer this holder's. */
 export async function beatLease(

@@ -1,7 +1,7 @@
 /** One call of the model, made on the shipped store: what several processes do at once (claim.test.ts) and what fast-check thinks of (test/claim.test.ts). */
 import { added } from '../../src/core/fixture.ts'
 import type { Database, Tx } from '../../src/store/database.ts'
-import { beatLease, claimLease, deadLeases, offerLease, releaseLease, takeEpoch } from '../../src/store/lease.ts'
+import { beatLease, claimLeases, deadLeases, offerLease, releaseLease, takeEpoch } from '../../src/store/lease.ts'
 import { append } from '../../src/store/append.ts'
 import { headOfQueue } from '../../src/store/queue.ts'
 import type { Call, Holder } from './claim-model.ts'
@@ -22,7 +22,8 @@ export type Ask = {
 
 type Claim = (database: Database, epoch: number, now: number, leaseMs: number) => Promise<Holder | null>
 
-const claimShipped: Claim = (database, epoch, now) => database.write((tx) => claimLease(tx, epoch, now, leaseMs))
+const claimShipped: Claim = (database, epoch, now) =>
+  database.write(async (tx) => (await claimLeases(tx, { epoch, monoMs: now, leaseMs, most: 1 }))[0] ?? null)
 
 const holderOf = ({ attempt, token, epoch }: Holder): Holder => ({ attempt, token, epoch })
 
