@@ -262,6 +262,8 @@ test('at most one landing at a time in each repository', () => {
     running.map((each) => each.running.length),
     [1, 0, 1],
   )
+  const dying = names(snapshot(tasks, { slots, dyingLandings: ['repo_1'] }))
+  assert.deepEqual(dying, ['task_3'], 'that of a cancelled task is one too, until it has ended')
 })
 
 test('an idle slot is lent to another role that asks a model, never one of a role that was busy just now, and never a gate slot', () => {

@@ -28,6 +28,8 @@ export type Snapshot = {
   at: number
   /** Every task with something under way, those that come first of each demand (`demandOf`), and what all of these depend on. */
   tasks: readonly Task[]
+  /** Repositories with a landing under way whose task was cancelled: its slot is free at once, but the repository is not. */
+  dyingLandings: readonly string[]
   families: readonly FamilyState[]
   slots: Readonly<Record<Role, number>>
   /** How long each role's slots have been idle, ms; for lending. */
@@ -62,9 +64,8 @@ export function admit(snapshot: Snapshot): Admission[] {
     snapshot.tasks.flatMap(({ running, repo }) => running.map((each) => ({ ...each, repo }))),
   )
   let asking = leftOnNarrowDay(snapshot)
-  const landing = new Set(
-    snapshot.tasks.filter((task) => task.running.some(({ step }) => step === 'land')).map(({ repo }) => repo),
-  )
+  const landing = new Set(snapshot.dyingLandings)
+  for (const { running, repo } of snapshot.tasks) if (running.some(({ step }) => step === 'land')) landing.add(repo)
   const admitted: Admission[] = []
   for (const task of inOrder(snapshot)) {
     const own: Admission[] = []

@@ -71,6 +71,7 @@ export const flowPolicy = (more: Partial<FlowPolicy> = {}): FlowPolicy => ({
 export const snapshot = (tasks: readonly Task[], more: Partial<Snapshot> = {}): Snapshot => ({
   at: 0,
   tasks,
+  dyingLandings: [],
   families: threeFamilies.map((family) => ({
     family,
     agent: 'scripted',

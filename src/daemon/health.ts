@@ -13,7 +13,7 @@ import type { Reader } from '../store/database.ts'
 import { accountOf } from '../store/account.ts'
 import { lastAt, lastSeq } from '../store/log.ts'
 import { readPacing } from '../store/pace.ts'
-import { countTasks, listRepos } from '../store/task.ts'
+import { countTasks, dyingLandings, listRepos } from '../store/task.ts'
 import type { FoundAgents } from './agents.ts'
 import { examineNow } from './check-machine.ts'
 import type { Daemon } from './daemon.ts'
@@ -55,6 +55,7 @@ export async function takeSnapshot(
   return {
     at,
     tasks,
+    dyingLandings: await dyingLandings(reader),
     families: closeUsedUp(families, parts, usedUp, at),
     slots: settings.slots,
     idleMs,

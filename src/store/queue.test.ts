@@ -12,7 +12,7 @@ import { daySteps } from '../core/day.ts'
 import { demandOf } from '../core/waiting.ts'
 import type { Caps } from '../core/cap.ts'
 import type { TaskAdded, TaskEvent } from '../core/event.ts'
-import { added, foldTask, move, snapshot, startLife, type Life } from '../core/fixture.ts'
+import { added, ended, foldTask, move, snapshot, startLife, type Life } from '../core/fixture.ts'
 import { effectiveRank, lanes } from '../core/lane.ts'
 import { waitsSince, type Pause } from '../core/pause.ts'
 import { roles, type Task } from '../core/task.ts'
@@ -22,7 +22,7 @@ import { migrations } from './migrate.ts'
 import { anythingMoves } from './moving.ts'
 import { headOfQueue } from './queue.ts'
 import { verifyProjections } from './rebuild.ts'
-import { tasksAround } from './task.ts'
+import { dyingLandings, tasksAround } from './task.ts'
 
 const minute = 60_000
 const laneStepMs = 15 * minute
@@ -168,6 +168,33 @@ test('admission lets in from the head of the queue what it lets in from all task
   assert.ok(started > 250 && left > 1500, `${started} started, ${left} were not even looked at`)
 })
 
+test('a landing whose task was cancelled keeps its repository until it has ended', async () => {
+  const database = openDatabase(':memory:')
+  const tell = (task: string, ...events: TaskEvent[]) =>
+    database.write((tx) => append(tx, { at: 1, actor: 'daemon', stream: `task/${task}`, events }))
+  const dying = () => database.read(dyingLandings)
+  for (const [n, step] of (['land', 'land', 'verify'] as const).entries()) {
+    const [task, attempt] = [`task_${n}`, `att_${n}`]
+    await tell(task, added(task, { repo: `repo_${n}` }), { ...admittedAs, attempt, step })
+  }
+  assert.deepEqual(await dying(), [], 'whose task goes on is no dying one')
+  for (const n of [1, 2]) await tell(`task_${n}`, { type: 'task.cancelled', why: 'not wanted' })
+  assert.deepEqual(await dying(), ['repo_1'])
+  await tell('task_1', ended('att_1', 'killed'))
+  assert.deepEqual(await dying(), [])
+  database.close()
+})
+
+const admittedAs = {
+  type: 'attempt.admitted',
+  token: 1,
+  role: 'gate',
+  family: null,
+  agent: null,
+  model: null,
+  finding: null,
+  because: null,
+} as const
 const anything: TaskAdded = added('task_0')
 const entry = (task: string, at: number, ...events: TaskEvent[]) => ({ task, at, events })
 

@@ -50,6 +50,15 @@ export async function tasksAround(reader: Reader, ids: readonly string[]): Promi
   return rows.map(decodeTask)
 }
 
+/** Repositories in which a landing of a task that was cancelled has not ended yet. */
+export const dyingLandings = async (reader: Reader): Promise<string[]> =>
+  (
+    await reader.all<{ repo: string }>(
+      `select distinct repo from attempt join task on task.id = attempt.task
+       where attempt.state <> 'ended' and attempt.step = 'land' and task.state = 'cancelled'`,
+    )
+  ).map(({ repo }) => repo)
+
 /** Split tasks of whose parts none is left to do. */
 export const finishedSplits = async (reader: Reader): Promise<Task[]> =>
   (
