@@ -8,7 +8,8 @@ export type Entry = { at: number; actor: string; stream: string; events: readonl
 /** Appends events to one stream, in order. `at` is epoch milliseconds, `actor` who decided: `daemon`, `person:NAME`, `gateway`. */
 export async function append(tx: Tx, { at, actor, stream, events }: Entry): Promise<void> {
   if (events.length === 0) return
-  const before = await standing(tx, stream)
+  // of a task that is added there is nothing yet: were there, its first event would be refused
+  const before = events[0]!.type === 'task.added' ? nothing : await standing(tx, stream)
   let { version } = before
   const logged: LoggedEvent[] = []
   for (const event of events) {
@@ -25,6 +26,8 @@ export async function append(tx: Tx, { at, actor, stream, events }: Entry): Prom
   }
   await project(tx, stream, logged, before)
 }
+
+const nothing = { version: 0, task: null }
 
 /** The event without its type, which has a column of its own. Cut off where it stands first, as it does nearly always: that spares a copy. */
 function bodyOf(event: Event): string {

@@ -77,3 +77,11 @@ test('what SQL of another kind makes of a task is gone on from', async (t) => {
   const { version, why, lane } = await stands(database)
   assert.deepEqual({ version, why, lane }, { version: 3, why: 'two', lane: 'background' })
 })
+
+test('a task begins once: a second beginning of its story is refused, and nothing of it stands', async (t) => {
+  const database = await opened(t)
+  const again = database.write((tx) => say(tx, added('task_1', { lane: 'critical' })))
+  await assert.rejects(again, /event\.stream, event\.version|one_event_per_version/)
+  await database.write((tx) => say(tx, held('two')))
+  assert.deepEqual(await stands(database), { differing: 0, ok: true, version: 3, why: 'two', lane: 'normal' })
+})
