@@ -53,6 +53,23 @@ test('a commit that takes long leaves the rest to the next one, and the event lo
   assert.ok(seen[3]!.turnsBefore > seen[2]!.turnsBefore, 'whoever else waited was served between the commits')
 })
 
+test('a commit that has taken long still takes in whom it has woken itself, when nobody else waits before them', async (t) => {
+  let clock = 0
+  const { database, there } = await opened(t, () => clock)
+  const woken: Promise<number>[] = []
+  const long = (name: string, wakes: boolean) =>
+    database
+      .write(async (tx) => {
+        clock += 20
+        await put(tx, name)
+        if (wakes) woken.push(long(`${name} woken`, false))
+      })
+      .then(there)
+  assert.deepEqual([await long('a', true), await woken[0]], [2, 2], 'one commit')
+  assert.deepEqual(await Promise.all([long('b', true), long('c', false)]), [3, 4])
+  assert.equal(await woken[1], 5, 'it comes after whoever waited before it')
+})
+
 test('who writes again as soon as it is answered shares the next commit with all others who do', async (t) => {
   const { database, there } = await opened(t)
   const seen: number[] = []

@@ -5,8 +5,8 @@
  * A caller that throws or asks for `rollback` undoes only its own part (redo.ts). Nothing foreign may be awaited inside: a body settles
  * within the microtask queue, and `write` fails loudly when a timer tick passes.
  *
- * A commit is synchronous: no turn of the event loop passes in it. So one takes no more callers in once it has taken 5 ms, and between two of a
- * busy time everybody else gets a turn. Everything special to SQLite is in this file, connect.ts and statement.ts.
+ * A commit is synchronous: no turn of the event loop passes in it. So one takes in no more of those who waited for it once it has taken 5 ms, and
+ * between two of a busy time everybody else gets a turn. Everything special to SQLite is in this file, connect.ts and statement.ts.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { LogAnchor } from '../core/trailer.ts'
@@ -65,7 +65,7 @@ type Answer = () => void
 
 /** More callers than this in one commit gain nothing and make the first of them wait. */
 const batchSize = 256
-/** Nor does one that has taken so long take more of them in; and after so long without, the event loop gets a turn. */
+/** Nor does one that has taken so long take in more of those who waited; whom it has woken itself still comes in. After so long without, the event loop gets a turn. */
 const batchMs = 5
 
 /**
@@ -215,7 +215,8 @@ async function commitBatch(
     control(db, 'savepoint batch')
     const redo = startRedo()
     const until = mono() + batchMs
-    while (taken.length < batchSize && (taken.length === 0 || mono() <= until)) {
+    const waited = queue.length
+    while (taken.length < batchSize && (taken.length === 0 || taken.length >= waited || mono() <= until)) {
       if (queue.length === 0) await everybody() // whom one of these has woken may have something to write with it
       const caller = queue.shift()
       if (!caller) break
