@@ -90,7 +90,8 @@ export const mutants: readonly Mutant[] = [
       'delete from lease where attempt = :attempt and token = :token and epoch = :epoch',
       'delete from lease where attempt = :attempt and (token = :token or epoch = :epoch)',
     ],
-    'one offer is claimed twice': ["where state = 'offered' and epoch = :epoch", 'where epoch = :epoch'],
+    'one offer is claimed twice': ["update lease set state = 'claimed'", "update lease set state = 'offered'"],
+    'more is marked as claimed than is handed out': ['and attempt <= :last', 'and (attempt <= :last or true)'],
     'an offer of a dead daemon is claimed': [
       "where state = 'offered' and epoch = :epoch order by",
       "where state = 'offered' and (epoch = :epoch or true) order by",
@@ -139,6 +140,7 @@ export const mutants: readonly Mutant[] = [
     'dependencies are ignored': ['unmet(task, snapshot).length === 0', 'unmet(task, snapshot).length >= 0'],
     'more start than there are slots': ['if (takesSlot && !take(free, wanted.role, snapshot)) continue', ''],
     'two landings of one repository at once': ["if (wanted.step === 'land' && landing.has(task.repo)) continue", ''],
+    'a landing begins beside one that is still dying': ['new Set(snapshot.dyingLandings)', 'new Set<string>()'],
     'work starts while nothing may': ['if (snapshot.closed !== null) return []', ''],
   }),
   ...of('src/core/admission.ts', 'src/core/fairness.test.ts', {
