@@ -209,6 +209,7 @@ async function calm(scene: Scene, untilMs: number): Promise<boolean> {
   machine.diskFullUntil = Math.min(machine.diskFullUntil, now(scene))
   machine.troubles = []
   machine.ambush = null
+  scene.life?.dieAfter(Infinity) // nor of what was to come at a later point
   for (const attempt of machine.frozen.keys()) machine.frozen.set(attempt, 0)
   for (const process of machine.processes.values()) process.stuckUntil = 0
   for (const { path } of person.repos) machine.git.checkOut(path, 'main')
