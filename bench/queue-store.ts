@@ -144,17 +144,15 @@ export function work(made: Made, slots: number, on: { picked?: () => void; ended
   return { wake, [Symbol.asyncDispose]: () => working[Symbol.asyncDispose]() }
 }
 
-/** Claims and finishes so many tasks that are queued; cycles per second. */
+/** Claims and finishes all that is queued, which are so many tasks; cycles per second. */
 export async function drain(made: Made, tasks: number, slots: number): Promise<number> {
-  const began = world.clock.mono()
+  const { promise: drained, resolve } = Promise.withResolvers<void>()
   let left = tasks
-  await using working = await new Promise<AsyncDisposable>((resolve) => {
-    const started = work(made, slots, { ended: () => --left === 0 && resolve(started) })
-    started.wake()
-  })
-  const perSecond = (tasks * 1000) / (world.clock.mono() - began)
-  void working
-  return perSecond
+  const began = world.clock.mono()
+  await using working = work(made, slots, { ended: () => --left === 0 && resolve() })
+  working.wake()
+  await drained
+  return (tasks * 1000) / (world.clock.mono() - began)
 }
 
 /** Milliseconds of one claim, one at a time, in the middle of how long it takes; each is given back. */

@@ -4,7 +4,7 @@
  */
 import { admit, type Snapshot } from './admission.ts'
 import { noCaps } from './cap.ts'
-import type { AttemptEnded, TaskAdded, TaskEvent } from './event.ts'
+import type { AttemptAdmitted, AttemptEnded, TaskAdded, TaskEvent } from './event.ts'
 import type { Family } from './family.ts'
 import { conclude, mayLand, retry, type Ending, type FlowPolicy, type Product } from './flow.ts'
 import type { GateReport } from './gate.ts'
@@ -54,6 +54,20 @@ export const ended = (
   promptSha256: null,
   killed: null,
   ...more,
+})
+
+/** An attempt of a gate, its task's first. */
+export const admittedGate = (attempt: string, step: 'verify' | 'land'): AttemptAdmitted => ({
+  type: 'attempt.admitted',
+  attempt,
+  token: 1,
+  step,
+  role: 'gate',
+  family: null,
+  agent: null,
+  model: null,
+  finding: null,
+  because: null,
 })
 
 export const foldTask = (events: readonly TaskEvent[], at = 0): Task =>

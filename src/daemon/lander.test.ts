@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualWorld } from '../../sim/world.ts'
 import type { DaemonEvent, TaskEvent } from '../core/event.ts'
-import { added, foldTask } from '../core/fixture.ts'
+import { added, admittedGate, foldTask } from '../core/fixture.ts'
 import { mayLand } from '../core/flow.ts'
 import { embeddedEngine } from '../engine/embedded.ts'
 import { openDatabase } from '../store/database.ts'
@@ -29,18 +29,7 @@ const approved: TaskEvent[] = [
     message: '',
   },
   { type: 'task.approved', commit: 'c1', by: 'person:ada' },
-  {
-    type: 'attempt.admitted',
-    attempt: 'att_1',
-    token: 1,
-    step: 'land',
-    role: 'gate',
-    family: null,
-    agent: null,
-    model: null,
-    finding: null,
-    because: null,
-  },
+  admittedGate('att_1', 'land'),
 ]
 const landing = { commit: 'landed', tree: 'tree', parent: null }
 const context = { repo: { target: 'main', stores: {} } } as unknown as RepoContext

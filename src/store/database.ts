@@ -65,7 +65,10 @@ type Answer = () => void
 
 /** More callers than this in one commit gain nothing and make the first of them wait. */
 const batchSize = 256
-/** Nor does one that has taken so long take in more of those who waited; whom it has woken itself still comes in. After so long without, the event loop gets a turn. */
+/**
+ * Nor does one that has taken so long take in more of those who waited for it; whom it has woken itself still comes in. And after so long without,
+ * the event loop gets a turn.
+ */
 const batchMs = 5
 
 /**

@@ -12,7 +12,7 @@ import { daySteps } from '../core/day.ts'
 import { demandOf } from '../core/waiting.ts'
 import type { Caps } from '../core/cap.ts'
 import type { TaskAdded, TaskEvent } from '../core/event.ts'
-import { added, ended, foldTask, move, snapshot, startLife, type Life } from '../core/fixture.ts'
+import { added, admittedGate, ended, foldTask, move, snapshot, startLife, type Life } from '../core/fixture.ts'
 import { effectiveRank, lanes } from '../core/lane.ts'
 import { waitsSince, type Pause } from '../core/pause.ts'
 import { roles, type Task } from '../core/task.ts'
@@ -175,7 +175,7 @@ test('a landing whose task was cancelled keeps its repository until it has ended
   const dying = () => database.read(dyingLandings)
   for (const [n, step] of (['land', 'land', 'verify'] as const).entries()) {
     const [task, attempt] = [`task_${n}`, `att_${n}`]
-    await tell(task, added(task, { repo: `repo_${n}` }), { ...admittedAs, attempt, step })
+    await tell(task, added(task, { repo: `repo_${n}` }), admittedGate(attempt, step))
   }
   assert.deepEqual(await dying(), [], 'whose task goes on is no dying one')
   for (const n of [1, 2]) await tell(`task_${n}`, { type: 'task.cancelled', why: 'not wanted' })
@@ -185,16 +185,6 @@ test('a landing whose task was cancelled keeps its repository until it has ended
   database.close()
 })
 
-const admittedAs = {
-  type: 'attempt.admitted',
-  token: 1,
-  role: 'gate',
-  family: null,
-  agent: null,
-  model: null,
-  finding: null,
-  because: null,
-} as const
 const anything: TaskAdded = added('task_0')
 const entry = (task: string, at: number, ...events: TaskEvent[]) => ({ task, at, events })
 

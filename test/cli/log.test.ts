@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { added } from '../../src/core/fixture.ts'
+import { added, admittedGate } from '../../src/core/fixture.ts'
 import type { Event } from '../../src/core/event.ts'
 import { openTranscript } from '../../src/host/transcript.ts'
 import { append } from '../../src/store/append.ts'
@@ -196,22 +196,7 @@ test('a followed log ends when nobody reads it any more, also where nothing happ
   await using ada = await person(built.program)
   await told(ada)
   await ada.withDatabase(async (database) => {
-    const attempt = 'att_00000002'
-    const started: Event[] = [
-      added('task_00000002', { title: 'Sell coffee' }),
-      {
-        type: 'attempt.admitted',
-        attempt,
-        token: 1,
-        step: 'verify',
-        role: 'gate',
-        family: null,
-        agent: null,
-        model: null,
-        finding: null,
-        because: null,
-      },
-    ]
+    const started: Event[] = [added('task_00000002', { title: 'Sell coffee' }), admittedGate('att_00000002', 'verify')]
     const to = { at: noon, actor: 'daemon', stream: 'task/task_00000002' }
     await database.write((tx) => append(tx, { ...to, events: started }))
   })

@@ -1,4 +1,4 @@
-/** One call of the model, made on the shipped store: what several processes do at once (claim.test.ts) and what fast-check thinks of (test/claim.test.ts). */
+/** One call of the model, made on the shipped store: what several processes do at once (claim.test.ts) and what fast-check thinks of (test/claim-model.test.ts). */
 import { added } from '../../src/core/fixture.ts'
 import type { Database, Tx } from '../../src/store/database.ts'
 import { beatLease, claimLeases, deadLeases, offerLease, releaseLease, takeEpoch } from '../../src/store/lease.ts'
