@@ -123,6 +123,7 @@ async function checkLink(reader: Reader, before: Link, seal: Seal): Promise<LogD
 
 /** Events between two numbers, where no seal is: nobody who has the key wrote them. */
 async function unsealed(reader: Reader, after: number, last: number): Promise<LogDamage[]> {
+  if (after >= last) return [] // as before nearly every seal
   const { n, lowest, highest } = (await reader.get<{ n: number; lowest: number; highest: number }>(
     'select count(*) as n, min(seq) as lowest, max(seq) as highest from event where seq > :after and seq <= :last',
     { after, last },
