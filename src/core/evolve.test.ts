@@ -33,6 +33,25 @@ function pass(task: Task, outcome: Outcome, signature: string | null = null): Ta
 }
 
 const passes = (task: Task, ...outcomes: Outcome[]): Task => outcomes.reduce((now, outcome) => pass(now, outcome), task)
+test('a new task is what was wished, whole; and an event leaves the task before it as it was', () => {
+  const wish = added('task_1', {
+    path: 'shop',
+    tags: ['a'],
+    after: ['task_0'],
+    parent: 'task_0',
+    root: 'task_0',
+    depth: 1,
+  })
+  const { type: _, task: id, ...fields } = wish
+  const task = evolve(null, wish, 7)
+  assert.deepEqual({ ...task, ...fields, id }, task)
+  assert.deepEqual([task.addedAt, task.readyAt, task.version], [7, 7, 1])
+  assert.ok(!('path' in evolve(null, added('task_2'), 7)))
+  const before = structuredClone(task)
+  assert.equal(evolve(task, { type: 'task.held', why: 'no' }, 8).held, 'no')
+  assert.deepEqual(task, before)
+})
+
 const times = <T>(count: number, each: T): T[] => Array.from({ length: count }, () => each)
 
 test('a daemon that dies is one loss for a task, however much of it was under way; the fifth in a row asks a person', () => {

@@ -15,27 +15,67 @@ const firstStep = (kind: Kind, size: Size): Step => {
 }
 
 /** The task after one more event. Total: an event that cannot follow is a damaged log and throws. */
-export function evolve(task: Task | null, event: TaskEvent, at: number): Task {
+export const evolve = (task: Task | null, event: TaskEvent, at: number): Task => advance(task && { ...task }, event, at)
+
+/** The same, but the task given becomes the task after it: for whoever goes through a long log and keeps nothing of what was between. */
+export function advance(task: Task | null, event: TaskEvent, at: number): Task {
   if (event.type === 'task.added') return created(event, at)
   if (!task) throw new Error(`${event.type} before task.added: the log is damaged`)
-  const next: Task = { ...task }
-  Object.assign(next, change(task, event, at))
-  next.version += 1
-  if (next.phase !== 'parked') next.parked = null
-  return next
+  Object.assign(task, change(task, event, at))
+  task.version += 1
+  if (task.phase !== 'parked') task.parked = null
+  return task
 }
 
-function created({ type: _, task: id, ...wish }: TaskAdded, at: number): Task {
-  return {
-    ...wish,
-    id,
+function created(event: TaskAdded, at: number): Task {
+  const task: Task = {
+    ...blank,
+    repo: event.repo,
+    title: event.title,
+    text: event.text,
+    kind: event.kind,
+    lane: event.lane,
+    size: event.size,
+    tags: event.tags,
+    after: event.after,
+    acceptance: event.acceptance,
+    budgetNanoUsd: event.budgetNanoUsd,
+    parent: event.parent,
+    depth: event.depth,
+    root: event.root,
+    ref: event.ref,
+    id: event.task,
     addedAt: at,
-    version: 1,
-    phase: 'open',
-    step: firstStep(wish.kind, wish.size),
+    step: firstStep(event.kind, event.size),
     readyAt: at,
-    ...atFirst,
   }
+  if (event.path !== undefined) task.path = event.path
+  return task
+}
+
+/** Every field there is, in the order in which they are told: to fill in a copy takes a tenth of the time that a new object takes. */
+const blank: Task = {
+  repo: '',
+  title: '',
+  text: '',
+  kind: 'feature',
+  lane: 'normal',
+  size: 'small',
+  tags: [],
+  after: [],
+  acceptance: [],
+  budgetNanoUsd: null,
+  parent: null,
+  depth: 0,
+  root: '',
+  ref: null,
+  id: '',
+  addedAt: 0,
+  version: 1,
+  phase: 'open',
+  step: 'plan',
+  readyAt: 0,
+  ...atFirst,
 }
 
 function change(task: Task, event: Exclude<TaskEvent, TaskAdded>, at: number): Partial<Task> {
