@@ -20,13 +20,15 @@ import { refuseWhileRestoring } from './restoring.ts'
 import { lastSeal, sealAppended, sealKeyOf, type LogRow, type Seal, type SealKey } from './seal.ts'
 import { troubleOf } from './trouble.ts'
 import { startRedo, writeAgain, type Redo, type Written } from './redo.ts'
-import { allRows, bind, executeOnly, firstRow, type Bound, type Params } from './statement.ts'
+import { allRows, bind, executeOnly, firstRow, wholeTable, type Bound, type Params, type Table } from './statement.ts'
 import { everybody, turn, watchTurns, type Watch } from './watch.ts'
 
 /** What a query needs. Async, so that another database can stand behind it; on SQLite every promise is already settled. */
 export type Reader = {
   all<T>(sql: string, params?: Params): Promise<T[]>
   get<T>(sql: string, params?: Params): Promise<T | undefined>
+  /** As `all`, with rows as lists of values: for a great many. */
+  table(sql: string, params?: Params): Promise<Table>
 }
 
 export type Tx = Reader & {
@@ -340,6 +342,9 @@ function statements(
     },
     async get<T>(sql: string, params: Params = {}) {
       return ask(firstRow<T>, sql, params)
+    },
+    async table(sql: string, params: Params = {}) {
+      return ask(wholeTable, sql, params)
     },
     async run(sql: string, params: Params = {}) {
       return ask(executeOnly, sql, params)

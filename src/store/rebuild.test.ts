@@ -106,6 +106,11 @@ test('however long the log, no more than a page of it and of the tables is asked
             most = Math.max(most, rows.length)
             return rows
           },
+          table: async (sql: string, params?: Parameters<Reader['table']>[1]) => {
+            const table = await reader.table(sql, params)
+            most = Math.max(most, table.rows.length)
+            return table
+          },
         }),
       ),
   }
@@ -115,5 +120,49 @@ test('however long the log, no more than a page of it and of the tables is asked
   await database.write((tx) => tx.run('delete from task'))
   const { differing, differences } = await verifyProjections(database)
   assert.deepEqual([differing, differences.length], [2500, 1000])
+  database.close()
+})
+
+test('a story that is longer than a page is one story, and so is one that a page would cut', async () => {
+  const database = openDatabase(':memory:')
+  const lengths = { task_1: 1500, task_2: 4500, task_3: 1, task_4: 1999, task_5: 1, task_6: 2000, task_7: 1 }
+  await database.write(async (tx) => {
+    for (const [task, length] of Object.entries(lengths)) {
+      const held = Array.from({ length: length - 1 }, (_, n) => ({ type: 'task.held' as const, why: String(n) }))
+      const stream = `task/${task}`
+      await append(tx, { at: 0, actor: 'person:ada', stream, events: [added(task)] })
+      await append(tx, { at: 0, actor: 'person:ada', stream, events: held })
+    }
+  })
+  const { events, differing } = await verifyProjections(database)
+  assert.deepEqual([events, differing], [Object.values(lengths).reduce((sum, length) => sum + length), 0])
+  database.close()
+})
+
+test('rows that are missing, changed and too many differ, and none of those beside them', async () => {
+  const database = openDatabase(':memory:')
+  await database.write(async (tx) => {
+    for (let n = 0; n < 9; n++)
+      await append(tx, { at: n, actor: 'person:ada', stream: `task/task_${n}`, events: [added(`task_${n}`)] })
+    await tx.run("delete from task where id in ('task_2', 'task_8')")
+    await tx.run("update task set held = 'no' where id = 'task_5'")
+    await tx.run("update task set id = 'task_00' where id = 'task_6'")
+    await tx.run("delete from queue where task = 'task_0'")
+  })
+  const { differing, differences } = await verifyProjections(database)
+  assert.equal(differing, differences.length)
+  assert.deepEqual(
+    differences.map(({ table, row, stored, folded }) => [table, row, stored !== null, folded !== null]),
+    [
+      ['task', 'task_00', true, false],
+      ['task', 'task_5', true, true],
+      ['task', 'task_2', false, true],
+      ['task', 'task_6', false, true],
+      ['task', 'task_8', false, true],
+      ['queue', 'task_0', false, true],
+    ],
+  )
+  const changed = JSON.parse(differences[1]!.folded!) as Record<string, unknown>
+  assert.deepEqual([changed['held'], Object.keys(changed).length], [null, 13])
   database.close()
 })

@@ -6,6 +6,7 @@ import type { Database, Reader, Tx } from './database.ts'
 import { openDatabase } from './database.ts'
 import { pageOfOthers, pageOfTasks } from './log-page.ts'
 import { project, projections, type Row } from './projection.ts'
+import type { Table, Values } from './statement.ts'
 import { foldTask, insertTasks, rowsOfTasks, type Folded } from './story.ts'
 
 export type Difference = { table: string; row: string; stored: string | null; folded: string | null }
@@ -84,7 +85,7 @@ async function compareRange(
 ): Promise<void> {
   const rows = await rowsOfTasks(reader, folded)
   for (const [table, sql] of Object.entries(byTask))
-    compare(table, await reader.all<Row>(sql, range), rows[table as keyof typeof byTask], found)
+    compare(table, await reader.table(sql, range), rows[table as keyof typeof byTask], found)
 }
 
 const others = ['repo', 'pause'] as const
@@ -95,9 +96,8 @@ async function compareOthers(reader: Reader, found: Rebuilt): Promise<void> {
   try {
     found.events += await scratch.write((tx) => foldOthers(reader, tx))
     for (const table of others) {
-      const rows = await scratch.read((beside) => beside.all<Row>(`select * from ${table}`))
-      const folded = new Map(rows.map((row) => [keyOf(table, row), row]))
-      compare(table, await reader.all<Row>(`select * from ${table}`), folded, found)
+      const folded = await scratch.read((beside) => beside.all<Row>(`select * from ${table}`))
+      compare(table, await reader.table(`select * from ${table}`), folded, found)
     }
   } finally {
     scratch.close()
@@ -124,8 +124,29 @@ async function foldOthers(reader: Reader, tx: Tx): Promise<number> {
   }
 }
 
-function compare(table: string, stored: readonly Row[], folded: Map<string, Row>, found: Rebuilt): void {
-  found.rows += folded.size
+/** Nearly every row is the same as the folded one that stands in its place. Only what is not is looked for by its key. */
+function compare(table: string, { columns, rows }: Table, folded: readonly Row[], found: Rebuilt): void {
+  found.rows += folded.length
+  const stored: Row[] = []
+  const missed: Row[] = []
+  for (let n = 0; n < rows.length || n < folded.length; n++) {
+    const there = rows[n]
+    const wanted = folded[n]
+    if (there && wanted && isSame(columns, there, wanted)) continue
+    if (there) stored.push(named(columns, there))
+    if (wanted) missed.push(wanted)
+  }
+  if (stored.length > 0 || missed.length > 0) compareByKey(table, stored, missed, found)
+}
+
+/** A column that no event wrote is null. */
+function isSame(columns: readonly string[], there: Values, wanted: Row): boolean {
+  for (let n = 0; n < columns.length; n++) if (there[n] !== (wanted[columns[n]!] ?? null)) return false
+  return true
+}
+
+function compareByKey(table: string, stored: readonly Row[], folded: readonly Row[], found: Rebuilt): void {
+  const left = new Map(folded.map((row) => [keyOf(table, row), row]))
   const differs = (row: string, there: Row | null, wanted: Row | null) => {
     found.differing += 1
     if (found.differences.length < mostListed)
@@ -138,19 +159,16 @@ function compare(table: string, stored: readonly Row[], folded: Map<string, Row>
   }
   for (const there of stored) {
     const key = keyOf(table, there)
-    const wanted = folded.get(key)
-    folded.delete(key)
+    const wanted = left.get(key)
+    left.delete(key)
     if (!wanted) differs(key, there, null)
-    else if (!isSame(there, wanted)) differs(key, there, like(there, wanted))
+    else if (!isSame(Object.keys(there), Object.values(there), wanted)) differs(key, there, like(there, wanted))
   }
-  for (const [key, wanted] of folded) differs(key, null, wanted)
+  for (const [key, wanted] of left) differs(key, null, wanted)
 }
 
-/** A column that no event wrote is null. */
-function isSame(there: Row, wanted: Row): boolean {
-  for (const column in there) if (there[column] !== (wanted[column] ?? null)) return false
-  return true
-}
+const named = (columns: readonly string[], there: Values): Row =>
+  Object.fromEntries(columns.map((column, n) => [column, there[n] as Row[string]]))
 
 const like = (there: Row, wanted: Row): Row =>
   Object.fromEntries(Object.keys(there).map((column) => [column, wanted[column] ?? null]))

@@ -8,15 +8,16 @@ const inOrder = Object.entries(usual).map(([key, value]) => ({
   key: key as keyof typeof usual,
   value: value as unknown,
   json: JSON.stringify(value),
+  isList: Array.isArray(value), // all of them are empty
 }))
 
 /** Piece by piece: what is left out need not be looked through, and what differs is written once. */
 export function encodeTask(task: Task): string {
   let doc = ''
   const keep = (key: keyof Task, json: string) => void (doc += `${doc === '' ? '{' : ','}"${key}":${json}`)
-  for (const { key, value, json } of inOrder) {
+  for (const { key, value, json, isList } of inOrder) {
     const is = task[key]
-    if (is === value) continue
+    if (is === value || (isList && (is as unknown[]).length === 0)) continue
     const text = JSON.stringify(is)
     if (text !== json) keep(key, text)
   }

@@ -1,6 +1,6 @@
 /** What the events of tasks make of their rows: the same fold as that of the projection, in memory. Whole rows are written by a rebuild alone. */
 import type { TaskEvent } from '../core/event.ts'
-import { evolve } from '../core/evolve.ts'
+import { advance } from '../core/evolve.ts'
 import { stateOf, type Task } from '../core/task.ts'
 import type { Reader, Tx } from './database.ts'
 import { storyOf } from './log.ts'
@@ -18,7 +18,7 @@ export function foldTask(events: readonly Told[]): Folded {
   let task: Task | null = null
   const parts: Folded['parts'] = []
   for (const { at, event } of events) {
-    task = evolve(task, event as TaskEvent, at)
+    task = advance(task, event as TaskEvent, at)
     const part = partOf(task, event as TaskEvent, at)
     if (!part) continue
     const { table, key, values, isNew } = part
@@ -28,25 +28,18 @@ export function foldTask(events: readonly Told[]): Folded {
   return { task: task!, parts }
 }
 
-type Rows = Record<'task' | Part['table'] | 'dependency' | 'queue', Map<string, Row>>
+type Rows = Record<'task' | Part['table'] | 'dependency' | 'queue', Row[]>
 
-/** All rows of these tasks, by their keys. What a task needs beside them is looked up in the log. */
+/** All rows of these tasks. What a task needs beside them is looked up in the log. */
 export async function rowsOfTasks(reader: Reader, folded: readonly Folded[]): Promise<Rows> {
-  const rows: Rows = {
-    task: new Map(),
-    attempt: new Map(),
-    vote: new Map(),
-    landing: new Map(),
-    dependency: new Map(),
-    queue: new Map(),
-  }
+  const rows: Rows = { task: [], attempt: [], vote: [], landing: [], dependency: [], queue: [] }
   const isDone = doneness(reader, folded)
   for (const { task, parts } of folded) {
-    rows.task.set(task.id, taskRow(task))
-    for (const { table, key, row } of parts) rows[table].set(key, row)
-    for (const needs of task.after) rows.dependency.set(`${needs}/${task.id}`, { needs, task: task.id })
+    rows.task.push(taskRow(task))
+    for (const { table, row } of parts) rows[table].push(row)
+    for (const needs of new Set(task.after)) rows.dependency.push({ needs, task: task.id })
     const place = queueRow(task)
-    if (place && (await isDone(task.after))) rows.queue.set(task.id, place)
+    if (place && (task.after.length === 0 || (await isDone(task.after)))) rows.queue.push(place)
   }
   return rows
 }
@@ -68,12 +61,12 @@ const unwritten: Row = {
 
 /** Writes these rows, of which none may be there. */
 export async function insertTasks(tx: Tx, rows: Rows): Promise<void> {
-  for (const row of rows.task.values()) await tx.run(insertTask, row)
-  for (const row of rows.attempt.values()) await tx.run(insertAttempt, { ...unwritten, ...row })
-  for (const row of rows.vote.values()) await tx.run(insertVote, row)
-  for (const row of rows.landing.values()) await tx.run(insertLanding, row)
-  for (const row of rows.dependency.values()) await tx.run(insertDependency, row)
-  for (const row of rows.queue.values()) await tx.run(insertPlace, row)
+  for (const row of rows.task) await tx.run(insertTask, row)
+  for (const row of rows.attempt) await tx.run(insertAttempt, { ...unwritten, ...row })
+  for (const row of rows.vote) await tx.run(insertVote, row)
+  for (const row of rows.landing) await tx.run(insertLanding, row)
+  for (const row of rows.dependency) await tx.run(insertDependency, row)
+  for (const row of rows.queue) await tx.run(insertPlace, row)
 }
 
 function doneness(reader: Reader, folded: readonly Folded[]) {

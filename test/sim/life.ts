@@ -85,6 +85,7 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
   const readerOf = (reader: Reader): Reader => ({
     all: async (sql, params) => (life.reach('read') ? never() : reader.all(sql, params)),
     get: async (sql, params) => (life.reach('read') ? never() : reader.get(sql, params)),
+    table: async (sql, params) => (life.reach('read') ? never() : reader.table(sql, params)),
   })
   const txOf = (tx: Tx): Tx => {
     const step = async <T>(what: string, go: () => Promise<T>): Promise<T> => {
@@ -97,6 +98,7 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
     const own: Tx = {
       all: (sql, params) => step('statement', () => tx.all(sql, params)),
       get: (sql, params) => step('statement', () => tx.get(sql, params)),
+      table: (sql, params) => step('statement', () => tx.table(sql, params)),
       run: (sql, params) => step('statement', () => tx.run(sql, params)),
       appended: tx.appended,
       known: tx.known,
