@@ -99,6 +99,8 @@ export type Daemon = {
   failed(loop: string, error: unknown): Promise<void>
   /** What keeps the database from being written, or null. */
   trouble(): Trouble | null
+  /** All that `snapshot` goes by and that is in no row; another text once any of it is another. */
+  around(): string
   wake(): void
 }
 
@@ -259,6 +261,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     opened: () => wake(),
     failed,
   })
+  const closed = () => trouble()?.why ?? machine.why()
   const daemon: Daemon = {
     world,
     paths,
@@ -283,7 +286,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         settings,
         agents,
         at: world.clock.now(),
-        closed: trouble()?.why ?? machine.why(),
+        closed: closed(),
         gateway,
         prices,
         usedUp,
@@ -335,6 +338,15 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     measured: { areaBytes: null, archives: 0 },
     failed,
     trouble,
+    around: () =>
+      JSON.stringify([
+        closed(),
+        gateway.closed(),
+        agents.keys.without(),
+        settings.money,
+        settings.prices,
+        settings.priceChecks,
+      ]),
     wake: () => wake(),
   }
   await rescuer(daemon)()
@@ -354,7 +366,8 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
   stack.use(startLoop(world, 'backup', every(lookMs), backupLook({ world, database, settings }), failed))
   stack.use(startLoop(world, 'reaper', every(reapEveryMs), reaper(daemon, env), failed))
   stack.use(startLoop(world, 'rescuer', every(30_000), rescuer(daemon), failed))
-  const dispatching = stack.use(startLoop(world, 'dispatcher', ports.floorMs, dispatcher(daemon, new Map()), failed))
+  const { pass, hasNews } = dispatcher(daemon, new Map())
+  const dispatching = stack.use(startLoop(world, 'dispatcher', ports.floorMs, pass, failed, hasNews))
   const live = stack.use(watchSettings({ ...parts, database, gateway }, failed))
   wake = () => {
     live.wake()

@@ -1,9 +1,13 @@
 /**
  * The dispatcher: looks at the head of the queue, lets in what may start, and offers it to the engine, all in one transaction. It remembers
  * nothing of the queue, so that an override, a pause or a cancel acts at the next pass.
+ *
+ * Where nobody wakes it, it looks first whether a pass could find anything else than the last one did: anything written, by whomever, a change of what
+ * is in no row (`Daemon.around`), or a moment that has come. A daemon that may do nothing costs next to nothing so, however long its queue.
  */
 import type { Event } from '../core/event.ts'
 import { admit, type Admission, type Snapshot } from '../core/admission.ts'
+import { calmMs } from '../core/calm.ts'
 import { type Circumstances } from '../core/waiting.ts'
 import { missedFamily } from '../core/missed-family.ts'
 import { showDuration } from '../core/quantity.ts'
@@ -13,24 +17,45 @@ import type { Tx } from '../store/database.ts'
 import { daemonRow, keepCircumstances } from '../store/lease.ts'
 import { append } from '../store/append.ts'
 import { attemptsToEnd, readPauses } from '../store/pause.ts'
-import { headOfQueue } from '../store/queue.ts'
-import { childrenOf, finishedSplits, tasksAround } from '../store/task.ts'
+import { headOfQueue, nextDue } from '../store/queue.ts'
+import { childrenOf, finishedSplits, nextGoingOn, tasksAround } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import { dayLimit, keepBooks } from './treasurer.ts'
 
-/** One pass: joins finished splits, ends what was cancelled or stopped at once, admits what may start. */
-export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
-  const { world, database } = daemon
+/** However little there is to see: after so many looks there is a pass. */
+const looksPerPass = 10
+
+export type Dispatcher = {
+  /** Joins finished splits, ends what was cancelled or stopped at once, admits what may start. */
+  pass(): Promise<void>
+  /** Could a pass find anything else than the last one did? */
+  hasNews(): boolean
+}
+
+export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>): Dispatcher {
+  const { world, database, engine } = daemon
   let told = ''
+  let last = { seen: null as string | null, at: 0, mono: 0, calmMs: 0, looks: 0 }
   const since = world.clock.now()
-  return async (): Promise<void> => {
+  const nowSeen = () => {
+    const stamp = database.stamp()
+    return stamp === null ? null : `${stamp} ${daemon.around()}`
+  }
+  const isOther = () => last.seen === null || nowSeen() !== last.seen
+  const hasNews = () => {
+    const [at, mono] = [world.clock.now(), world.clock.mono()]
+    const isCalm = at >= last.at && at - last.at < last.calmMs && mono - last.mono < last.calmMs
+    return !isCalm || (last.looks += 1) >= looksPerPass || engine.carrying().length > 0 || isOther()
+  }
+  const pass = async () => {
+    const [seen, mono] = [nowSeen(), world.clock.mono()] // before anything is read: what is written meanwhile is news
     await database.write(async (tx) => {
       await refuseSuperseded(daemon, tx)
       const joined = await joinSplits(daemon, tx)
       await keepBooks(tx, daemon.settings, world.clock.now())
       const pauses = await readPauses(tx)
       const tasks = await tasksAround(tx, await headOfQueue(tx, { ...look(daemon), pauses }))
-      const idle = idleMs(world.clock.mono(), tasks, idleSince)
+      const idle = idleMs(mono, tasks, idleSince)
       const snapshot = await daemon.snapshot(tx, { tasks, pauses, idleMs: idle })
       const circumstances = circumstancesOf(await dayLimit(tx, daemon.settings, world.clock.now()), snapshot)
       const said = JSON.stringify(circumstances)
@@ -41,9 +66,13 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>) {
       await giveUpWaiting(daemon, tx, snapshot, since)
       for (const admission of admit(snapshot)) await admitOne(daemon, tx, admission, snapshot)
       if (joined > 0) tx.afterCommit(() => daemon.wake())
+      const { at } = snapshot
+      const calm = calmMs(snapshot, [await nextDue(tx, at), await nextGoingOn(tx, at)])
+      tx.afterCommit(() => (last = { seen, at, mono, calmMs: calm, looks: 0 }))
     })
     await endUnwanted(daemon)
   }
+  return { pass, hasNews }
 }
 
 /** Whoever took the database over may not see this process, in another container say: of two daemons the older one lets nothing in any more. */

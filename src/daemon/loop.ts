@@ -1,5 +1,6 @@
 /**
- * A loop that never dies silently: one catch at its top writes `loop.failed`, then backs off. Woken by a call, or by its floor.
+ * A loop that never dies silently: one catch at its top writes `loop.failed`, then backs off. Woken by a call, or by its floor; at its floor it may look
+ * first whether there is anything to do.
  * Tolerates being stopped twice and before it started; once `stop` resolves nothing of it is under way.
  */
 import type { World } from '../host/world.ts'
@@ -9,13 +10,17 @@ export type Loop = AsyncDisposable & {
   wake(): void
 }
 
-/** Starts calling `pass` now, at every wake, and at least every `everyMs`. */
+/**
+ * Starts calling `pass` now, at every wake, and at least every `everyMs`, unless `hasNews` says then that a pass would find all as the last one left it.
+ * Where that cannot be said, `pass` finds out why.
+ */
 export function startLoop(
   world: World,
   name: string,
   everyMs: number,
   pass: () => Promise<void>,
   failed: (loop: string, error: unknown) => Promise<void>,
+  hasNews: () => boolean = () => true,
 ): Loop {
   const stop = new AbortController()
   let wanted = true
@@ -28,6 +33,10 @@ export function startLoop(
         resolve()
       }
     })
+  const restUntilNews = async () => {
+    do await rest(everyMs)
+    while (!wanted && !stop.signal.aborted && !mayHave(hasNews))
+  }
   const going = (async () => {
     let failures = 0
     while (!stop.signal.aborted) {
@@ -41,7 +50,7 @@ export function startLoop(
       }
       if (stop.signal.aborted) return
       if (failures > 0) await rest(Math.min(30_000, 250 * 2 ** failures))
-      else if (!wanted) await rest(everyMs)
+      else if (!wanted) await restUntilNews()
     }
   })()
   return {
@@ -54,6 +63,14 @@ export function startLoop(
       rouse()
       await going
     },
+  }
+}
+
+function mayHave(hasNews: () => boolean): boolean {
+  try {
+    return hasNews()
+  } catch {
+    return true
   }
 }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualWorld } from '../../sim/world.ts'
 import { openDatabase, type Database } from '../store/database.ts'
-import { deadLeases, releaseLease } from '../store/lease.ts'
+import { deadLeases, offerLease, releaseLease } from '../store/lease.ts'
 import { conforms, type Rig } from './conformance.ts'
 import { embeddedEngine } from './embedded.ts'
 
@@ -62,6 +62,11 @@ test('embedded: a worker looks when something is offered and at the poll, once f
   await world.advance(1000)
   assert.deepEqual([seen, looks], [[1, 2, 3, 4, 4], 5])
   assert.deepEqual(claimed, [[], ['att_1'], ['att_2'], ['att_3', 'att_4'], []])
+  await world.advance(60_000)
+  assert.equal(looks, 5, 'nothing was written: a look would find what the last one found')
+  await real.write((tx) => offerLease(tx, { attempt: 'att_5', task: 'task_1', token: 1, epoch: 1 }, 0, leaseMs))
+  await world.advance(1000)
+  assert.deepEqual([looks, claimed.at(-1)], [6, ['att_5']], 'what is put there past the engine is seen at the poll')
   await working[Symbol.asyncDispose]()
   real.close()
 })

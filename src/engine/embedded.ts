@@ -54,6 +54,7 @@ export function embeddedEngine(ports: {
       }
       sleepers.add(wake)
       const step = async () => {
+        const before = database.stamp()
         const leases = await database.write(async (tx) => {
           woken = false // what is offered from here on is not among these
           return stopped ? [] : claimLeases(tx, { epoch, monoMs: world.clock.mono(), leaseMs })
@@ -64,8 +65,11 @@ export function embeddedEngine(ports: {
           if (stopped) carried.get(lease.attempt)?.abort('killed') // whoever stops us has revoked all it saw before this one
         }
         // not under way with a look in vain, it can share the commit of the next offer
-        if (!woken && !stopped) await sleepUntilWoken()
+        if (!woken && !stopped)
+          do await sleepUntilWoken()
+          while (!woken && !stopped && !hasNews(before)) // nor is one made that would find what the last one found
       }
+      const hasNews = (before: string | null) => before === null || database.stamp() !== before
       const sleepUntilWoken = () =>
         new Promise<void>((resolve) => {
           const cancel = world.timer.after(floorMs, resolve)

@@ -53,6 +53,8 @@ export type Database = {
   schema: Migrated | null
   /** Has it this program's schema? One that is opened read-only may have another. */
   isCurrent: boolean
+  /** Another one once anything was written, by whomever: looked at instead of everything. Null where that cannot be said: whoever writes is told why. */
+  stamp(): string | null
   /** Writes down beside the database how far the log has come; null for an empty log. */
   anchor(): Promise<LogAnchor | null>
   close(): void
@@ -149,6 +151,13 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
     schema,
     get isCurrent() {
       return schema !== null || isCurrent(writer)
+    },
+    stamp() {
+      try {
+        return isThere() ? `${outsideVersion(writer)} ${ownChanges(writer)}` : null
+      } catch {
+        return null
+      }
     },
     async anchor() {
       const seal = await read(lastSeal)
@@ -354,6 +363,10 @@ function statements(
 
 /** What stands around transactions and their parts, compiled once like any other. */
 const control = (db: DatabaseSync, sql: string): unknown => executeOnly(bind(db, sql, {}))
+
+/** Rows that this connection has changed. */
+const ownChanges = (db: DatabaseSync): number =>
+  firstRow<{ changes: number }>(bind(db, 'select total_changes() as changes', {}))!.changes
 
 /** Changes when another connection has written. */
 const outsideVersion = (db: DatabaseSync): number =>

@@ -20,7 +20,7 @@ import { openDatabase, type Database } from './database.ts'
 import { append } from './append.ts'
 import { migrations } from './migrate.ts'
 import { anythingMoves } from './moving.ts'
-import { headOfQueue } from './queue.ts'
+import { headOfQueue, nextDue } from './queue.ts'
 import { verifyProjections } from './rebuild.ts'
 import { dyingLandings, tasksAround } from './task.ts'
 
@@ -300,6 +300,8 @@ test('tasks whose time has not come stand in lines of their own, and those whose
   assert.deepEqual(await head(612), ['task_9', 'task_0388', 'task_0392', 'task_0396'])
   assert.deepEqual(await head(4999), ['task_9', 'task_0000', 'task_0004', 'task_0008'])
   assert.deepEqual(await head(5000), ['task_9', 'task_0000', 'task_0001', 'task_0002'])
+  const due = await Promise.all([0, 604, 607, 1000, 5000].map((at) => database.read((reader) => nextDue(reader, at))))
+  assert.deepEqual(due, [604, 608, 608, 5000, null])
   const row = await database.read((reader) =>
     reader.get<{ state: string }>("select state from task where id = 'task_0001'"),
   )

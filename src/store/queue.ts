@@ -66,6 +66,20 @@ async function headOfLine(reader: Reader, line: string, longest: number, look: L
   return ids
 }
 
+/** When the next time comes before which one in the queue may not start; null: none does. */
+export async function nextDue(reader: Reader, at: number): Promise<number | null> {
+  const next = await reader.get<{ at: number | null }>(
+    `with recursive later (line) as (
+       select min(line) from queue where not_before is not null
+       union all
+       select (select min(line) from queue where not_before is not null and queue.line > later.line) from later where line is not null
+     )
+     select min((select min(not_before) from queue where queue.line = later.line and not_before > :at)) as at from later`,
+    { at },
+  )
+  return next!.at
+}
+
 /** Those whose time has come, in the same order; reads no others. */
 async function dueOfLine(reader: Reader, line: string, counted: number, look: Look): Promise<string[]> {
   const { at, laneStepMs, most } = look

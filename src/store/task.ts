@@ -124,6 +124,13 @@ export const parkedUntil = async (reader: Reader, at: number): Promise<Task[]> =
     )
   ).map(decodeTask)
 
+/** When the next time comes at which a parked task goes on; null: none does. */
+export const nextGoingOn = async (reader: Reader, at: number): Promise<number | null> =>
+  (await reader.get<{ at: number | null }>(
+    `select min(doc ->> '$.parked.until') as at from task where state = 'parked' and doc ->> '$.parked.until' > :at`,
+    { at },
+  ))!.at
+
 /** Tasks parked at this limit. */
 export const parkedAt = async (reader: Reader, scope: string): Promise<Task[]> =>
   (
