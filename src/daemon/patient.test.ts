@@ -121,14 +121,18 @@ test('what will not pass by itself is not waited for, and a mistake of ours is n
   assert.deepEqual([made.patient.trouble(), made.notes], [null, []])
 })
 
-test('a daemon that ends waits no longer: what was waiting fails, and what comes fails at once', async (t) => {
+test('a daemon that ends waits no longer: what was waiting fails, which is no mistake of a loop, and what comes fails at once', async (t) => {
   const made = await lab(t)
   made.meets(full())
   const waiting = add(made, 'task_a')
   await made.pass(0)
   made.patient[Symbol.dispose]()
-  await assert.rejects(waiting, (error) => isFault(error, 'daemon-ends'))
+  const ended = await waiting.catch((error: unknown) => error)
+  assert.ok(isFault(ended, 'daemon-ends'))
   await assert.rejects(add(made, 'task_b'), (error) => isFault(error, 'disk-full'))
+  made.meets(null) // there is room again, and nobody has looked yet
+  await made.patient.failed('dispatcher', ended)
+  assert.deepEqual(await types(made), [])
 })
 
 test('a loop that failed is written down, or said where that cannot be; saying never fails', async (t) => {

@@ -93,7 +93,8 @@ export function patientDatabase({ world, database, epoch, leaseMs, secrets, note
     trouble: () => trouble,
     lost: lost.promise,
     async failed(loop, error) {
-      if (trouble !== null && mayPass(error)) return // said already
+      // said already, and that it waited to its end is no mistake of a loop
+      if (isFault(error, 'daemon-ends') || (trouble !== null && mayPass(error))) return
       const said = scrubText(sayError(error), prepareSecrets(secrets()))
       const event: Event = { type: 'loop.failed', loop, error: said }
       const at = world.clock.now()
