@@ -82,11 +82,12 @@ const firstLearned = { inputPerByte: 0.35, output: 1000 }
 /** How much one more answer says against all before it. */
 const weight = 0.2
 
-/** Starts with what an earlier daemon wrote down. */
+/** Starts with what an earlier daemon wrote down. `keyOf`: the real key of a family as it is now; empty: none. */
 export async function createCoolDowns(
   world: World,
   database: Database,
   failed: (error: unknown) => void,
+  keyOf: (family: Family) => string = () => '',
 ): Promise<CoolDowns> {
   const now = steadyClock(world)
   const entries = new Map<string, Entry>()
@@ -112,8 +113,8 @@ export async function createCoolDowns(
     entry.turnstile.look()
     const kept = keptOf(state)
     const { family, model } = entry
-    const at = now()
-    const events = told(entry, before, at)
+    const at = world.clock.now()
+    const events = told(entry, before, closing(state, now())?.until ?? at)
     if (kept === entry.kept && events.length === 0) return
     entry.kept = kept
     const written = database.write(async (tx) => {
@@ -145,11 +146,20 @@ export async function createCoolDowns(
     look,
     closed() {
       const at = now()
-      return [...entries.values()].flatMap(({ family, model, state }) => {
-        const found = closedUntil(state, at)
+      return [...entries.values()].flatMap(({ family, model, state, key }) => {
+        // who is closed is not asked: it is seen here that there is another key to ask with
+        const isNew = state.keyRefused !== null && !['', key].includes(keyOf(family))
+        const found = closing(isNew ? withNewKey(state) : state, at)
         return found ? [{ family, model, ...found }] : []
       })
     },
+  }
+
+  /** By the wall clock, as everybody else counts. To the second, so that the same closing is always told as the same. */
+  function closing(state: CoolDown, at: number): ReturnType<typeof closedUntil> {
+    const found = closedUntil(state, at)
+    const aheadMs = Math.round((at - world.clock.now()) / 1000) * 1000
+    return found && { ...found, since: found.since - aheadMs, until: found.until - aheadMs }
   }
 
   function look(): void {
@@ -164,7 +174,9 @@ export async function createCoolDowns(
         const at = now()
         const signal = signalIn(asked.family, status, headers, body, at)
         const levels = levelsIn(headers, at)
-        change(entry, heard(entry.state, { id, leftAt, at, signal, levels, chance: world.random() }))
+        // a no to the key before is none to this one
+        if (signal.kind === 'key-refused' && asked.key !== entry.key) change(entry, finished(entry.state, id))
+        else change(entry, heard(entry.state, { id, leftAt, at, signal, levels, chance: world.random() }))
         return signal
       },
       unheard() {
@@ -192,13 +204,12 @@ function steadyClock({ clock }: World): () => number {
 const keptOf = (state: CoolDown): string => JSON.stringify(closingOf(state))
 
 /** What the log is told: that a model closed for reasons a person may ask about, and that it is open again. */
-function told({ family, model, state }: Entry, before: CoolDown, at: number): Event[] {
+function told({ family, model, state }: Entry, before: CoolDown, until: number): Event[] {
   const why = (of: CoolDown): Closing | null =>
     of.keyRefused !== null ? 'key' : of.exhausted ? 'exhausted' : of.broken ? 'overloaded' : null
   const now = why(state)
   if (now === why(before)) return []
   if (now === null) return [{ type: 'family.opened', family, model }]
-  const until = closedUntil(state, at)?.until ?? at
   return [
     { type: 'family.closed', family, model, why: tellClosing(now, model), until: until === Infinity ? null : until },
   ]

@@ -140,8 +140,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     if (/^(?:\d+|setup-[0-9a-f]+)\.sock$/.test(name)) rmSync(join(options.folder, name))
   const lives = new Map<string, Live>()
   const listeners = new Set<(attempt: string, kind: 'bytes' | 'waiting') => void>()
-  const coolDowns = await createCoolDowns(world, database, (error) =>
-    options.onEvent?.({ type: 'gateway.failed', attempt: null, error: String(error) }),
+  const coolDowns = await createCoolDowns(
+    world,
+    database,
+    (error) => options.onEvent?.({ type: 'gateway.failed', attempt: null, error: String(error) }),
+    (family) => options.upstreams.find((each) => each.family === family)?.key() ?? '',
   )
   const wiring = wire(options, coolDowns, listeners, (why) => {
     const spending = [...lives.values()].filter(({ revoked }) => !revoked).map(({ grant }) => grant.attempt)
