@@ -5,19 +5,18 @@ import { pauseOfFamily } from './pause.ts'
 import { forcedFamily } from './routing.ts'
 import type { Task } from './task.ts'
 
+/** `since`: when this daemon began to look. */
+export type Patience = { mostMs: number; since: number }
+
 /**
  * The family a ready task has waited for longer than `mostMs`, and cannot do without; null where it has not, or where what it waits for is a person,
- * a slot or money. `since`: when this daemon began to look.
+ * a slot or money.
  */
-export function missedFamily(
-  task: Task,
-  snapshot: Snapshot,
-  { mostMs, since }: { mostMs: number; since: number },
-): string | null {
+export function missedFamily(task: Task, snapshot: Snapshot, patience: Patience): string | null {
   if (!mayStart(task, snapshot) || task.running.length > 0 || isCutOff(snapshot)) return null
   const wanted = wantedSteps(task)
   const names = wanted.map(({ role, family }) => (role === 'gate' ? null : (family ?? forcedFamily(task) ?? 'any')))
-  if (names.length === 0 || names.some((name) => name === null || !isMissed(name, task, snapshot, { mostMs, since })))
+  if (names.length === 0 || names.some((name) => name === null || !isMissed(name, task, snapshot, patience)))
     return null
   return names[0] === 'any' ? 'any family' : names[0]!
 }
@@ -26,12 +25,7 @@ export function missedFamily(
 const isCutOff = ({ families }: Snapshot): boolean =>
   families.length > 1 && families.every(({ unreachable }) => unreachable === true)
 
-function isMissed(
-  name: string,
-  task: Task,
-  { at, families, pauses }: Snapshot,
-  { mostMs, since }: { mostMs: number; since: number },
-): boolean {
+function isMissed(name: string, task: Task, { at, families, pauses }: Snapshot, { mostMs, since }: Patience): boolean {
   const possible = name === 'any' ? families : families.filter(({ family }) => family === name)
   return (
     pauseOfFamily(pauses, name) === null &&
@@ -42,3 +36,9 @@ function isMissed(
     (possible.length > 0 || at - Math.max(task.readyAt, since) >= mostMs)
   )
 }
+
+/** Where no family is missed and nothing else changes than the clock, one is at one of these moments at the earliest. */
+export const mayBeMissedAt = ({ tasks, families }: Snapshot, { mostMs, since }: Patience): number[] =>
+  [since, ...tasks.map(({ readyAt }) => readyAt), ...families.map(({ closedSince }) => closedSince ?? since)].map(
+    (from) => from + mostMs,
+  )

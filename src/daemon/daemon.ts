@@ -79,7 +79,7 @@ export type Daemon = {
   parking: Parking
   /** Virtual keys of attempts until their end is written, in memory only. */
   keys: Map<string, string>
-  snapshot(reader: Reader, seen: Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'>): Promise<Snapshot>
+  snapshot(reader: Reader, seen: Pick<Snapshot, 'at' | 'tasks' | 'pauses' | 'idleMs'>): Promise<Snapshot>
   mint(tx: Tx, grant: { attempt: string; task: Task; step: string; family: string; model: string }): Promise<string>
   openGateway(attempt: string, key: string, context: RepoContext): Promise<{ socket: string }>
   repository(id: string): Promise<RepoContext | Refusal>
@@ -285,7 +285,6 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
         ...seen,
         settings,
         agents,
-        at: world.clock.now(),
         closed: closed(),
         gateway,
         prices,

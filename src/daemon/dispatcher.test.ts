@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { virtualWorld } from '../../sim/world.ts'
-import { added, snapshot } from '../core/fixture.ts'
+import type { Snapshot } from '../core/admission.ts'
+import { added, admittedGate, ended, snapshot } from '../core/fixture.ts'
 import { defaultSettings } from '../core/setting.ts'
 import type { TaskEvent } from '../core/event.ts'
 import { append } from '../store/append.ts'
-import { openDatabase } from '../store/database.ts'
+import { openDatabase, type Tx } from '../store/database.ts'
 import { takeEpoch } from '../store/lease.ts'
+import { loadTask } from '../store/task.ts'
 import type { Daemon } from './daemon.ts'
 import { dispatcher } from './dispatcher.ts'
 import { startLoop } from './loop.ts'
@@ -18,20 +20,47 @@ const second = 1000
 async function mayStartNothing() {
   const world = virtualWorld()
   const real = openDatabase(':memory:')
-  const state = { passes: 0, around: '', isGone: false, carrying: [] as string[], failures: [] as unknown[] }
+  const state = {
+    passes: 0,
+    around: '',
+    isGone: false,
+    carrying: [] as string[],
+    failures: [] as unknown[],
+    families: snapshot([]).families,
+    /** What every look at the clock takes. */
+    slowMs: 0,
+    /** Tasks that a pass looked at. */
+    seen: new Set<string>(),
+    idleMs: {} as Partial<Snapshot['idleMs']>,
+    /** How long the disk takes nothing. */
+    waitMs: 0,
+  }
+  const now = () => {
+    if (state.slowMs > 0) world.oversleep(state.slowMs)
+    return world.clock.now()
+  }
   const epoch = await real.write((tx) => takeEpoch(tx, { pid: 1, boot_id: 'b', start_time: 1, started_at: 0 }))
   const daemon = {
-    world,
-    database: { ...real, stamp: () => (state.isGone ? null : real.stamp()) },
+    world: { ...world, clock: { ...world.clock, now } },
+    database: {
+      ...real,
+      stamp: () => (state.isGone ? null : real.stamp()),
+      write: (body: (tx: Tx) => Promise<unknown>) => {
+        world.oversleep(state.waitMs)
+        return real.write(body)
+      },
+    },
     epoch,
     settings: defaultSettings(2),
     engine: { carrying: () => state.carrying, revoke: () => {} },
     around: () => state.around,
-    async snapshot(_: unknown, seen: object) {
+    async snapshot(_: unknown, seen: Pick<Snapshot, 'tasks' | 'idleMs'>) {
       state.passes += 1
+      state.idleMs = seen.idleMs
+      for (const { id } of seen.tasks) state.seen.add(id)
       const hour = 3600 * second
       const idleMs = { architect: hour, implementer: hour, reviewer: hour, gate: hour }
-      return snapshot([], { ...seen, at: world.clock.now(), closed: 'no room', idleMs })
+      return snapshot([], { at: now(), ...seen, closed: 'no room', families: state.families, idleMs })
     },
     wake: () => {},
   } as unknown as Daemon
@@ -101,6 +130,50 @@ test('a moment that comes is met at the next look: a delayed task, and a clock t
   assert.equal(await made.passesIn(3 * second), 0)
   world.jumpWall(-3600 * second)
   assert.equal(await made.passesIn(second), 1)
+})
+
+test('however long a pass takes, what falls due in the middle of it is met at the next look', async () => {
+  for (const into of [2, 6, 10, 14, 18, 22]) {
+    await using made = await mayStartNothing()
+    const { world, tell, state } = made
+    await tell(added('task_1'), { type: 'task.delayed', until: world.clock.now() + second + into, why: 'overloaded' })
+    state.slowMs = 4
+    await made.passesIn(second)
+    state.slowMs = 0
+    await made.passesIn(second)
+    assert.deepEqual([...state.seen], ['task_1'], `${into} ms after the pass began`)
+  }
+})
+
+test('a person is asked for a family as soon as it has been waited for long enough', async () => {
+  await using made = await mayStartNothing()
+  const { world, tell, state, real } = made
+  const began = world.clock.now()
+  const closedSince = began + 4 * second
+  state.families = state.families.map((each) => ({
+    ...each,
+    closedUntil: Infinity,
+    closedSince,
+    closedWhy: 'no quota',
+  }))
+  await tell(added('task_1'))
+  const { familyMs } = defaultSettings(2).review
+  world.jumpWall(familyMs)
+  await made.passesIn(3 * second)
+  const phase = async () => (await real.read((reader) => loadTask(reader, 'task_1')))!.phase
+  assert.deepEqual([await phase(), await made.passesIn(second), await phase()], ['open', 1, 'escalated'])
+})
+
+test('who had a slot is not idle for as long as a pass waited to be written', async () => {
+  await using made = await mayStartNothing()
+  const { tell, state } = made
+  await tell(added('task_1'), admittedGate('att_1', 'verify'))
+  state.waitMs = 3600 * second
+  await made.passesIn(second)
+  state.waitMs = 0
+  await tell(ended('att_1', 'passed'))
+  await made.passesIn(second)
+  assert.equal(state.idleMs.gate, second)
 })
 
 test('whoever wakes it gets a pass, news or not', async () => {

@@ -9,7 +9,7 @@ import type { Event } from '../core/event.ts'
 import { admit, type Admission, type Snapshot } from '../core/admission.ts'
 import { calmMs } from '../core/calm.ts'
 import { type Circumstances } from '../core/waiting.ts'
-import { missedFamily } from '../core/missed-family.ts'
+import { mayBeMissedAt, missedFamily, type Patience } from '../core/missed-family.ts'
 import { showDuration } from '../core/quantity.ts'
 import { roles, type Role, type Task } from '../core/task.ts'
 import { Fault } from '../host/fault.ts'
@@ -50,24 +50,26 @@ export function dispatcher(daemon: Daemon, idleSince: Map<Role, number>): Dispat
   const pass = async () => {
     const [seen, mono] = [nowSeen(), world.clock.mono()] // before anything is read: what is written meanwhile is news
     await database.write(async (tx) => {
+      const at = world.clock.now() // of all that is looked at here: or what falls due in between would be in neither
       await refuseSuperseded(daemon, tx)
       const joined = await joinSplits(daemon, tx)
-      await keepBooks(tx, daemon.settings, world.clock.now())
+      await keepBooks(tx, daemon.settings, at)
       const pauses = await readPauses(tx)
-      const tasks = await tasksAround(tx, await headOfQueue(tx, { ...look(daemon), pauses }))
-      const idle = idleMs(mono, tasks, idleSince)
-      const snapshot = await daemon.snapshot(tx, { tasks, pauses, idleMs: idle })
-      const circumstances = circumstancesOf(await dayLimit(tx, daemon.settings, world.clock.now()), snapshot)
+      const tasks = await tasksAround(tx, await headOfQueue(tx, { ...look(daemon), at, pauses }))
+      const idle = idleMs(world.clock.mono(), tasks, idleSince)
+      const snapshot = await daemon.snapshot(tx, { at, tasks, pauses, idleMs: idle })
+      const circumstances = circumstancesOf(await dayLimit(tx, daemon.settings, at), snapshot)
       const said = JSON.stringify(circumstances)
       if (said !== told) {
         await keepCircumstances(tx, circumstances)
         tx.afterCommit(() => (told = said))
       }
-      await giveUpWaiting(daemon, tx, snapshot, since)
+      const patience = { mostMs: daemon.settings.review.familyMs, since }
+      await giveUpWaiting(tx, snapshot, patience)
       for (const admission of admit(snapshot)) await admitOne(daemon, tx, admission, snapshot)
       if (joined > 0) tx.afterCommit(() => daemon.wake())
-      const { at } = snapshot
-      const calm = calmMs(snapshot, [await nextDue(tx, at), await nextGoingOn(tx, at)])
+      const moments = [await nextDue(tx, at), await nextGoingOn(tx, at), ...mayBeMissedAt(snapshot, patience)]
+      const calm = calmMs(snapshot, moments)
       tx.afterCommit(() => (last = { seen, at, mono, calmMs: calm, looks: 0 }))
     })
     await endUnwanted(daemon)
@@ -98,15 +100,14 @@ const circumstancesOf = (dayNanoUsd: number, { closed, families, breaker, caps, 
 })
 
 /** A family that stays away is a person's question: they may wait, mend its key, or let others review. */
-async function giveUpWaiting({ settings }: Daemon, tx: Tx, snapshot: Snapshot, since: number): Promise<void> {
-  const { familyMs } = settings.review
+async function giveUpWaiting(tx: Tx, snapshot: Snapshot, patience: Patience): Promise<void> {
   for (const task of snapshot.tasks) {
-    const missed = missedFamily(task, snapshot, { mostMs: familyMs, since })
+    const missed = missedFamily(task, snapshot, patience)
     if (missed === null) continue
     const state = snapshot.families.find(({ family }) => family === missed)
     const event: Event = {
       type: 'task.escalated',
-      why: `waited ${showDuration(familyMs)} for ${missed}`,
+      why: `waited ${showDuration(patience.mostMs)} for ${missed}`,
       evidence: state?.closedWhy ?? `${missed} is not usable: tri-agent doctor`,
     }
     await append(tx, { at: snapshot.at, actor: 'daemon', stream: `task/${task.id}`, events: [event] })
@@ -114,8 +115,7 @@ async function giveUpWaiting({ settings }: Daemon, tx: Tx, snapshot: Snapshot, s
 }
 
 /** No more of one demand can start than there are slots. */
-const look = ({ world, settings }: Daemon) => ({
-  at: world.clock.now(),
+const look = ({ settings }: Daemon) => ({
   laneStepMs: settings.lane.stepMs,
   most: Object.values(settings.slots).reduce((sum, slots) => sum + slots, 0),
 })

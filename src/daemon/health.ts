@@ -24,10 +24,9 @@ import type { Health } from './http.ts'
 import type { RepoContext } from './repository.ts'
 import { dayLimit } from './treasurer.ts'
 
-type Seen = Pick<Snapshot, 'tasks' | 'pauses' | 'idleMs'> & {
+type Seen = Pick<Snapshot, 'at' | 'tasks' | 'pauses' | 'idleMs'> & {
   settings: OperatorSettings
   agents: FoundAgents
-  at: number
   closed: string | null
   gateway: Pick<Gateway, 'closed'>
   prices: PriceTable
