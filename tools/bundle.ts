@@ -1,4 +1,5 @@
 /** How the sources become what ships: bundled for the oldest Node we support, Node's modules and the price table read when they are asked for. */
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { findProvider } from '@pydantic/genai-prices'
@@ -54,6 +55,17 @@ const pricesAsText: Plugin = {
   },
 }
 
+/** Half of commander is what its methods are for, in comments that Node would read through at every start. */
+const withoutComments: Plugin = {
+  name: 'without-comments',
+  setup({ onLoad, esbuild }) {
+    onLoad({ filter: /\/node_modules\/commander\/.*\.js$/ }, async ({ path }) => {
+      const read = { minifyWhitespace: true, sourcemap: 'inline', sourcefile: path } as const
+      return { contents: (await esbuild.transform(await readFile(path, 'utf8'), read)).code }
+    })
+  },
+}
+
 /** What every bundle has. */
 export const shared = {
   absWorkingDir: root,
@@ -69,4 +81,4 @@ export const shared = {
 } as const
 
 /** What every bundle of ours has besides. */
-export const plugins = [lazyBuiltins, pricesAsText]
+export const plugins = [lazyBuiltins, pricesAsText, withoutComments]
