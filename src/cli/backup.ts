@@ -66,9 +66,15 @@ export function reportText({ file, ok, events, looked }: BackupReport): string {
     ]),
     ok
       ? `${plural(events, 'event')}. It can be restored: tri-agent restore ${file}`
-      : 'It is not to be trusted: tri-agent backup list names others.',
+      : isOtherKey(looked)
+        ? `Put the key of that log back, then look again. Where there is no copy of it: tri-agent restore ${file} --adopt`
+        : 'It is not to be trusted: tri-agent backup list names others.',
   ].join('\n')
 }
+
+/** Is all that is wrong with it that it was sealed with another key? */
+const isOtherKey = (looked: BackupReport['looked']): boolean =>
+  looked.every(({ problems }) => problems.every((each) => each.startsWith('other-key')))
 
 async function list(context: Context): Promise<number> {
   const { backupFolder, listBackups } = await import('../store/backup.ts')

@@ -17,9 +17,14 @@ import { tell } from './tell.ts'
 const lookMs = 200
 
 export const log: Act = async (context, said) => {
-  if (said.args[0] !== 'verify') return showLog(context, said)
-  const { verifyTheLog } = await import('./log-verify.ts')
-  return verifyTheLog(context, said)
+  switch (said.args[0]) {
+    case 'verify':
+      return (await import('./log-verify.ts')).verifyTheLog(context, said)
+    case 'adopt':
+      return (await import('./log-adopt.ts')).adoptTheLog(context, said)
+    default:
+      return showLog(context, said)
+  }
 }
 
 const showLog: Act = (context, said) =>

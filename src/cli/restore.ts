@@ -29,6 +29,7 @@ export const restore: Act = async (context, said) => {
     tell,
     settings: loaded.settings,
     actor: `person:${accountName()}`,
+    adopt: said.flag('adopt') === true,
     async endDaemon() {
       const ended = await endTheDaemon(context, said.flag('now') === true)
       if (isRefusal(ended)) return ended

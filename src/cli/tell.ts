@@ -30,6 +30,8 @@ export function tell(event: Event): string {
       return `the database could be written again after ${age(event.awayMs)}`
     case 'store.restored':
       return `restored from ${event.file}, up to event ${event.from?.seq ?? 0}; ${plural(event.landings.length, 'landing')} since then recorded${event.money === 'counted' ? '' : ", today's budget counts as used"}`
+    case 'log.adopted':
+      return `the log goes on under the key ${event.key}; up to event ${event.last} it was sealed with ${event.before.join(', ')}, without which it is taken as it was found`
     case 'loop.failed':
       return `the ${event.loop} loop failed and goes on: ${firstLine(event.error)}`
     case 'breaker.tripped':

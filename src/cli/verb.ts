@@ -181,7 +181,13 @@ export const verbs: readonly Verb[] = [
   {
     name: 'log',
     group: 'Look',
-    args: [{ name: '[what]', about: 'check that nobody changed it', words: ['verify'] }],
+    args: [
+      {
+        name: '[what]',
+        about: 'verify: check that nobody changed it; adopt: go on without the key of its seals, which is lost',
+        words: ['verify', 'adopt'],
+      },
+    ],
     about: 'What happened, one line per event',
     options: [
       { flags: '-f, --follow', about: 'go on as it happens' },
@@ -189,6 +195,7 @@ export const verbs: readonly Verb[] = [
       { flags: '--type <type>', about: 'only this type of event', repeats: true },
       { flags: '--since <when>', about: 'all since then: 2h, or 2026-11-24, or "2026-11-24 15:04"' },
       { flags: '--limit <n>', about: 'the last so many; default: 50' },
+      { flags: '-y, --yes', about: 'with adopt: there is no copy of that key' },
     ],
     examples: [
       'tri-agent log -f',
@@ -336,7 +343,13 @@ export const verbs: readonly Verb[] = [
     group: 'Check',
     args: [{ name: '<file>', about: 'the backup: a path, a name in the list, or latest' }],
     about: 'Put a backup in the place of the database; what landed and was spent since stays known',
-    options: [{ flags: '--now', about: 'end what is under way at once, instead of letting it come to its end' }],
+    options: [
+      { flags: '--now', about: 'end what is under way at once, instead of letting it come to its end' },
+      {
+        flags: '--adopt',
+        about: 'take it as it is, although there is no copy of the key that its log was sealed with',
+      },
+    ],
     examples: ['tri-agent restore latest', 'tri-agent restore tasks-2026-11-28T12-30-05-123Z.db'],
     load: async () => (await import('./restore.ts')).restore,
   },

@@ -198,6 +198,20 @@ export type StoreRestored = {
   epoch: number
 }
 
+/**
+ * A person went on with a new key for the log's seals, or with another one than the last seal was made with: the first event that this key seals. What
+ * stands before can be proven by nobody without the keys named here; that it is still what was found is.
+ */
+export type LogAdopted = {
+  type: 'log.adopted'
+  /** The key that seals from here on, and those that sealed what stands before: the beginnings of their SHA-256. */
+  key: string
+  before: string[]
+  /** How far the log went, and the hash of all its events as they were found. */
+  last: number
+  sha256: string
+}
+
 export type MoneyEvent =
   | { type: 'breaker.tripped'; why: string; committedNanoUsd: number; heldNanoUsd: number }
   | { type: 'breaker.closed'; trippedAt: number }
@@ -211,7 +225,7 @@ export type FamilyEvent =
   | { type: 'family.closed'; family: Family; model: string; why: string; until: number | null }
   | { type: 'family.opened'; family: Family; model: string }
 
-export type Event = TaskEvent | RepoEvent | DaemonEvent | StoreRestored | MoneyEvent | FamilyEvent
+export type Event = TaskEvent | RepoEvent | DaemonEvent | StoreRestored | LogAdopted | MoneyEvent | FamilyEvent
 export type EventType = Event['type']
 
 /** An event with its place in the log. */

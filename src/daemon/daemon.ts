@@ -362,7 +362,7 @@ async function wire(parts: Parts): Promise<RunningDaemon> {
     await working[Symbol.asyncDispose]()
   })
   const every = (ms: number) => Math.max(ms, ports.floorMs)
-  stack.use(startLoop(world, 'backup', every(lookMs), backupLook({ world, database, settings }), failed))
+  stack.use(startLoop(world, 'backup', every(lookMs), backupLook({ world, database, settings, note }), failed))
   stack.use(startLoop(world, 'reaper', every(reapEveryMs), reaper(daemon, env), failed))
   stack.use(startLoop(world, 'rescuer', every(30_000), rescuer(daemon), failed))
   const { pass, hasNews } = dispatcher(daemon, new Map())

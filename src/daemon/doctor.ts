@@ -19,6 +19,7 @@ import { lastAt } from '../store/log.ts'
 import { listRepos, type RepoRow } from '../store/task.ts'
 import { examineFamilies, type FamilyPorts } from './check-family.ts'
 import { examineGates } from './check-gates.ts'
+import { checkSealKey } from './check-key.ts'
 import { examineLive } from './check-live.ts'
 import { examineMachine } from './check-machine.ts'
 import { examineProduction } from './check-production.ts'
@@ -48,6 +49,7 @@ export async function examine(options: DoctorOptions): Promise<Check[]> {
     const known = await recall(database)
     const { check, settings } = await readSettings(options)
     const checks = [check, ...(await examineMachine({ ...options, settings, ...known }))]
+    if (database?.isCurrent) checks.push(...(await checkSealKey(database)))
     if (settings) {
       const ports = {
         world,

@@ -15,6 +15,7 @@ import { lastAt, lastSeq } from '../store/log.ts'
 import { readPacing } from '../store/pace.ts'
 import { countTasks, dyingLandings, listRepos } from '../store/task.ts'
 import type { FoundAgents } from './agents.ts'
+import { checkSealKey } from './check-key.ts'
 import { examineNow } from './check-machine.ts'
 import type { Daemon } from './daemon.ts'
 import { closeUsedUp, readDayParts } from './day-part.ts'
@@ -147,13 +148,14 @@ export function describeHealth(daemon: Daemon, rung: string): (whole: boolean) =
       lastEventAt: await lastAt(reader),
     }))
     const { lastEventAt, ...summary } = read
+    const now = world.clock.mono()
+    const trouble = daemon.trouble()
     const seen = daemon.measured.areaBytes
     const checks = [
       ...examineNow({ world, env: {}, paths, settings, daemonPid: process.pid, lastEventAt }),
+      ...(whole && trouble === null ? await checkSealKey(database) : []),
       ...(seen === null ? [] : [checkAreas(seen)]),
     ]
-    const now = world.clock.mono()
-    const trouble = daemon.trouble()
     if (whole && trouble === null && now - recordedAt >= recordEveryMs) {
       recordedAt = now
       void record(database, { world, paths }, checks, false).catch((error: unknown) => daemon.failed('health', error))

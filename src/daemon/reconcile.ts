@@ -26,7 +26,14 @@ export type FoundLanding = {
   anchor: LogAnchor | null
 }
 
-type Asked = { git: Git; repos: string; branch: string; staged: Database; left: Database | null; keyId: string }
+type Asked = {
+  git: Git
+  repos: string
+  branch: string
+  staged: Database
+  left: Database | null
+  keys: ReadonlySet<string>
+}
 
 /** A work in quarantine, by the name it is kept under. */
 export type FoundWork = { task: string; repo: string; token: number }
@@ -93,14 +100,14 @@ export type Reconciliation = {
 
 /** Compares what git has with what the staged log knows. A landing of another account's log is none of ours. */
 export async function compareWithGit(asked: Asked, { found, works }: InGit): Promise<Reconciliation> {
-  const { staged, left, keyId } = asked
+  const { staged, left, keys } = asked
   const recorded: Recorded[] = []
   const own: Reconciliation['own'] = []
   const taken = new Map<string, LoggedEvent[]>()
   for (const landing of found) {
     const { task: id, repo, commit } = landing
     const task = await staged.read((reader) => loadTask(reader, id))
-    if (task?.landed || (task === null && landing.anchor?.key !== keyId)) continue
+    if (task?.landed || (task === null && !keys.has(landing.anchor?.key ?? ''))) continue
     const there = await left?.read((reader) => loadTask(reader, id))
     const told = left !== null && there?.landed?.commit === commit && (await takeFamily(staged, left, there, taken))
     recorded.push({ task: id, repo, commit, told: told ? 'log' : 'git' })

@@ -1,6 +1,6 @@
 /** Laws of a restore: the log explains exactly the gap it leaves, money and epochs never go back, the way back is open, and nobody writes meanwhile. */
 import assert from 'node:assert/strict'
-import { appendFileSync, copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, copyFileSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,7 +30,7 @@ type Lab = AsyncDisposable & {
   database: Database
   add(...tasks: string[]): Promise<void>
   backup(): Promise<string>
-  restore(file: string, endDaemon?: () => Promise<Refusal | null>): ReturnType<typeof restore>
+  restore(file: string, endDaemon?: () => Promise<Refusal | null>, adopt?: boolean): ReturnType<typeof restore>
   tasks(): Promise<string[]>
   verify(): Promise<LogReport>
   damage(): Promise<string[]>
@@ -54,7 +54,7 @@ async function lab(): Promise<Lab> {
         )
     },
     backup: async () => (await takeBackup({ world, database: paths.database, kind: 'backup' })).file,
-    restore: (file, endDaemon = async () => null) =>
+    restore: (file, endDaemon = async () => null, adopt = false) =>
       restore({
         world,
         env,
@@ -62,6 +62,7 @@ async function lab(): Promise<Lab> {
         file,
         settings: defaultSettings(2),
         actor: 'person:ada',
+        adopt,
         tell: () => {},
         endDaemon,
       }),
@@ -272,7 +273,38 @@ test('a backup that was sealed with another key is refused, and what to do is to
   assert.ok(isRefusal(refused))
   assert.match(
     `${refused.why} → ${refused.hint}`,
-    /other-key 1-1: .* → put the key of that log at \S+tasks\.db\.key, then try again$/,
+    /other-key 1-1: .* → put the key of that log at \S+tasks\.db\.key, then try again; where there is no copy of it, .*: tri-agent restore \S+ --adopt$/,
+  )
+})
+
+test('a backup whose key is lost is taken as it is where a person says so, with a new key, and the log says whose word that was', async () => {
+  await using made = await lab()
+  const { database: path } = made.paths
+  await made.add('task_a')
+  const file = await made.backup()
+  await made.add('task_b')
+  made.close()
+  rmSync(`${path}.key`)
+  const refused = await made.restore(file)
+  assert.ok(isRefusal(refused))
+  assert.equal(refused.refused, 'seal-key-gone')
+  assert.match(refused.hint!, /take the backup as it is: tri-agent restore \S+ --adopt$/)
+  const bytes = readFileSync(file)
+  writeFileSync(file, 'a shopping list '.repeat(500))
+  assert.ok(isRefusal(await made.restore(file, undefined, true)))
+  assert.equal(existsSync(`${path}.key`), false, 'nothing came of it, and no key stays')
+  writeFileSync(file, bytes)
+  const done = await made.restore(file, undefined, true)
+  assert.ok(!isRefusal(done))
+  assert.equal(done.event.money, 'day-closed', 'the old log can be believed no more than the backup')
+  const opened = openDatabase(path)
+  const report = await verifyLog(opened)
+  const tasks = await opened.read((reader) => listTasks(reader, { limit: 9 }))
+  opened.close()
+  assert.deepEqual([report.damage, report.unproven?.last, report.unproven?.by], [[], 1, 'person:ada'])
+  assert.deepEqual(
+    tasks.map(({ id }) => id),
+    ['task_a'],
   )
 })
 

@@ -9,6 +9,7 @@
 import { rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { dayOf } from '../core/day.ts'
+import { adoptLog } from '../command/adopt.ts'
 import type { StoreRestored } from '../core/event.ts'
 import { isRefusal, refuse, type Refusal } from '../core/refusal.ts'
 import type { OperatorSettings } from '../core/setting.ts'
@@ -17,6 +18,7 @@ import type { Git } from '../git/git.ts'
 import { createGit } from '../git/subprocess.ts'
 import { isFault } from '../host/fault.ts'
 import { makeOwnFolder, type Env, type Paths } from '../host/path.ts'
+import { drawSecret } from '../host/secret.ts'
 import type { World } from '../host/world.ts'
 import { endAnchors, nameOfAnchors, readAnchors } from '../store/anchor.ts'
 import { backupFolder, keepName, takeBackup, timeOfBackup } from '../store/backup.ts'
@@ -27,8 +29,8 @@ import { carryOver, stageBackup, surveyLiving, swapIn, type Living } from '../st
 import { awaitWriters, markRestoring } from '../store/restoring.ts'
 import { keyIdOf, lastSeal } from '../store/seal.ts'
 import type { RepoRow } from '../store/task.ts'
-import { verifyBackup } from '../store/verify-backup.ts'
-import { withoutSeal } from '../store/verify-log.ts'
+import { verifyBackup, type BackupReport } from '../store/verify-backup.ts'
+import { sealKeys, withoutSeal } from '../store/verify-log.ts'
 import { pathOf } from './ahead.ts'
 import { buryTree } from './bury.ts'
 import { machinePorts } from './ports.ts'
@@ -50,6 +52,8 @@ export type RestoreOptions = {
   settings: OperatorSettings
   file: string
   actor: string
+  /** A backup whose key is lost is taken as it is found, and its log says that it was this person's word. */
+  adopt?: boolean
   tell: (what: string) => void
   /** Called once the backup was found whole; a refusal ends the restore. */
   endDaemon: () => Promise<Refusal | null>
@@ -78,17 +82,11 @@ export async function restore(options: RestoreOptions): Promise<Restored | Refus
     )
   await makeOwnFolder(paths.stateFolder)
   await makeOwnFolder(backupFolder(path))
+  using drawn = options.adopt ? drawSecret(`${path}.key`) : null
   const report = await verifyBackup(path, file, tell)
   if (isRefusal(report)) return report
-  const wrong = report.looked.flatMap(({ what, problems }) => problems.map((each) => `${what}: ${each}`))
-  if (wrong.length > 0)
-    return refuse(
-      'backup-damaged',
-      `${file} is not whole: ${wrong[0]}`,
-      wrong.every((each) => each.startsWith('log: other-key'))
-        ? `put the key of that log at ${path}.key, then try again`
-        : 'choose another: tri-agent backup list',
-    )
+  const wrong = refuseWrong(options, report)
+  if (wrong) return wrong
   const stays = await endDaemon()
   if (stays) return stays
   using _ = markRestoring(path)
@@ -96,10 +94,26 @@ export async function restore(options: RestoreOptions): Promise<Restored | Refus
   if (living.state === 'readable') awaitWriters(path)
   const staged = join(backupFolder(path), `.draft-${process.pid}-${basename(file)}`)
   try {
-    return await carryOut(options, living, staged)
+    const restored = await carryOut(options, living, staged)
+    drawn?.keep()
+    return restored
   } finally {
     for (const end of ['', '-wal', '-shm', '-journal', '.anchors']) rmSync(`${staged}${end}`, { force: true })
   }
+}
+
+/** What makes this backup none to restore; what it was sealed with alone is a person's to pass over. */
+function refuseWrong({ paths, file, adopt }: RestoreOptions, { looked }: BackupReport): Refusal | null {
+  const wrong = looked.flatMap(({ what, problems }) => problems.map((each) => `${what}: ${each}`))
+  const first = wrong.find((each) => !each.startsWith('log: other-key'))
+  if (wrong.length === 0 || (adopt && first === undefined)) return null
+  return refuse(
+    'backup-damaged',
+    `${file} is not whole: ${first ?? wrong[0]}`,
+    first === undefined
+      ? `put the key of that log at ${paths.database}.key, then try again; where there is no copy of it, take it as it is: tri-agent restore ${file} --adopt`
+      : 'choose another: tri-agent backup list',
+  )
 }
 
 function isSameFile(one: string, other: string): boolean {
@@ -131,6 +145,7 @@ async function carryOut(options: RestoreOptions, living: Living, staged: string)
   const git = createGit(world, { path: pathOf(env) })
   let settled: Omit<Restored, 'takenAt' | 'damaged'>
   try {
+    if (options.adopt) await adoptLog({ ...options, database }) // refuses only where nothing is to be adopted: it was looked at above
     tell('what landed since, in git')
     settled = await reconcile({ ...options, git, database, left, epoch, isCounted: doubt === null, kept })
   } finally {
@@ -177,12 +192,12 @@ type Parts = RestoreOptions & {
 
 async function reconcile(parts: Parts): Promise<Omit<Restored, 'takenAt' | 'damaged'>> {
   const { world, paths, settings, actor, git, database, left } = parts
-  const keyId = keyIdOf(database.sealKey!)
-  const asked = { git, repos: paths.repos, branch: settings.landing.branch, staged: database, left, keyId }
+  const keys = await database.read((reader) => sealKeys(reader, keyIdOf(database.sealKey!)))
+  const asked = { git, repos: paths.repos, branch: settings.landing.branch, staged: database, left, keys }
   const inGit = await findInGit(asked)
   const { found, unasked } = inGit
   const comparison = await compareWithGit(asked, inGit)
-  const event = await describe({ ...parts, keyId }, found, unasked, comparison)
+  const event = await describe({ ...parts, keys }, found, unasked, comparison)
   const at = world.clock.now()
   await database.write(async (tx) => {
     await append(tx, { at, actor, stream: 'daemon/main', events: [event] })
@@ -199,14 +214,14 @@ async function reconcile(parts: Parts): Promise<Omit<Restored, 'takenAt' | 'dama
 
 /** The event: what was restored, and exactly which anchors it leaves behind. */
 async function describe(
-  { paths, file, database, left, epoch, isCounted, kept, keyId }: Parts & { keyId: string },
+  { paths, file, database, left, epoch, isCounted, kept, keys }: Parts & { keys: ReadonlySet<string> },
   found: readonly FoundLanding[],
   unasked: readonly RepoRow[],
   { recorded, handedIn }: Reconciliation,
 ): Promise<StoreRestored> {
   const bytes = endAnchors(paths.database)
   const inFile = readAnchors(paths.database, bytes)
-  const inGit = found.flatMap(({ anchor }) => (anchor?.key === keyId ? [anchor] : []))
+  const inGit = found.flatMap(({ anchor }) => (anchor && keys.has(anchor.key) ? [anchor] : []))
   const [behindInFile, behind, seal, end] = [
     await database.read((reader) => withoutSeal(reader, inFile)),
     await database.read((reader) => withoutSeal(reader, inGit)),

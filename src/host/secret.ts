@@ -9,8 +9,14 @@ const secretBytes = 32
 export function ownSecret(file: string): Buffer {
   const found = readSecret(file)
   if (found) return found
+  place(file, randomBytes(secretBytes))
+  return readSecret(file)!
+}
+
+/** The file appears whole or not at all. */
+function place(file: string, secret: Buffer): void {
   const draft = `${file}.${process.pid}-${randomBytes(4).toString('hex')}`
-  writeFileSync(draft, `${randomBytes(secretBytes).toString('hex')}\n`, { mode: 0o600, flag: 'wx', flush: true })
+  writeFileSync(draft, `${secret.toString('hex')}\n`, { mode: 0o600, flag: 'wx', flush: true })
   try {
     linkSync(draft, file) // unlike a rename it never replaces what another process has put there
   } catch (error) {
@@ -18,7 +24,25 @@ export function ownSecret(file: string): Buffer {
   } finally {
     rmSync(draft, { force: true })
   }
-  return readSecret(file)!
+}
+
+/** As `ownSecret`, but one that is drawn here goes away again unless it is kept. */
+export function drawSecret(file: string): Disposable & { keep(): void } {
+  let isKept = readSecret(file) !== null
+  ownSecret(file)
+  return {
+    keep: () => void (isKept = true),
+    [Symbol.dispose]: () => {
+      if (!isKept) rmSync(file, { force: true })
+    },
+  }
+}
+
+/** Writes a secret that somebody still has down again where its file is gone; false where one is there. */
+export function putBack(file: string, secret: Buffer): boolean {
+  if (lstatSync(file, { throwIfNoEntry: false })) return false
+  place(file, secret)
+  return true
 }
 
 /** The secret in `file`, or null where there is none. Faults: `secret-unsafe` when others could have read or put it there. */

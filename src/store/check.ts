@@ -26,6 +26,7 @@ const newestSeals = 200
 
 /** What is wrong with it, as far as a start has time to see; null where nothing is. */
 export async function damageAtStart({ read, sealKey }: Database): Promise<string | null> {
+  if (!sealKey) return null // the first event is refused, and so is the start
   const problems = await problemsOf(() =>
     read(async (reader) => {
       const { bytes } = (await reader.get<{ bytes: number }>(
@@ -34,7 +35,7 @@ export async function damageAtStart({ read, sealKey }: Database): Promise<string
       const isWhole = bytes <= wholeBytes
       const [page] = isWhole ? await reader.all<{ quick_check: string }>('pragma quick_check(1)') : []
       if (page && page.quick_check !== 'ok') return [page.quick_check]
-      const damage = await firstDamage(reader, sealKey!, isWhole ? null : newestSeals)
+      const damage = await firstDamage(reader, sealKey, isWhole ? null : newestSeals)
       return damage ? [tellDamage(damage)] : []
     }),
   )

@@ -13,11 +13,11 @@ import type { LogAnchor } from '../core/trailer.ts'
 import { ownSecret, readSecret } from '../host/secret.ts'
 import { crossesAnchor, writeAnchor } from './anchor.ts'
 import { connect, explain, memory, usualBusyMs, type ConnectOptions } from './connect.ts'
-import { gone, sameFile } from './fit.ts'
+import { gone, isSealed, sameFile } from './fit.ts'
 import { checkKnown, forgetAll, startKnown, type Known } from './known.ts'
 import { isCurrent, migrate, type Migrated } from './migrate.ts'
 import { refuseWhileRestoring } from './restoring.ts'
-import { lastSeal, sealAppended, sealKeyOf, type LogRow, type Seal, type SealKey } from './seal.ts'
+import { lastSeal, sealAppended, sealingKey, type LogRow, type Seal } from './seal.ts'
 import { troubleOf } from './trouble.ts'
 import { startRedo, writeAgain, type Redo, type Written } from './redo.ts'
 import { allRows, bind, executeOnly, firstRow, wholeTable, type Bound, type Params, type Table } from './statement.ts'
@@ -47,7 +47,7 @@ export type Database = {
   write<T>(body: (tx: Tx) => Promise<T>): Promise<T>
   /** One consistent snapshot. */
   read<T>(body: (reader: Reader) => Promise<T>): Promise<T>
-  /** The key of the log's seals; null where it was opened read-only and there is none. */
+  /** The key of the log's seals; null where it is gone, and where it was opened read-only and there is none. */
   sealKey: Buffer | null
   /** What opening it did to its schema; null where it was opened read-only. */
   schema: Migrated | null
@@ -93,9 +93,9 @@ const busyLookMs = 2
 /** Opens (and makes, and migrates) the database at `path`. Faults: `sqlite-too-old`, `database-unusable`, `schema-newer`, `network-file-system`. */
 export function openDatabase(path: string, options: OpenOptions = {}): Database {
   const writer = connect(path, options)
-  const sealKey = keyOf(path, options)
-  let sealing: SealKey | null = null // made at the first commit: whoever only reads loads no cryptography
-  const schema = options.readOnly ? null : migrated(writer, path, sealKey!, options.copyBefore ?? path !== memory)
+  const sealKey = keyOf(writer, path, options)
+  let sealing: SealingKey | null = null // made at the first commit: whoever only reads loads no cryptography
+  const schema = options.readOnly ? null : migrated(writer, path, sealKey, options.copyBefore ?? path !== memory)
   const reader = options.readOnly || path === memory ? writer : connect(path, { ...options, readOnly: true })
   const free = beginning(writer, options)
   const isThere = path === memory ? () => true : sameFile(path)
@@ -113,11 +113,12 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
     if (path === memory || !(owed || crossesAnchor(before, seal.last_seq))) return
     owed = !tryAnchor(path, anchorOf(seal))
   }
+  const sealWith = () => (sealing ??= sealingKey(keyFileOf(path, options), sealKey))
   const mono = options.mono ?? (() => 0)
   const drain = async () => {
     let turnedAt = mono()
     while (queue.length > 0) {
-      await commitBatch(writer, queue, begin, mono, { known, sealKey: (sealing ??= sealKeyOf(sealKey!)), sealed })
+      await commitBatch(writer, queue, begin, mono, { known, sealWith, sealed })
       await everybody() // whom this commit answered writes again by then, and shares the next one
       if (mono() - turnedAt < batchMs) continue
       await turn()
@@ -174,7 +175,7 @@ export function openDatabase(path: string, options: OpenOptions = {}): Database 
 }
 
 /** One that cannot be brought up to our schema is closed again, and what SQLite says of it is said in our words. */
-function migrated(db: DatabaseSync, path: string, sealKey: Buffer, copies: boolean): Migrated {
+function migrated(db: DatabaseSync, path: string, sealKey: Buffer | null, copies: boolean): Migrated {
   try {
     return migrate(db, path, sealKey, copies)
   } catch (error) {
@@ -195,9 +196,22 @@ async function snapshot<T>(db: DatabaseSync, body: () => Promise<T>): Promise<T>
 /** What no process outlives needs no secret; and the same seed makes the same seals. */
 const memoryKey = Buffer.alloc(32)
 
-function keyOf(path: string, { readOnly = false, keyFile = `${path}.key` }: OpenOptions): Buffer | null {
+const keyFileOf = (path: string, { keyFile = `${path}.key` }: OpenOptions): string => keyFile
+
+type SealingKey = ReturnType<typeof sealingKey>
+
+/** A new one is drawn for a log that never had any. One that is gone is missed by whoever appends; the rest goes on without. */
+function keyOf(db: DatabaseSync, path: string, options: OpenOptions): Buffer | null {
   if (path === memory) return memoryKey
-  return readOnly ? readSecret(keyFile) : ownSecret(keyFile)
+  const file = keyFileOf(path, options)
+  const found = readSecret(file)
+  if (found || options.readOnly) return found
+  try {
+    return isSealed(db) ? readSecret(file) : ownSecret(file) // drawn meanwhile by whoever made the database
+  } catch (error) {
+    db.close()
+    throw troubleOf(error, path) ?? error
+  }
 }
 
 const anchorOf = ({ last_seq, mac, key_id }: Seal): LogAnchor => ({ seq: last_seq, mac, key: key_id })
@@ -218,7 +232,11 @@ async function commitBatch(
   queue: Waiting[],
   begin: () => Promise<void>,
   mono: () => number,
-  { known, sealKey, sealed }: { known: Known; sealKey: SealKey; sealed: (before: number, seal: Seal) => void },
+  {
+    known,
+    sealWith,
+    sealed,
+  }: { known: Known; sealWith: () => SealingKey; sealed: (before: number, seal: Seal) => void },
 ): Promise<void> {
   const taken: Waiting[] = []
   const answers: Answer[] = []
@@ -239,7 +257,7 @@ async function commitBatch(
     }
     const { rows, listeners } = made
     if (rows.length > 0) {
-      const seal = await sealAppended({ ...statements(db), known }, sealKey, rows)
+      const seal = await sealAppended({ ...statements(db), known }, sealWith(), rows)
       listeners.unshift(() => sealed(rows[0]!.seq - 1, seal))
     }
     control(db, 'commit')

@@ -4,6 +4,7 @@
  */
 import { existsSync, lstatSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 import { Fault } from '../host/fault.ts'
 import { isAlive } from '../host/proc.ts'
 import { readSecret } from '../host/secret.ts'
@@ -69,14 +70,14 @@ export function refuseForeignWal(path: string, keyFile: string): void {
   if (!wal || wal.size === 0) return
   const db = new DatabaseSync(path, { readOnly: true, timeout: 5000 }) // one that only reads writes nothing back when it closes
   try {
-    if (isOwn(db, statSync(path).size) && hasOwnSeals(db, keyFile)) return
+    if (isOwn(db, statSync(path).size) && hasOwnSeals(db, path, keyFile)) return
   } catch (error) {
     if (!isDamage(error)) throw error
   } finally {
     db.close()
   }
   throw new Fault('database-damaged', `${path}-wal does not belong to ${path}, or one of the two is damaged`, {
-    hint: 'tri-agent restore latest; it keeps both as they are',
+    hint: `where ${keyFile} was replaced, put back what lay there; else: tri-agent restore latest. It keeps both as they are`,
   })
 }
 
@@ -97,12 +98,24 @@ function isOwn(db: DatabaseSync, bytes: number): boolean {
   return sealsFollow(db)
 }
 
-/** A WAL that holds all of another database of ours makes a whole one, sealed with another key. */
-function hasOwnSeals(db: DatabaseSync, keyFile: string): boolean {
+/** A WAL that holds all of another database of ours makes a whole one, sealed with another key. Where it is the key that was replaced, the log goes on. */
+function hasOwnSeals(db: DatabaseSync, path: string, keyFile: string): boolean {
   const key = readSecret(keyFile)
   const has = db.prepare("select 1 from sqlite_schema where name = 'seal'").get() !== undefined
   const last = has ? db.prepare('select key_id from seal order by last_seq desc limit 1').get() : undefined
-  return key === null || last === undefined || last['key_id'] === keyIdOf(key)
+  return key === null || last === undefined || last['key_id'] === keyIdOf(key) || goesOn(db, path)
+}
+
+/** Does the last seal of the database without its WAL stand in the one with it? */
+function goesOn(db: DatabaseSync, path: string): boolean {
+  const alone = new DatabaseSync(new URL(`${pathToFileURL(path).href}?immutable=1`), { readOnly: true })
+  try {
+    const last = alone.prepare('select last_seq, mac from seal order by last_seq desc limit 1').get()
+    if (last === undefined) return false
+    return db.prepare('select 1 from seal where last_seq = :last_seq and mac = :mac').get(last) !== undefined
+  } finally {
+    alone.close()
+  }
 }
 
 /** Do the last seals follow one another, up to the last event? */
@@ -140,3 +153,8 @@ export const gone = (path: string): Fault =>
   new Fault('database-gone', `${path} was moved away, removed or replaced while it was open`, {
     hint: 'nothing was written; put it back, or: tri-agent restore latest',
   })
+
+/** Has the log in this database ever been sealed, or should it have been? Then its key is not a new one's to replace. */
+export const isSealed = (db: DatabaseSync): boolean =>
+  db.prepare("select 1 from sqlite_schema where name = 'seal'").get() !== undefined &&
+  db.prepare('select 1 where exists (select 1 from seal) or exists (select 1 from event)').get() !== undefined

@@ -37,7 +37,12 @@ export type Migrated = { from: number; to: number; backup: string | null }
  * Brings a database up to this program's schema, having copied it as it was (where `copies`). `sealKey` seals a log that had no seals.
  * Faults: `schema-newer`.
  */
-export function migrate(db: DatabaseSync, path: string, sealKey: Buffer, copies = path !== ':memory:'): Migrated {
+export function migrate(
+  db: DatabaseSync,
+  path: string,
+  sealKey: Buffer | null,
+  copies = path !== ':memory:',
+): Migrated {
   const known = migrations()
   const from = version(db, 'user_version')
   if (from === known.length && version(db, 'application_id') === applicationId)
@@ -49,7 +54,7 @@ export function migrate(db: DatabaseSync, path: string, sealKey: Buffer, copies 
     if (done > known.length) throw newer(path, done, known.length)
     for (const { name, sql } of known.slice(done)) {
       db.exec(sql)
-      if (name === sealing) adoptLog(db, sealKey)
+      if (name === sealing) sealAsFound(db, sealKey!) // gone can be only the key of a log that has seals
     }
     db.exec(`pragma user_version = ${known.length}; pragma application_id = ${applicationId}`)
     db.exec('commit')
@@ -92,7 +97,7 @@ function copyBefore(db: DatabaseSync, path: string, schema: number): string | nu
 /** The migration that brings seals. */
 const sealing = '0006-seal.sql'
 
-function adoptLog(db: DatabaseSync, sealKey: Buffer): void {
+function sealAsFound(db: DatabaseSync, sealKey: Buffer): void {
   const { last } = db.prepare('select coalesce(max(seq), 0) as last from event').get() as { last: number }
   if (last === 0) return
   const rows = db.prepare('select seq, at, stream, version, type, actor, body from event where seq > 0 order by seq')

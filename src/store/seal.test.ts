@@ -5,6 +5,7 @@ import {
   copyFileSync,
   existsSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -105,6 +106,7 @@ test('an untouched log is whole: one seal per commit, whoever wrote it, and what
     anchors: 0,
     foreign: 0,
     adopted: null,
+    unproven: null,
     damage: [],
   })
 })
@@ -248,7 +250,7 @@ test('the key is drawn once, readable by its owner alone, and an unsafe or damag
   )
   rmSync(key)
   const looking = openDatabase(made.path, { readOnly: true })
-  await assert.rejects(verifyLog(looking), (error) => isFault(error, 'no-seal-key'))
+  await assert.rejects(verifyLog(looking), (error) => isFault(error, 'seal-key-gone'))
   assert.equal(existsSync(key), false, 'looking makes none')
   looking.close()
 })
@@ -277,7 +279,7 @@ test('a log older than its seals is sealed as it was found, says so, and later c
   old.exec(`pragma user_version = ${before}; pragma application_id = ${0x54524941}`)
   old.close()
   const upgraded = openDatabase(path)
-  const whole = { ok: true, events: 10, batches: 1, anchors: 0, foreign: 0, adopted: 10, damage: [] }
+  const whole = { ok: true, events: 10, batches: 1, anchors: 0, foreign: 0, adopted: 10, unproven: null, damage: [] }
   assert.deepEqual(await verifyLog(upgraded), whole)
   await upgraded.write((tx) => append(tx, { at: 0, actor: 'x', stream: 'task/task_n', events: [added('task_n')] }))
   assert.equal((await verifyLog(upgraded)).ok, true)
@@ -286,4 +288,66 @@ test('a log older than its seals is sealed as it was found, says so, and later c
   )
   assert.deepEqual(kinds(await verifyLog(upgraded)), ['changed 1-10'])
   upgraded.close()
+})
+
+/** A log whose key is gone, and the file of it. */
+async function keyless(): Promise<Lab & { key: string }> {
+  const made = await sealed()
+  const key = `${made.path}.key`
+  rmSync(key)
+  return Object.assign(made, { key })
+}
+
+const write = (database: Database, task: string) =>
+  database.write((tx) => append(tx, { at: 0, actor: 'x', stream: `task/${task}`, events: [added(task)] }))
+
+test('without its key nothing is appended and no other one is drawn; what writes no event still does, and put back it all goes on', async () => {
+  await using made = await sealed()
+  const key = `${made.path}.key`
+  renameSync(key, `${key}.away`)
+  const opened = openDatabase(made.path)
+  assert.deepEqual([opened.sealKey, existsSync(key)], [null, false])
+  await assert.rejects(write(opened, 'task_x'), (error) => {
+    assert.ok(isFault(error, 'seal-key-gone'))
+    assert.ok(error.message.endsWith(`it lay at ${key}`), error.message)
+    return true
+  })
+  await opened.write((tx) => tx.run("insert into repo (id, path, name, base) values ('r', 'p', 'n', 'b')"))
+  await assert.rejects(verifyLog(opened), (error) => isFault(error, 'seal-key-gone'))
+  opened.close()
+  renameSync(`${key}.away`, key)
+  const again = openDatabase(made.path)
+  await write(again, 'task_x')
+  assert.equal((await verifyLog(again)).ok, true)
+  again.close()
+})
+
+test('nor with another key in its place, and whoever has the database but not the key gains nothing by throwing the seals away', async () => {
+  await using made = await keyless()
+  made.tamper('pragma wal_checkpoint(full)')
+  writeFileSync(made.key, `${'a'.repeat(64)}\n`, { mode: 0o600 })
+  const other = openDatabase(made.path)
+  await assert.rejects(write(other, 'task_x'), (error) => isFault(error, 'seal-key-other'))
+  other.close()
+  rmSync(made.key)
+  made.tamper('delete from seal')
+  const bare = openDatabase(made.path)
+  await assert.rejects(write(bare, 'task_x'), (error) => isFault(error, 'seal-key-gone'))
+  assert.equal(existsSync(made.key), false)
+  bare.close()
+})
+
+test('a daemon that was killed leaves its WAL, and with another key beside it that is still known as its own', async () => {
+  await using made = await keyless()
+  const copy = `${made.path}.killed`
+  const file = new DatabaseSync(made.path)
+  file.exec('pragma wal_checkpoint(full)')
+  await made.commit(1)
+  for (const end of ['', '-wal']) copyFileSync(`${made.path}${end}`, `${copy}${end}`)
+  file.close()
+  chmodSync(copy, 0o600)
+  writeFileSync(`${copy}.key`, `${'a'.repeat(64)}\n`, { mode: 0o600 })
+  const opened = openDatabase(copy)
+  await assert.rejects(write(opened, 'task_x'), (error) => isFault(error, 'seal-key-other'))
+  opened.close()
 })

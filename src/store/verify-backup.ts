@@ -36,7 +36,7 @@ export function findBackup(database: string, cwd: string, said: string): string 
   return there ?? refuse('no-such-backup', `there is no backup ${said}`, 'tri-agent backup list')
 }
 
-/** Looks at everything. Refuses `schema-newer`, `not-ours`; what is damaged is in the report. `tell` hears what is being looked at. */
+/** Looks at everything. Refuses `schema-newer`, `not-ours`, `seal-key-gone`; what is damaged is in the report. `tell` hears what is being looked at. */
 export async function verifyBackup(
   database: string,
   file: string,
@@ -90,11 +90,17 @@ async function look(
   opened: Database,
   file: string,
   tell: (what: string) => void,
-): Promise<BackupReport> {
+): Promise<BackupReport | Refusal> {
   const report = { file, schema: migrations().length, events: 0, seal: null as Seal | null }
   try {
     tell('pages, references, schema and seals')
     report.seal = (await opened.read(lastSeal)) ?? null
+    if (report.seal && !opened.sealKey)
+      return refuse(
+        'seal-key-gone',
+        `the key that ${file} was sealed with (${report.seal.key_id}) is not at ${living}.key`,
+        `put it back from where you keep a copy; where there is none, take the backup as it is: tri-agent restore ${file} --adopt`,
+      )
     const looked = await checkDatabase(opened, anchorsAgainst(living, report.seal))
     const isDamaged = looked.some(({ problems }) => problems.length > 0)
     if (isDamaged) return { ...report, events: report.seal?.last_seq ?? 0, ok: false, looked } // what was changed does not fold

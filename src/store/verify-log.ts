@@ -1,16 +1,15 @@
 /** Is the log what was written? Every seal is made again and compared, every anchor looked up. Changes nothing, and names what is wrong in log order. */
 import { timingSafeEqual } from 'node:crypto'
 import type { LogAnchor } from '../core/trailer.ts'
-import { Fault } from '../host/fault.ts'
 import { nameOfAnchors, readAnchors } from './anchor.ts'
 import type { Database, Reader } from './database.ts'
 import { lastEvent, lastSeq } from './log.ts'
-import { firstLink, logPage, macFrom, sealKeyOf, type Seal, type SealKey } from './seal.ts'
+import { firstLink, logPage, macFrom, nameOfLog, sealingKey, sealKeyOf, type Seal, type SealKey } from './seal.ts'
 
 /**
  * `changed`: an event was edited, replaced or moved. `deleted`: events are missing between others. `inserted`: events nobody sealed.
  * `truncated`: the end of the log is missing. `unlinked`: seals were removed, added or moved. `rolled-back`: the whole log was further than it is.
- * `other-key`: sealed with a key that is not here, so that nothing can be said.
+ * `other-key`: sealed with a key that is not here, so that nothing can be said, and no person has said that it shall go on without.
  */
 export type LogDamage = {
   kind: 'changed' | 'deleted' | 'inserted' | 'truncated' | 'unlinked' | 'rolled-back' | 'other-key'
@@ -32,6 +31,8 @@ export type LogReport = {
   foreign: number
   /** Up to here the log is older than its seals: sealed as it was found. */
   adopted: number | null
+  /** Up to here some of it was sealed with keys that are not here: a person went on without them, and since then it is as it was found. */
+  unproven: Adoption | null
   /** In log order; the first one is the first bad batch. */
   damage: LogDamage[]
 }
@@ -39,7 +40,10 @@ export type LogReport = {
 /** Anchors kept elsewhere (landing trailers) may be handed in besides those in the file; `where` says which, for people. */
 export type KnownAnchor = LogAnchor & { where: string }
 
-/** Looks at the whole log. Faults: `no-seal-key` where it is sealed and the key is gone. */
+/** A person's word that another key takes over; `keys` are those that are not here. */
+export type Adoption = { last: number; sha256: string; keys: string[]; by: string; at: number }
+
+/** Looks at the whole log. Faults: `seal-key-gone` where it is sealed and the key is gone. */
 export async function verifyLog(database: Database, elsewhere: readonly KnownAnchor[] = []): Promise<LogReport> {
   const inFile = database.path === ':memory:' ? [] : readAnchors(database.path)
   const here = inFile.map((anchor) => ({ ...anchor, where: besideUs }))
@@ -48,11 +52,7 @@ export async function verifyLog(database: Database, elsewhere: readonly KnownAnc
       `select (select count(*) from event) as events, (select coalesce(max(seq), 0) from event) as end,
          (select count(*) from seal) as batches`,
     ))!
-    if (counted.batches > 0 && !database.sealKey)
-      throw new Fault('no-seal-key', `the key of the log's seals is not there (${database.path}.key)`, {
-        hint: 'put it back from where you keep it: without it nothing can be proven',
-      })
-    const key = sealKeyOf(database.sealKey ?? Buffer.alloc(0))
+    const key = counted.batches > 0 ? sealingKey(`${database.path}.key`, database.sealKey) : sealKeyOf(Buffer.alloc(0))
     const walked = await walk(reader, key, counted.end)
     const keys = await sealKeys(reader, key.id)
     const anchors = [...here, ...elsewhere.filter((anchor) => keys.has(anchor.key))]
@@ -66,6 +66,7 @@ export async function verifyLog(database: Database, elsewhere: readonly KnownAnc
       anchors: anchors.length,
       foreign: here.length + elsewhere.length - anchors.length,
       adopted: walked.adopted,
+      unproven: walked.unproven,
       damage: damage.toSorted((a, b) => a.first - b.first),
     }
   })
@@ -74,14 +75,30 @@ export async function verifyLog(database: Database, elsewhere: readonly KnownAnc
 const besideUs = 'the file of anchors'
 
 /** The keys this log was ever sealed with, and the present one. */
-async function sealKeys(reader: Reader, present: string): Promise<Set<string>> {
+export async function sealKeys(reader: Reader, present: string): Promise<Set<string>> {
   const rows = await reader.all<{ key_id: string }>('select distinct key_id from seal')
   return new Set([present, ...rows.map(({ key_id }) => key_id)])
 }
 
+/** What was sealed with other keys than the one named (null: with any) and that no person has gone on without. Null where nothing was. */
+export async function unprovenIn(
+  reader: Reader,
+  present: string | null,
+): Promise<{ events: number; last: number; keys: string[] } | null> {
+  const adopted = (present === null ? null : await adoptionBy(reader, present))?.last ?? 0
+  const rows = await reader.all<{ key_id: string; events: number; last: number }>(
+    `select key_id, sum(last_seq - first_seq + 1) as events, max(last_seq) as last from seal
+     where (:present is null or key_id <> :present) and last_seq > :adopted group by key_id order by last`,
+    { present, adopted },
+  )
+  if (rows.length === 0) return null
+  const events = rows.reduce((sum, row) => sum + row.events, 0)
+  return { events, last: rows.at(-1)!.last, keys: rows.map(({ key_id }) => key_id) }
+}
+
 type Link = Pick<Seal, 'last_seq' | 'mac'>
 
-type Walked = { damage: LogDamage[]; adopted: number | null; last: number }
+type Walked = { damage: LogDamage[]; adopted: number | null; unproven: Adoption | null; last: number }
 
 /** Every seal in order, and what lies between and behind them. */
 async function walk(
@@ -91,6 +108,7 @@ async function walk(
   from: Link = { last_seq: 0, mac: firstLink.begun },
 ): Promise<Walked> {
   const damage: LogDamage[] = []
+  const adoption = await adoptionBy(reader, key.id)
   let adopted: number | null = null
   let before = from
   if (from.last_seq === 0) damage.push(...(await unsealed(reader, Number.MIN_SAFE_INTEGER, 0)))
@@ -104,12 +122,30 @@ async function walk(
         adopted = seal.last_seq
         before = { last_seq: 0, mac: firstLink.adopted }
       }
-      damage.push(...(await checkLink(reader, before, seal)), ...(await checkSeal(reader, key, seal, end)))
+      damage.push(
+        ...(await checkLink(reader, before, seal)),
+        ...(await checkSeal(reader, { key, adoption, end }, seal)),
+      )
       before = seal
     }
   }
   damage.push(...(await unsealed(reader, before.last_seq, Number.MAX_SAFE_INTEGER)))
-  return { damage, adopted, last: before.last_seq }
+  // the seals of what was adopted say nothing any more; how it was found then does
+  if (adoption && from.last_seq === 0 && (await nameOfLog(reader, adoption.last)) !== adoption.sha256)
+    damage.push({ kind: 'changed', first: 1, last: adoption.last, why: 'its events are not those that were adopted' })
+  return { damage, adopted, unproven: adoption, last: before.last_seq }
+}
+
+/** The word by which the present key took over from others, itself under a seal of this key. Null where this key never had to. */
+async function adoptionBy(reader: Reader, key: string): Promise<Adoption | null> {
+  const logged = await lastEvent(reader, 'daemon/main', 'log.adopted')
+  if (logged?.event.type !== 'log.adopted' || logged.event.key !== key) return null
+  const { last, sha256, before } = logged.event
+  const sealed = await reader.get(
+    'select 1 from seal where first_seq <= :seq and last_seq >= :seq and first_seq > :last and key_id = :key',
+    { seq: logged.seq, last, key },
+  )
+  return sealed ? { last, sha256, keys: before, by: logged.actor, at: logged.at } : null
 }
 
 /** Does this seal follow the one before? */
@@ -132,16 +168,17 @@ async function unsealed(reader: Reader, after: number, last: number): Promise<Lo
   return [{ kind: 'inserted', first: lowest, last: highest, why: `${n} events that no seal covers` }]
 }
 
-async function checkSeal(reader: Reader, key: SealKey, seal: Seal, end: number): Promise<LogDamage[]> {
+type Against = { key: SealKey; adoption: Adoption | null; end: number }
+
+async function checkSeal(reader: Reader, { key, adoption, end }: Against, seal: Seal): Promise<LogDamage[]> {
   const { first_seq: first, last_seq: last } = seal
-  if (seal.key_id !== key.id)
-    return [{ kind: 'other-key', first, last, why: `sealed with key ${seal.key_id}, here is ${key.id}` }]
-  const mac = macFrom(key, seal)
+  const mac = seal.key_id === key.id ? macFrom(key, seal) : null
+  if (!mac && adoption && last <= adoption.last) return [] // the hash of it is looked at
   let found = 0
   for (let after = first - 1; after < last;) {
     const page = await logPage(reader, after, last)
     if (page.length === 0) break
-    mac.add(page)
+    mac?.add(page)
     found += page.length
     after = page.at(-1)!.seq
   }
@@ -149,6 +186,7 @@ async function checkSeal(reader: Reader, key: SealKey, seal: Seal, end: number):
   if (missing > 0 && end < last)
     return [{ kind: 'truncated', first, last, why: `the log ends at ${end}, its seals at ${last}` }]
   if (missing > 0) return [{ kind: 'deleted', first, last, why: `${missing} of its events are gone` }]
+  if (!mac) return [{ kind: 'other-key', first, last, why: `sealed with key ${seal.key_id}, here is ${key.id}` }]
   if (!timingSafeEqual(Buffer.from(mac.end()), Buffer.from(seal.mac)))
     return [{ kind: 'changed', first, last, why: 'its events are not those that were sealed' }]
   return []

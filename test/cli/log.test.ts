@@ -176,6 +176,7 @@ test('log verify asks the landing commits too: an older copy of the whole state 
     anchors: 2,
     foreign: 0,
     adopted: null,
+    unproven: null,
     damage: [],
     unasked: [],
   })

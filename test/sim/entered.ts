@@ -18,6 +18,7 @@ const reasons: readonly [RegExp, string][] = [
   [/^src\/core\/(check|key-shape|rung)\.ts$/, 'what init and doctor look for on a machine'],
   [/^src\/core\/provider-tool\.ts$/, 'asked by the gateway, which is modelled'],
   [/^src\/command\/(import|trust)\.ts$/, 'once in the life of a repository, before anything starts'],
+  [/^src\/command\/adopt\.ts$/, 'for whoever has lost a key, with no daemon up'],
   [/^src\/store\/(health|shell)\.ts$/, 'what doctor found, and a shell for people'],
   [/^src\/daemon\/(agents|check-\w+|doctor|survey|trial-turn)\.ts$/, 'looks for what is installed on a machine'],
   [/^src\/daemon\/(demo|demo-progress|demo-report|scripted)\.ts$/, 'the demo'],
