@@ -54,11 +54,16 @@ export const mutants: readonly Mutant[] = [
   }),
   ...of('src/store/seal.ts', 'src/store/seal.test.ts', {
     'seals are not chained': ['before?.mac ?? firstLink.begun', 'firstLink.begun'],
+    'any key that lies there seals on': ['before.key_id !== key.id && !adopts(rows[0]!, key)', 'false'],
     'the seal leaves out what the event says': ['${stream}${type}${actor}${body}\\n`', '${stream}${type}${actor}\\n`'],
     'a log that lost events is appended to': ['before.last_seq >= first_seq', 'before.last_seq < 0'],
   }),
   ...of('src/store/database.ts', 'src/store/seal.test.ts', {
+    'a key that is gone is drawn anew': ['isSealed(db) ? readSecret(file) : ownSecret(file)', 'ownSecret(file)'],
     'the anchor is not written': ['owed = !tryAnchor(path, anchorOf(seal))', 'owed = false'],
+  }),
+  ...of('src/store/verify-log.ts', 'test/adopt.test.ts', {
+    'what was adopted may change': ['(await nameOfLog(reader, adoption.last)) !== adoption.sha256', 'false'],
   }),
   ...of('src/store/verify-log.ts', 'src/store/seal.test.ts', {
     'anchors are not looked up': [
