@@ -5,34 +5,13 @@
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { AttemptEnded, Event, TaskEvent } from '../../src/core/event.ts'
 import type { Machine } from './machine.ts'
-import { broken, stateChecks, type Rules } from './table.ts'
-
-type Row = { seq: number; at: number; stream: string; type: string; actor: string; body: string }
-
-/** `since`: monotonic ms; `life`: of which daemon. */
-type Carried = { since: number; life: number }
-
-type Seen = {
-  id: string
-  kind: string
-  repo: string
-  lane: string
-  after: string[]
-  phase: 'open' | 'awaiting' | 'escalated' | 'parked' | 'split' | 'done' | 'cancelled'
-  held: boolean
-  token: number
-  running: Map<string, Carried>
-  passed: Set<string>
-  candidate: { commit: string; tree: string; family: string } | null
-  round: { number: number; commit: string; families: string[]; person: boolean; votes: Set<string> } | null
-  verdict: string | null
-  approved: string | null
-  intent: { commit: string; tree: string } | null
-  landed: string | null
-}
+import { moneyLaws } from './money.ts'
+import { orderLaws } from './order.ts'
+import { roadLaws } from './road.ts'
+import { broken, stateChecks, type Carried, type Law, type Row, type Rules, type Seen } from './table.ts'
 
 /** What a person was told is so. */
-export type Told = 'added' | 'approved' | 'held' | 'cancelled' | 'paused'
+export type Told = 'added' | 'approved' | 'held' | 'cancelled' | 'paused' | 'raised'
 
 export type Auditor = {
   /** Looks at what is new; `sure`: also when the daemon has written nothing. Throws `Broken`. */
@@ -43,6 +22,10 @@ export type Auditor = {
   events(): number
   /** How often a daemon noticed that it had been away. */
   resumed(): number
+  /** How often a daemon said that its database could be written again. */
+  recovered(): number
+  /** Looks once more when all is over. */
+  end(): void
   close(): void
 }
 
@@ -58,7 +41,12 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
   const paused = new Set<string>()
   const told: Answered[] = []
   const facts = new Map<string, number>()
-  const daemon: DaemonSeen = { lives: 0, resumed: 0 }
+  const daemon: DaemonSeen = { lives: 0, resumed: 0, failed: 0, recovered: 0 }
+  const laws: readonly Law[] = [
+    moneyLaws(sql, machine, rules),
+    orderLaws(sql, tasks, paused, rules),
+    roadLaws(machine, rules),
+  ]
   let last = 0
   let seenVersion = -1
   let seenWrites = -1
@@ -67,6 +55,8 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
     tasks: () => [...tasks.values()],
     events: () => last,
     resumed: () => daemon.resumed,
+    recovered: () => daemon.recovered,
+    end: () => laws.forEach((law) => law.end()),
     close: () => db.close(),
     acknowledged(what, which, asked) {
       told.push({ fact: `${what} ${which}`, asked })
@@ -84,13 +74,18 @@ export function auditor(path: string, machine: Machine, rules: Rules): Auditor {
         if (row.seq !== last + 1) broken(`event ${row.seq} follows event ${last}`)
         last = row.seq
         note(facts, row)
+        const event = { type: row.type, ...(JSON.parse(row.body) as object) } as Event
+        const task = tasks.get(row.stream.slice('task/'.length)) ?? null
+        for (const law of laws) law.hear({ row, event, task })
         if (row.stream.startsWith('task/')) follow({ tasks, wishes, paused, machine, rules, daemon }, row)
         if (row.stream === 'daemon/main') followDaemon(paused, row, machine, daemon)
       }
       hold(told, facts)
       tables.leases(last)
       tables.processes()
-      if (looks++ % 16 === 0) tables.money()
+      const isDue = looks++ % 16 === 0
+      if (isDue) tables.money()
+      for (const law of laws) law.look(machine.world.clock.now(), isDue)
     },
   }
 }
@@ -104,14 +99,17 @@ const factOf: Readonly<Record<string, Told>> = {
   'task.held': 'held',
   'task.cancelled': 'cancelled',
   'work.paused': 'paused',
+  'budget.raised': 'raised',
 }
 
 /** Remembers at which event something was last so. */
 function note(facts: Map<string, number>, { seq, stream, type, body }: Row): void {
   const what = factOf[type]
   if (what === undefined) return
-  const { what: kind, name } = what === 'paused' ? (JSON.parse(body) as { what: string; name: string }) : {}
-  facts.set(`${what} ${what === 'paused' ? `${kind} ${name}` : stream.slice('task/'.length)}`, seq)
+  const said = JSON.parse(body) as Record<'what' | 'name' | 'scope', string>
+  const which =
+    what === 'paused' ? `${said.what} ${said.name}` : what === 'raised' ? said.scope : stream.slice('task/'.length)
+  facts.set(`${what} ${which}`, seq)
 }
 
 /** What a person was told is in the log, after they asked. */
@@ -145,11 +143,15 @@ const longestToldMs = 2 * 3_600_000
 const isMachines = (error: string): boolean => /ENOSPC|disk is full|disk-full/.test(error)
 
 /** What is seen of daemons: how many there were, and how often one noticed that it had been away. */
-type DaemonSeen = { lives: number; resumed: number }
+type DaemonSeen = { lives: number; resumed: number; failed: number; recovered: number }
 
 function followDaemon(paused: Set<string>, { type, body }: Row, machine: Machine, daemon: DaemonSeen): void {
   if (type === 'daemon.started') daemon.lives += 1
   if (type === 'daemon.resumed') daemon.resumed += 1
+  if (type === 'store.failed') daemon.failed += 1
+  if (type === 'store.recovered') daemon.recovered += 1
+  if (type === 'store.recovered' && daemon.failed !== daemon.recovered)
+    broken('a database is said to have recovered, and not to have failed')
   if (daemon.resumed > machine.sleeps.length + machine.leaps) broken('leases were extended twice for one absence')
   if (type === 'loop.failed') {
     const { loop, error } = JSON.parse(body) as { loop: string; error: string }
@@ -248,8 +250,7 @@ const afterpainsMs = 10 * 60_000
 function judgeEnd(event: AttemptEnded, { since, life }: Carried, machine: Machine, { lives }: DaemonSeen): void {
   const { attempt, outcome, reason } = event
   const now = machine.world.clock.mono()
-  const faulty =
-    Math.max(machine.beatsLostUntil, machine.diskFullUntil) + afterpainsMs > now || machine.frozen.has(attempt)
+  const faulty = machine.beatsLostUntil + afterpainsMs > now || machine.frozen.has(attempt)
   if (outcome === 'lost' && /worker died/.test(reason) && life === lives && !faulty)
     broken(`${attempt} was lost, and nothing had kept it from beating`)
   const slept = machine.sleeps.filter(({ at }) => at >= since).reduce((sum, { ms }) => sum + ms, 0)

@@ -175,6 +175,10 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     }
     const flight: Flight = { live, hold: placed.hold, asked, leave, isOver: false, cut: how.drop }
     flights.add(flight)
+    const rates = ratesOf(asked)
+    const most = Math.ceil((asked.input * 1.2 * Math.max(rates.input, rates.cacheWrite)) / 1e6)
+    const output = costOf(rates, { ...noTokens, output: asked.output })
+    machine.bills.set(placed.hold, { madeNanoUsd: 0, mostNanoUsd: most + output + 10 })
     if (live.revoked) {
       await settle(flight, 'free', 0)
       return { status: 401, ...nothing }
@@ -231,9 +235,11 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
     const { live, asked, hold } = flight
     const rates = ratesOf(asked)
     const tokens = { ...noTokens, input: asked.input }
+    const bill = machine.bills.get(hold)!
     await database.write((tx) => chargeInput(tx, hold, costOf(rates, tokens), tokens, world.clock.now()))
     let held = heldTokens(limits.quantumTokens, asked.output, limits)
     for (let made = 0; made < output; made += 1000) {
+      bill.madeNanoUsd = costOf(rates, { ...tokens, output: made })
       await life.delay(2000, 9000)
       if (flight.isOver) return never()
       if (signal.isDead()) {
@@ -256,6 +262,7 @@ export async function modelGateway(machine: Machine, life: Life, options: Gatewa
       }
       held = next
     }
+    bill.madeNanoUsd = costOf(rates, { ...tokens, output })
     await settle(flight, 'exact', output)
     judge(live, null)
     return { status: 200, input: asked.input, output }

@@ -181,7 +181,7 @@ const ambushed = (machine: Machine, life: Life, git: Git): Git => ({
 function portsOf(start: Start): DaemonPorts {
   const { machine, life, settings, daemons, faults, opened } = start
   const closedFor = () =>
-    machine.world.clock.mono() < machine.memoryShortUntil ? 'less than 1 GB of memory left' : null
+    machine.world.clock.mono() < machine.memoryShort.until ? 'less than 1 GB of memory left' : null
   return {
     openDatabase(path, options) {
       const real = openDatabase(path, options)

@@ -5,6 +5,7 @@
  *     pass ──point reached?──▶ dead: every promise it holds stays open for ever, its open transaction is rolled back whole
  */
 import type { Database, Reader, Tx } from '../../src/store/database.ts'
+import { isFault } from '../../src/host/fault.ts'
 import type { World } from '../../src/host/world.ts'
 import { blindToAnswers, blindToLimits, blindToPauses, type Bug } from './bug.ts'
 import { diceFor } from './chance.ts'
@@ -139,6 +140,7 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
         return value
       } catch (error) {
         if (life.isDead()) return never()
+        if (isFault(error, 'disk-full')) noteRefused(machine)
         throw error
       }
     },
@@ -158,6 +160,13 @@ export function livingDatabase(real: Database, life: Life, machine: Machine): Da
       if (!life.isDead()) real.close()
     },
   }
+}
+
+/** A command that finds no room says so to whoever gave it; a daemon that does goes on trying. */
+function noteRefused({ refused, world }: Machine): void {
+  const now = world.clock.mono()
+  if (now - refused.at >= 1000 && now - refused.at < 2000) refused.againAt = now
+  refused.at = now
 }
 
 function sick(bug: Bug | null, tx: Tx): Tx {

@@ -61,7 +61,8 @@ export type Machine = {
   /** Faults are over: everybody is honest, everything works. */
   isCalm: boolean
   diskFullUntil: number
-  memoryShortUntil: number
+  /** When its memory began to be short, and until when it is (monotonic ms). */
+  memoryShort: { since: number; until: number }
   troubles: Trouble[]
   /** When there began to be no network, and until when there is none (monotonic ms). */
   dark: { since: number; until: number }
@@ -75,6 +76,12 @@ export type Machine = {
   leaps: number
   /** At the so-manieth point after the next landing the daemon dies; null: it does not. */
   ambush: number | null
+  /** The daemon that stands was told to end. */
+  isDraining: boolean
+  /** When a write last found no room on the disk, and when one last did that came a second after another: a daemon that knows tries so (monotonic ms). */
+  refused: { at: number; againAt: number }
+  /** What was made and what was held for each request that was let through, by its hold. */
+  bills: Map<number, { madeNanoUsd: number; mostNanoUsd: number }>
   /** How often a daemon has written, or begun to. */
   writes: number
   /** The gateway that stands now, or null. */
@@ -106,7 +113,7 @@ export const newMachine = (world: VirtualWorld, seed: number, git: GitModel): Ma
   bug: null,
   isCalm: false,
   diskFullUntil: 0,
-  memoryShortUntil: 0,
+  memoryShort: { since: 0, until: 0 },
   troubles: [],
   dark: { since: 0, until: 0 },
   frozen: new Map(),
@@ -114,6 +121,9 @@ export const newMachine = (world: VirtualWorld, seed: number, git: GitModel): Ma
   sleeps: [],
   leaps: 0,
   ambush: null,
+  isDraining: false,
+  refused: { at: 0, againAt: 0 },
+  bills: new Map(),
   writes: 0,
   gateway: null,
   door: null,

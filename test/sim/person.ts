@@ -1,6 +1,8 @@
 /** The person of a story: files wishes, decides on what is there, and reads the database as any program may. */
 import { DatabaseSync } from 'node:sqlite'
+import { dayOf } from '../../src/core/day.ts'
 import { isRefusal, type Refusal } from '../../src/core/refusal.ts'
+import type { OperatorSettings } from '../../src/core/setting.ts'
 import type { Task } from '../../src/core/task.ts'
 import type { Database } from '../../src/store/database.ts'
 import { readPauses } from '../../src/store/pause.ts'
@@ -13,6 +15,8 @@ import type { Deed, Step } from './story.ts'
 export const actor = 'person:ada'
 
 export type Person = {
+  /** What everything may cost, as the operator says. */
+  money: OperatorSettings['money']
   database: Database
   world: VirtualWorld
   repos: { id: string; path: string }[]
@@ -21,6 +25,8 @@ export type Person = {
   /** How many events there are now. */
   asked: Auditor['events']
   acknowledged: Auditor['acknowledged']
+  /** The day on which it raised all that it can. */
+  raisedOn: string | null
   /** How often each task was tried again in the calm. */
   retries: Map<string, number>
 }
@@ -30,11 +36,12 @@ const everything = 1_000_000
 /** Does one thing. What is refused is a person's luck. Resolves when it was answered. */
 export async function doDeed(
   person: Person,
-  step: Step & { what: 'add' | 'person' | 'pause' | 'resume' },
+  step: Step & { what: 'add' | 'person' | 'pause' | 'raise' | 'resume' },
   act: Act,
 ): Promise<void> {
   if (step.what === 'add') return add(person, step, act)
   if (step.what === 'pause') return pause(person, step, act)
+  if (step.what === 'raise') return raise(person, step, act)
   if (step.what === 'resume') return void (await resumeOne(person, step.pick, act))
   const tasks = (await allTasks(person)).filter((task) => canBe(step.deed, task))
   const task = tasks[Math.floor(step.pick * tasks.length)]
@@ -81,6 +88,36 @@ async function pause(person: Person, step: Step & { what: 'pause' }, act: Act): 
   if (!isRefusal(paused)) person.acknowledged('paused', `${what} ${name}`, asked)
 }
 
+async function raise(person: Person, { of, name, pick, byNanoUsd }: Step & { what: 'raise' }, act: Act): Promise<void> {
+  if (of !== 'task') return raiseToday(person, { of, name }, byNanoUsd, act)
+  const tasks = (await allTasks(person)).filter(isOpen)
+  const task = tasks[Math.floor(pick * tasks.length)]
+  if (task) await act('raiseTask', task.id, byNanoUsd, person.money.taskNanoUsd)
+}
+
+/** Today, or a part of it, may cost so much more. */
+async function raiseToday(
+  person: Person,
+  { of, name }: { of: 'day' | 'repo' | 'family'; name: string },
+  byNanoUsd: number,
+  act: Act,
+): Promise<void> {
+  const { dayNanoUsd, repositoriesNanoUsd, familiesNanoUsd } = person.money
+  const asked = person.asked()
+  const raised =
+    of === 'day'
+      ? await act('raiseDay', byNanoUsd, dayNanoUsd)
+      : of === 'repo'
+        ? await act(
+            'raisePart',
+            { of, name: person.repos[Number(name.slice(1))]!.id },
+            byNanoUsd,
+            repositoriesNanoUsd[name]!,
+          )
+        : await act('raisePart', { of, name }, byNanoUsd, familiesNanoUsd[name]!)
+  if (!isRefusal(raised)) person.acknowledged('raised', raised.scope, asked)
+}
+
 const pausesNow = async ({ database }: Person) =>
   (await database.read(readPauses)).filter(({ until }) => until === null)
 
@@ -103,6 +140,7 @@ function canBe(deed: Deed, task: Task): boolean {
     case 'release':
       return isOpen(task) && task.held !== null
     case 'hold':
+    case 'hold-now':
       return isOpen(task) && task.held === null
     case 'cancel':
     case 'prioritize':
@@ -114,7 +152,7 @@ async function decide(person: Person, act: Act, deed: Deed, { id }: Task): Promi
   const asked = person.asked()
   const answer = await ask(act, deed, id)
   if (isRefusal(answer)) return
-  if (deed === 'hold') person.acknowledged('held', id, asked)
+  if (deed === 'hold' || deed === 'hold-now') person.acknowledged('held', id, asked)
   if (deed === 'approve') person.acknowledged('approved', id, asked)
   if (deed === 'cancel') person.acknowledged('cancelled', id, asked)
 }
@@ -130,7 +168,8 @@ function ask(act: Act, deed: Deed, id: string): Promise<Task | Refusal> {
     case 'release':
       return act('release', id)
     case 'hold':
-      return act('hold', id, 'not now', false)
+    case 'hold-now':
+      return act('hold', id, 'not now', deed === 'hold-now')
     case 'cancel':
       return act('cancel', id, 'not wanted any more')
     case 'prioritize':
@@ -138,9 +177,13 @@ function ask(act: Act, deed: Deed, id: string): Promise<Task | Refusal> {
   }
 }
 
-/** In the calm: approves what waits, releases what is held, has what stopped tried again, and gives it up when that helps nothing. */
-export async function answerAll(person: Person): Promise<void> {
+/**
+ * In the calm: approves what waits, releases what is held, has what stopped tried again, and gives it up when that helps nothing. A day that is used up
+ * is over at midnight; only where that has not been enough for long (`mayRaise`) the person raises it, once each day.
+ */
+export async function answerAll(person: Person, mayRaise: boolean): Promise<void> {
   const act = straight({ ...person, actor })
+  if (mayRaise) await raiseAll(person, act)
   while (await resumeOne(person, 0, act));
   for (const task of await allTasks(person)) {
     if (!isOpen(task)) continue
@@ -160,8 +203,17 @@ const plenty = 1000 * 1_000_000_000
 
 async function giveMoney(act: Act, { id, parked }: Task): Promise<void> {
   if (parked?.scope.startsWith('task/')) await act('raiseTask', id, plenty, 0)
-  else if (parked?.scope.startsWith('day/')) await act('raiseDay', plenty, 0)
-  else await act('resumeTask', id)
+  else if (!parked?.scope.startsWith('day/')) await act('resumeTask', id)
+}
+
+async function raiseAll(person: Person, act: Act): Promise<void> {
+  const { repositoriesNanoUsd, familiesNanoUsd } = person.money
+  const today = dayOf(person.world.clock.now())
+  if (person.raisedOn === today) return
+  person.raisedOn = today
+  await raiseToday(person, { of: 'day', name: 'day' }, plenty, act)
+  for (const name of Object.keys(repositoriesNanoUsd)) await raiseToday(person, { of: 'repo', name }, plenty, act)
+  for (const name of Object.keys(familiesNanoUsd)) await raiseToday(person, { of: 'family', name }, plenty, act)
 }
 
 /** Looking at the tables from outside, as `sqlite3` would. */

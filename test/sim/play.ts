@@ -9,6 +9,7 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { checkDatabase } from '../../src/store/check.ts'
+import { readTrouble } from '../../src/store/told.ts'
 import { verifyProjections } from '../../src/store/rebuild.ts'
 import { Broken } from './table.ts'
 import type { Bug } from './bug.ts'
@@ -37,10 +38,13 @@ export type Ending = {
   days: number
 }
 
-const minute = 60_000
+const second = 1000
+const minute = 60 * second
 const day = 24 * 60 * minute
 /** How long everything may take to end once nothing goes wrong any more. */
 const calmMs = 30 * day
+/** So long are days that are used up waited for. */
+const modestMs = 1.5 * day
 
 /** Plays one story in a folder of its own, which it makes and, unless it is to be kept, removes. After `untilMs` it need not come to its end. */
 export async function play(
@@ -100,6 +104,7 @@ async function take(scene: Scene, step: Step): Promise<void> {
     case 'add':
     case 'person':
     case 'pause':
+    case 'raise':
     case 'resume': {
       const { act, isOwn } = wayOf(scene, step.through)
       if (!isOwn) scene.running?.nudge() // so that the daemon writes beside it
@@ -143,9 +148,10 @@ async function take(scene: Scene, step: Step): Promise<void> {
       break
     case 'disk-full':
       machine.diskFullUntil = now(scene) + step.ms
+      expectTold(scene)
       break
     case 'memory-short':
-      machine.memoryShortUntil = now(scene) + step.ms
+      machine.memoryShort = { since: now(scene), until: now(scene) + step.ms }
       break
     case 'provider':
       machine.troubles = machine.troubles.filter(({ until }) => until > now(scene))
@@ -185,6 +191,27 @@ function expectNotice(scene: Scene): void {
   })
 }
 
+/** A daemon in trouble tries every second (daemon/patient.ts): in this time twice. */
+const probesMs = 2 * second
+
+/** A daemon whose database took nothing says so while it is so, and in the log once it can be written again. */
+function expectTold(scene: Scene): void {
+  const { life, running, audit, machine } = scene
+  if (!life || !running || life.isDead()) return
+  const [began, until, before] = [now(scene), machine.diskFullUntil, audit.recovered()]
+  const isThere = () => scene.life === life && scene.running === running && !life.isDead()
+  machine.world.timer.after(until - began - 1, () => {
+    const isKnown = machine.refused.againAt > now(scene) - probesMs && machine.diskFullUntil > now(scene)
+    if (isThere() && isKnown && readTrouble(join('state', 'tasks.db')) === null)
+      scene.fault ??= new Broken('the disk is full, and nobody is told')
+  })
+  machine.world.timer.after(until - began + minute, () => {
+    const isOver = machine.refused.againAt > began && machine.diskFullUntil < now(scene) - probesMs
+    if (isThere() && isOver && audit.recovered() === before)
+      scene.fault ??= new Broken('the disk was full, and the log does not know')
+  })
+}
+
 /** So long may what had left before the network went be settled. */
 const settlingMs = 30 * minute
 
@@ -205,7 +232,7 @@ function expectNoCharge(scene: Scene): void {
 async function calm(scene: Scene, untilMs: number): Promise<boolean> {
   const { machine, audit, person } = scene
   machine.isCalm = true
-  machine.memoryShortUntil = machine.beatsLostUntil = scene.twiceUntil = 0
+  machine.memoryShort.until = machine.beatsLostUntil = scene.twiceUntil = 0
   machine.diskFullUntil = Math.min(machine.diskFullUntil, now(scene))
   machine.troubles = []
   machine.ambush = null
@@ -223,7 +250,7 @@ async function calm(scene: Scene, untilMs: number): Promise<boolean> {
       throw new Broken(
         `does not end: ${open.map(({ id, phase, held }) => `${id} ${phase}${held ? ' held' : ''}`).join(', ')}`,
       )
-    await answerAll(person)
+    await answerAll(person, now(scene) - began > modestMs)
     scene.running?.nudge()
   }
 }
@@ -253,6 +280,7 @@ async function checkBooks({ person: { database }, audit }: Scene): Promise<void>
   for (const { what, problems } of await checkDatabase(database))
     if (problems.length > 0) throw new Broken(`${what}: ${problems[0]}`)
   audit.look()
+  audit.end()
 }
 
 /** What git has and what the log says of it: the same. */

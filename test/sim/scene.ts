@@ -61,7 +61,22 @@ export async function setScene(story: Story, bug: Bug | null): Promise<Scene> {
   const paths = pathsIn('.')
   fs.writeFileSync(`${paths.database}.key`, `${'5'.repeat(64)}\n`, { mode: 0o600 }) // drawn by chance everywhere else
   const database = openDatabase(paths.database, { wait: (ms) => world.timer.sleep(ms) })
+  const settings = settingsFor(story.families, {
+    unattended: story.unattended,
+    lease: { beatMs: story.beatMs, leaseMs: 3 * story.beatMs },
+    money: {
+      ...defaultSettings(2).money,
+      dayNanoUsd: story.dayNanoUsd,
+      ...story.pace,
+      repositoriesNanoUsd: story.parts.repositories,
+      familiesNanoUsd: story.parts.families,
+    },
+    caps: { roles: {}, ...story.caps },
+    backup: { everyMs: Number.MAX_SAFE_INTEGER }, // it starts programs of the machine
+  })
   const person: Person = {
+    money: settings.money,
+    raisedOn: null,
     database,
     world,
     repos: [],
@@ -71,13 +86,19 @@ export async function setScene(story: Story, bug: Bug | null): Promise<Scene> {
     retries: new Map(),
   }
   for (let n = 0; n < story.repositories; n++) person.repos.push(await makeRepository(machine, database, n))
-  const settings = settingsFor(story.families, {
+  const byId = (each: Readonly<Record<string, number>>) =>
+    Object.fromEntries(
+      person.repos.flatMap(({ id }, n) => (Object.hasOwn(each, `r${n}`) ? [[id, each[`r${n}`]!]] : [])),
+    )
+  const { dayNanoUsd, taskNanoUsd, familiesNanoUsd } = settings.money
+  const audit = auditor(paths.database, machine, {
     unattended: story.unattended,
-    lease: { beatMs: story.beatMs, leaseMs: 3 * story.beatMs },
-    money: { ...defaultSettings(2).money, dayNanoUsd: story.dayNanoUsd },
-    backup: { everyMs: Number.MAX_SAFE_INTEGER }, // it starts programs of the machine
+    slots: settings.slots,
+    gates,
+    floorMs: story.floorMs,
+    money: { dayNanoUsd, taskNanoUsd, repositories: byId(story.parts.repositories), families: familiesNanoUsd },
+    caps: { repositories: byId(story.caps.repositories), families: story.caps.families },
   })
-  const audit = auditor(paths.database, machine, { unattended: story.unattended, slots: settings.slots, gates })
   person.acknowledged = audit.acknowledged
   person.asked = audit.events
   return {
@@ -184,6 +205,7 @@ function endWith(scene: Scene, pid: number): void {
   machine.gateway?.drop()
   machine.gateway = null
   machine.door = null
+  machine.isDraining = false
   scene.running = null
   scene.daemons.delete(pid)
   const dice = diceFor(machine.seed, `death of ${pid}`)
@@ -215,6 +237,7 @@ export function stop(scene: Scene, patienceMs: number, awayMs: number): void {
   const { running, life, machine } = scene
   if (!running || !life || life.isDead()) return
   scene.running = null
+  machine.isDraining = true
   const hurry = new AbortController()
   machine.world.timer.after(patienceMs, () => hurry.abort())
   running

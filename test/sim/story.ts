@@ -3,7 +3,7 @@ import type { Pausable } from '../../src/core/pause.ts'
 import type { TroubleKind } from './machine.ts'
 import { diceFor, type Dice } from './chance.ts'
 
-export type Deed = 'approve' | 'reject' | 'retry' | 'cancel' | 'hold' | 'release' | 'prioritize'
+export type Deed = 'approve' | 'reject' | 'retry' | 'cancel' | 'hold' | 'hold-now' | 'release' | 'prioritize'
 /** Which way a command goes: by the daemon's own connection, where it may die with the wish in its hands, on the file, or over the socket. */
 export type Through = 'daemon' | 'file' | 'socket'
 export type Step = {
@@ -28,6 +28,15 @@ export type Step = {
     }
   /** `pick` in [0, 1) says which of the tasks that can be decided on. */
   | { what: 'person'; deed: Deed; pick: number; through: Through }
+  /** What the day, a part of it, or a task (`pick`) may cost more. */
+  | {
+      what: 'raise'
+      of: 'day' | 'repo' | 'family' | 'task'
+      name: string
+      pick: number
+      byNanoUsd: number
+      through: Through
+    }
   | { what: 'pause'; scope: Pausable; name: string; now: boolean; through: Through }
   | { what: 'resume'; pick: number; through: Through }
   | { what: 'branch'; repo: number; deed: 'commit' | 'merge' | 'check-out' | 'leave'; file: number }
@@ -56,6 +65,12 @@ export type Story = {
   unattended: boolean
   repositories: number
   dayNanoUsd: number
+  /** What repositories (`r0`) and families may cost of it; who is not named has no limit of its own. */
+  parts: { repositories: Record<string, number>; families: Record<string, number> }
+  /** What passes a minute, and at once after a quiet time. */
+  pace: { minuteNanoUsd: number; burstNanoUsd: number }
+  /** At most so many attempts at once. */
+  caps: { repositories: Record<string, number>; families: Record<string, number> }
   /** How often a holder beats; a lease is three beats. */
   beatMs: number
   /** How often its daemons look at what was not said. */
@@ -69,6 +84,10 @@ const hour = 60 * minute
 const day = 24 * hour
 const usd = 1_000_000_000
 
+const usualPace = { minuteNanoUsd: usd, burstNanoUsd: 3 * usd }
+/** Of which two requests fit side by side, and what they come to on the way may be too much. */
+const narrowPace = { minuteNanoUsd: 0.1 * usd, burstNanoUsd: 0.4 * usd }
+
 /** Draws the story of a seed. */
 export function drawStory(seed: number, days: number): Story {
   const dice = diceFor(seed, 'story')
@@ -79,12 +98,16 @@ export function drawStory(seed: number, days: number): Story {
     families,
     unattended: dice.hits(0.5),
     repositories: dice.pick([1, 1, 2]),
-    dayNanoUsd: dice.pick([75, 75, 75, 30, 10]) * usd,
+    dayNanoUsd: dice.pick([75, 75, 30, 10, 3]) * usd,
+    parts: { repositories: {}, families: {} },
+    pace: diceFor(seed, 'pace').hits(0.2) ? narrowPace : usualPace,
+    caps: { repositories: {}, families: {} },
     beatMs: diceFor(seed, 'beat').pick([1, 4, 4]) * (minute / 2),
     // a day of looks every second would take most of the time there is, and hide wake-ups that never come
     floorMs: diceFor(seed, 'floor').pick([1, 10, 10, 10, 30, 30, 30, 30]) * (minute / 2),
     steps: [],
   }
+  drawLimits(story)
   const draw = (name: string, perDay: number, make: (dice: Dice, n: number) => StepOf) => {
     const count = Math.round(perDay * days)
     for (let n = 0; n < count; n++) {
@@ -117,7 +140,23 @@ function rest({ seed, days, steps }: Story): void {
 type StepOf = Step extends infer S ? (S extends Step ? Omit<S, 'at' | 'n'> : never) : never
 type Draw = (name: string, perDay: number, make: (dice: Dice, n: number) => StepOf) => void
 
-function drawPerson(draw: Draw, { repositories, families }: Story): void {
+/** In one story of three some of the repositories and families may cost only so much a day, in one of five only so much of them may be under way. */
+function drawLimits({ seed, repositories, families, parts, caps }: Story): void {
+  const names = Array.from({ length: repositories }, (_, n) => `r${n}`)
+  const some = (dice: Dice, from: readonly string[], most: readonly number[], unit: number) =>
+    Object.fromEntries(from.filter(() => dice.hits(0.5)).map((name) => [name, dice.pick(most) * unit]))
+  const money = diceFor(seed, 'parts')
+  if (money.hits(1 / 3)) {
+    parts.repositories = some(money, names, [1, 2, 5], usd)
+    parts.families = some(money, families, [1, 2, 5], usd)
+  }
+  const many = diceFor(seed, 'caps')
+  if (!many.hits(0.2)) return
+  caps.repositories = some(many, names, [1, 2, 3], 1)
+  caps.families = some(many, families, [1, 1, 2], 1)
+}
+
+function drawPerson(draw: Draw, { repositories, families, parts }: Story): void {
   const through = (dice: Dice) => dice.pick<Through>(['daemon', 'file', 'socket'])
   draw('add', 18, (dice, n) => ({
     what: 'add',
@@ -136,7 +175,8 @@ function drawPerson(draw: Draw, { repositories, families }: Story): void {
     ['reject', 2],
     ['retry', 8],
     ['cancel', 3],
-    ['hold', 4],
+    ['hold', 3],
+    ['hold-now', 1],
     ['release', 6],
     ['prioritize', 5],
   ]
@@ -153,6 +193,19 @@ function drawPerson(draw: Draw, { repositories, families }: Story): void {
     }
     return { what: 'pause', scope, name: names[scope], now: dice.hits(0.3), through: through(dice) }
   })
+  const raisable = [
+    { of: 'day', name: 'day' },
+    { of: 'task', name: 'task' },
+    ...Object.keys(parts.repositories).map((name) => ({ of: 'repo', name }) as const),
+    ...Object.keys(parts.families).map((name) => ({ of: 'family', name }) as const),
+  ] as const
+  draw('raise', raisable.length, (dice) => ({
+    what: 'raise',
+    ...dice.pick(raisable),
+    pick: dice.roll(),
+    byNanoUsd: dice.between(10, 200) * (usd / 100),
+    through: through(dice),
+  }))
   draw('resume', 9, (dice) => ({ what: 'resume', pick: dice.roll(), through: through(dice) }))
   for (const [deed, perDay] of [
     ['commit', 3],

@@ -1,5 +1,6 @@
 /** What must hold in the tables at every moment, by SQL of the auditor's own. */
 import type { StatementSync } from 'node:sqlite'
+import type { Event } from '../../src/core/event.ts'
 import type { Machine } from './machine.ts'
 
 export class Broken extends Error {}
@@ -8,15 +9,57 @@ export const broken = (why: string): never => {
   throw new Broken(why)
 }
 
+export type Row = { seq: number; at: number; stream: string; type: string; actor: string; body: string }
+
+/** `since`: monotonic ms; `life`: of which daemon. */
+export type Carried = { since: number; life: number }
+
+/** A task as the auditor sees it. */
+export type Seen = {
+  id: string
+  kind: string
+  repo: string
+  lane: string
+  after: string[]
+  phase: 'open' | 'awaiting' | 'escalated' | 'parked' | 'split' | 'done' | 'cancelled'
+  held: boolean
+  token: number
+  running: Map<string, Carried>
+  passed: Set<string>
+  candidate: { commit: string; tree: string; family: string } | null
+  round: { number: number; commit: string; families: string[]; person: boolean; votes: Set<string> } | null
+  verdict: string | null
+  approved: string | null
+  intent: { commit: string; tree: string } | null
+  landed: string | null
+}
+
+/** One event, and its task as it was before; null where it is about none, or adds it. */
+export type Heard = { row: Row; event: Event; task: Seen | null }
+
+/** Hears of every event, looks after what happened (`at`: wall-clock ms; `isDue`: it is the turn of what takes long), and once more when all is over. */
+export type Law = { hear(heard: Heard): void; look(at: number, isDue: boolean): void; end(): void }
+
 export type Rules = {
   unattended: boolean
+  /** What a day may cost, of it each of these repositories (by id) and families, and a task that nobody gave a budget. */
+  money: {
+    dayNanoUsd: number
+    taskNanoUsd: number
+    repositories: Readonly<Record<string, number>>
+    families: Readonly<Record<string, number>>
+  }
+  /** How many may be under way at once. */
+  caps: { repositories: Readonly<Record<string, number>>; families: Readonly<Record<string, number>> }
+  /** How often daemons look at what was not said. */
+  floorMs: number
   slots: Readonly<Record<string, number>>
   /** Commands of the gates that must be green on what lands. */
   gates: readonly string[]
 }
 
 /** The checks of one database's tables. */
-export function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { slots }: Rules) {
+export function stateChecks(sql: (text: string) => StatementSync, machine: Machine, { slots, caps }: Rules) {
   const unleased = sql(
     "select id from attempt where state <> 'ended' and not exists (select 1 from lease where attempt = id) limit 1",
   )
@@ -37,6 +80,22 @@ export function stateChecks(sql: (text: string) => StatementSync, machine: Machi
   const landing = sql(
     `select repo from attempt join task on task.id = attempt.task
      where attempt.state <> 'ended' and attempt.step = 'land' group by repo having count(*) > 1`,
+  )
+  const counted = (of: string) =>
+    sql(
+      `select ${of} as name, count(*) as n from attempt join task on task.id = attempt.task
+       where attempt.state <> 'ended' and task.state not in ('done', 'cancelled') group by 1`,
+    )
+  const capped = [
+    { most: caps.families, under: counted('attempt.family') },
+    { most: caps.repositories, under: counted('task.repo') },
+  ].filter(({ most }) => Object.keys(most).length > 0)
+  const openKey = sql(
+    `select attempt from virtual_key where revoked_at is null
+       and not exists (select 1 from lease where lease.attempt = virtual_key.attempt) limit 1`,
+  )
+  const bareHold = sql(
+    'select attempt from hold where not exists (select 1 from lease where lease.attempt = hold.attempt) limit 1',
   )
   const lent = slots['implementer']! + slots['reviewer']! + slots['architect']!
   return {
@@ -59,6 +118,13 @@ export function stateChecks(sql: (text: string) => StatementSync, machine: Machi
       if (gates > most) broken(`${gates} gates are under way in ${slots['gate']} slots`)
       const two = landing.get() as { repo: string } | undefined
       if (two) broken(`two landings of ${two.repo} are under way`)
+      const key = openKey.get() as { attempt: string } | undefined
+      if (key) broken(`the key of ${key.attempt} outlived its end`)
+      const hold = bareHold.get() as { attempt: string } | undefined
+      if (hold) broken(`${hold.attempt} has ended and money is held for it`)
+      for (const { most, under } of capped)
+        for (const { name, n } of under.all() as { name: string; n: number }[])
+          if (n > (most[name] ?? Infinity)) broken(`${n} attempts of ${name} are under way, and ${most[name]} may be`)
     },
     /** Nothing lives that no row accounts for. */
     processes() {
