@@ -219,13 +219,19 @@ const settlingMs = 30 * minute
 function expectNoCharge(scene: Scene): void {
   const { machine, outside } = scene
   const { since, until } = machine.dark
-  machine.world.timer.after(settlingMs, () => {
+  const look = () => {
+    const awakeSince = Math.max(since, ...machine.sleeps.map(({ at, ms }) => at + ms))
+    const waitMs = awakeSince + settlingMs - now(scene)
+    if (waitMs > 0) return void machine.world.timer.after(waitMs, look)
     const before = { spent: outside.spent(), lives: scene.lives }
-    machine.world.timer.after(until - since - settlingMs, () => {
-      if (scene.lives === before.lives && outside.spent() !== before.spent)
+    const leftMs = until - 1 - now(scene) // at its end there is one again
+    if (leftMs <= 0) return
+    machine.world.timer.after(leftMs, () => {
+      if (now(scene) < until && scene.lives === before.lives && outside.spent() !== before.spent)
         scene.fault ??= new Broken('something was charged while there was no network')
     })
-  })
+  }
+  look()
 }
 
 /** Nothing goes wrong any more: everything must end. False where the story is told no further. */
