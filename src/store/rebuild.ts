@@ -73,7 +73,7 @@ const byTask = {
   attempt: 'select * from attempt where task > :after and task <= :last order by task, token',
   vote: 'select * from vote where task > :after and task <= :last order by task, round, family',
   landing: 'select * from landing where task > :after and task <= :last order by task',
-  dependency: 'select * from dependency where task > :after and task <= :last order by needs, task',
+  dependency: 'select * from dependency where task > :after and task <= :last order by task, needs',
   queue: 'select * from queue where task > :after and task <= :last order by task',
 }
 

@@ -37,7 +37,7 @@ export async function rowsOfTasks(reader: Reader, folded: readonly Folded[]): Pr
   for (const { task, parts } of folded) {
     rows.task.push(taskRow(task))
     for (const { table, row } of parts) rows[table].push(row)
-    for (const needs of new Set(task.after)) rows.dependency.push({ needs, task: task.id })
+    for (const needs of [...new Set(task.after)].toSorted()) rows.dependency.push({ needs, task: task.id })
     const place = queueRow(task)
     if (place && (task.after.length === 0 || (await isDone(task.after)))) rows.queue.push(place)
   }
