@@ -51,7 +51,8 @@ export function startTeller(main: string): Teller {
 
 /** The other side: tells what it is asked for until nobody asks any more. */
 export async function serveTeller(): Promise<void> {
-  process.on('SIGINT', () => {}) // a ctrl-c is for whoever asks; this one ends with it
+  // a signal to the whole group is for whoever asks; this one ends with it
+  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => {})
   const entered = await countEntered()
   const { play } = await import('./play.ts')
   const answer = async (asked: Asked): Promise<Answer> =>
