@@ -307,7 +307,7 @@ test('a silent stream is thought to reason and is cut when that can no longer be
 })
 
 test('a provider that says nothing for too long is hung up on and charged by estimate', async () => {
-  await using stage = await setStage(() => {}, { timeouts: { idleMs: 50, tickMs: 10 } })
+  await using stage = await setStage(() => {}, { timeouts: { idleMs: 400, tickMs: 10 } })
   const { key } = await stage.enter('anthropic-messages')
   const { path, body } = askIn('anthropic-messages', true)
   await assert.rejects(tell(stage.gateway, { path, headers: { 'x-api-key': key }, body }), /hang up|ECONNRESET/)
