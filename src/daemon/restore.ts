@@ -94,9 +94,8 @@ export async function restore(options: RestoreOptions): Promise<Restored | Refus
   if (living.state === 'readable') awaitWriters(path)
   const staged = join(backupFolder(path), `.draft-${process.pid}-${basename(file)}`)
   try {
-    const restored = await carryOut(options, living, staged)
-    drawn?.keep()
-    return restored
+    drawn?.keep() // whatever fails from here on: what it has sealed may be in its place already
+    return await carryOut(options, living, staged)
   } finally {
     for (const end of ['', '-wal', '-shm', '-journal', '.anchors']) rmSync(`${staged}${end}`, { force: true })
   }
