@@ -17,7 +17,7 @@ export async function checkSealKey({ read, path }: Pick<Database, 'read' | 'path
     if (!key) return [lack(name, `gone: it lay at ${file}, and nothing is appended to the log without it`, mend)]
     const id = keyIdOf(key)
     return id === seal.key_id
-      ? [ok(name, `${file}: keep a copy where your secrets are`)]
+      ? [ok(name, 'there: keep a copy of tasks.db.key where your secrets are')]
       : [lack(name, `at ${file} lies ${id}, and the log is sealed with ${seal.key_id}`, mend)]
   } catch (error) {
     if (!isFault(error, 'secret-unsafe')) throw error
