@@ -176,6 +176,15 @@ const tripped: Event = { type: 'breaker.tripped', why: '', committedNanoUsd: 0, 
 const raised: Event = { type: 'budget.raised', scope: 'day/2026-01-01/repo/repo_1', byNanoUsd: usd, by: 'person:ada' }
 const other = { repo: 'repo_2' }
 
+const firstRound: Deed[] = [
+  add('a'),
+  { machine: ({ authors }) => void authors.set('c', 'openai') },
+  admit('a1'),
+  end('a1', 'passed'),
+  taken('a1'),
+  opened(1),
+]
+
 /** What breaks which law, and what of the same kind does not. */
 const laws: Record<string, { says: RegExp; wrong: Deed[]; right: Deed[] }> = {
   'what was put off waits for its time': {
@@ -229,24 +238,8 @@ const laws: Record<string, { says: RegExp; wrong: Deed[]; right: Deed[] }> = {
   },
   'rounds are numbered once': {
     says: /round 1 of a comes after round 1/,
-    wrong: [
-      add('a'),
-      { machine: ({ authors }) => void authors.set('c', 'openai') },
-      admit('a1'),
-      end('a1', 'passed'),
-      taken('a1'),
-      opened(1),
-      opened(1),
-    ],
-    right: [
-      add('a'),
-      { machine: ({ authors }) => void authors.set('c', 'openai') },
-      admit('a1'),
-      end('a1', 'passed'),
-      taken('a1'),
-      opened(1),
-      opened(2),
-    ],
+    wrong: [...firstRound, opened(1)],
+    right: [...firstRound, opened(2)],
   },
   'what a person stops at once does not land': {
     says: /a person has stopped it/,
